@@ -1,0 +1,1 @@
+"""Intently: fine-tune a pre-trained language model on a shop's event log."""

@@ -1,0 +1,1 @@
+"""Reading, checking and packing a shop's log."""

@@ -1,0 +1,184 @@
+"""The log of a shop: events, items, users, and the span in which it was observed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from intently.errors import DataError, gathered
+from intently.log import schema
+from intently.log.pack import Pack, known
+
+_MANIFEST = "log.json"
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a shop has seen, from `observed_from` (inclusive) until `observed_until` (exclusive), UTC.
+
+    `events` are sorted by the time they could be known: max(timestamp, arrived_at).
+    """
+
+    events: pl.DataFrame
+    items: pl.DataFrame
+    users: pl.DataFrame
+    observed_from: datetime
+    observed_until: datetime
+
+    @classmethod
+    def of(
+        cls,
+        events: pl.DataFrame,
+        items: pl.DataFrame | None = None,
+        users: pl.DataFrame | None = None,
+        *,
+        observed_from: datetime | None = None,
+        observed_until: datetime | None = None,
+    ) -> Log:
+        """Check three tables and make them a log.
+
+        Without a stated span, the log is taken as observed from its first event to just after its
+        last. Raises DataError that names every fault found.
+        """
+        if items is None:
+            ids = events[schema.ITEM].drop_nulls().unique().sort() if schema.ITEM in events.columns else []
+            items = pl.DataFrame({schema.ITEM: ids}).with_columns(
+                pl.col(schema.ITEM).cast(pl.String).alias(schema.TITLE)
+            )
+        if users is None:
+            ids = events[schema.USER].drop_nulls().unique().sort() if schema.USER in events.columns else []
+            users = pl.DataFrame({schema.USER: ids})
+        _check(events, items, users)
+        events = _with_actor(events).with_columns(
+            pl.col(f"^({schema.TIME}|{schema.ARRIVED})$").cast(schema.CLOCK)
+        )
+        events = events.sort(known(), maintain_order=True)
+        first, last = events[schema.TIME].min(), events.select(known()).to_series().max()
+        assert isinstance(first, datetime) and isinstance(last, datetime)
+        return cls(
+            events,
+            items.unique(schema.ITEM, keep="first", maintain_order=True),
+            users,
+            observed_from or first,
+            observed_until or last + timedelta(microseconds=1),
+        )
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Log:
+        """Read `events`, `items` and `users` (Parquet, CSV, or a folder of either) from a folder."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise DataError(f"There is no folder {folder}.", mend="Give the folder that holds events.parquet.")
+        events = _table(folder, "events")
+        if events is None:
+            raise DataError(
+                f"{folder} has no events.", mend="Put events.parquet or events.csv there; see `intently demo`."
+            )
+        span = {}
+        if (folder / _MANIFEST).exists():
+            manifest = json.loads((folder / _MANIFEST).read_text())
+            span = {key: datetime.fromisoformat(manifest[key]) for key in ("observed_from", "observed_until")}
+        return cls.of(events, _table(folder, "items"), _table(folder, "users"), **span)
+
+    def write(self, folder: str | Path) -> None:
+        """Write the log in the form that `read` takes."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("events", "items", "users"):
+            getattr(self, name).write_parquet(folder / f"{name}.parquet")
+        span = {
+            "observed_from": self.observed_from.isoformat(),
+            "observed_until": self.observed_until.isoformat(),
+        }
+        (folder / _MANIFEST).write_text(json.dumps(span, indent=1) + "\n")
+
+    @cached_property
+    def pack(self) -> Pack:
+        """The log's rows by customer and by item."""
+        return Pack.of(self.events, self.items)
+
+    def before(self, at: datetime) -> Log:
+        """What could be known strictly before `at`; windows that end after `at` have no truth in it."""
+        stop = self.events.select((known() < at).sum()).item()
+        return replace(self, events=self.events.head(stop), observed_until=min(self.observed_until, at))
+
+    def between(self, start: datetime, end: datetime) -> pl.DataFrame:
+        """Events with `start <= timestamp < end`."""
+        return self.events.filter((pl.col(schema.TIME) >= start) & (pl.col(schema.TIME) < end))
+
+
+def moment(text: str) -> datetime:
+    """An ISO date or time as a UTC datetime; a date is its midnight, a time without a zone is UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise DataError(f"{text!r} is not a date.", mend="Write it as 2017-11-05 or 2017-11-05T08:00.") from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _with_actor(events: pl.DataFrame) -> pl.DataFrame:
+    """Where the customer is not known, the session stands for them."""
+    if schema.USER not in events.columns:
+        events = events.with_columns(pl.lit(None, dtype=pl.String).alias(schema.USER))
+    if schema.SESSION in events.columns and events[schema.USER].null_count():
+        user = pl.col(schema.USER).cast(pl.String)
+        events = events.with_columns(pl.coalesce(user, pl.col(schema.SESSION).cast(pl.String)).alias(schema.USER))
+    return events
+
+
+def _check(events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame) -> None:
+    faults = []
+    for name, table, required in (
+        ("events", events, schema.REQUIRED_EVENTS),
+        ("items", items, schema.REQUIRED_ITEMS),
+        ("users", users, schema.REQUIRED_USERS),
+    ):
+        missing = [column for column in required if column not in table.columns]
+        faults += [f"{name}: column {column!r} is missing (there are {table.columns})" for column in missing]
+        wrong = [schema.fault_of(column, dtype) for column, dtype in table.schema.items()]
+        faults += [f"{name}: {fault}" for fault in wrong if fault]
+    if schema.USER not in events.columns and schema.SESSION not in events.columns:
+        faults.append("events: neither 'user_id' nor 'session_id' is there")
+    if not faults:
+        if events.is_empty():
+            faults.append("events: the table has no rows")
+        for column in schema.REQUIRED_EVENTS:
+            nulls = events[column].is_null()
+            if nulls.any():
+                faults.append(f"events: {column!r} is empty in {nulls.sum()} rows, the first is row {nulls.arg_max()}")
+        for column in (schema.QUANTITY, schema.AMOUNT):
+            if column in events.columns:
+                bad = events[column].cast(pl.Float64).is_nan() | events[column].cast(pl.Float64).is_infinite()
+                if bad.any():
+                    faults.append(f"events: {column!r} is not a finite number, the first is row {bad.arg_max()}")
+    if faults:
+        raise DataError(
+            f"The log cannot be read: {gathered(faults)}.", mend="Correct the columns; docs/log.md lists them all."
+        )
+
+
+def _table(folder: Path, name: str) -> pl.DataFrame | None:
+    """A table by name: a Parquet or CSV file, or a folder of them."""
+    files: list[Path] = [path for path in (folder / f"{name}.parquet", folder / f"{name}.csv") if path.is_file()]
+    if (folder / name).is_dir():
+        files = sorted(path for path in (folder / name).rglob("*") if path.suffix in (".parquet", ".csv"))
+    if not files:
+        return None
+    try:
+        return pl.concat([_file(path) for path in files], how="diagonal_relaxed")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise DataError(
+            f"The {name} in {folder} cannot be read: {first}.", mend="Write the file again as Parquet or CSV."
+        ) from error
+
+
+def _file(path: Path) -> pl.DataFrame:
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path)
+    return pl.read_csv(path, try_parse_dates=True, infer_schema_length=10_000)

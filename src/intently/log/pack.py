@@ -1,0 +1,180 @@
+"""A log packed for reading pasts: rows by customer and time, rows by item and time.
+
+A past is then a slice. Arrays are kept as `.npy` files and opened memory-mapped, so a log
+larger than memory is served from disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from intently.log import schema
+
+Array = np.ndarray
+
+UNKNOWN = -1
+_MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Order:
+    """Rows of a log sorted by (key, known time); `offsets[k]:offsets[k + 1]` are key k's rows.
+
+    `known` is max(timestamp, arrived_at) and `time` the timestamp, both microseconds UTC.
+    Codes are row numbers of the key tables; -1 is none. `row` is the row in `Log.events`.
+    """
+
+    offsets: Array
+    known: Array
+    time: Array
+    user: Array
+    item: Array
+    event_type: Array
+    quantity: Array
+    amount: Array
+    row: Array
+    extra: Mapping[str, Array]
+
+    def stop_before(self, key: Array, at: Array) -> Array:
+        """For each (key, at): the end of the key's rows known strictly before `at`."""
+        low = self.offsets[key].astype(np.int64)
+        high = self.offsets[key + 1].astype(np.int64)
+        while True:
+            open_ = low < high
+            if not open_.any():
+                return low
+            middle = (low + high) >> 1
+            earlier = np.zeros(len(low), dtype=bool)
+            earlier[open_] = self.known[middle[open_]] < at[open_]
+            low = np.where(open_ & earlier, middle + 1, low)
+            high = np.where(open_ & ~earlier, middle, high)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Both orders of one log, with the tables that give codes their ids."""
+
+    user_ids: pl.Series
+    item_ids: pl.Series
+    event_types: tuple[str, ...]
+    by_user: Order
+    by_item: Order
+
+    @classmethod
+    def of(cls, events: pl.DataFrame, items: pl.DataFrame) -> Pack:
+        """Pack events (sorted by known time). Items missing from `items` get codes after it."""
+        user_ids = events[schema.USER].unique().sort().drop_nulls()
+        item_ids = items[schema.ITEM]
+        if schema.ITEM in events.columns:
+            sold = events[schema.ITEM].drop_nulls().unique()
+            item_ids = pl.concat([item_ids, sold.filter(~sold.is_in(item_ids.implode())).sort()])
+        types = events[schema.TYPE].cast(pl.String).unique().sort().to_list()
+        columns = {
+            "known": events.select(known()).to_series().dt.epoch("us").to_numpy(),
+            "time": events[schema.TIME].dt.epoch("us").to_numpy(),
+            "user": codes(events[schema.USER], user_ids),
+            "item": codes(events[schema.ITEM], item_ids)
+            if schema.ITEM in events.columns
+            else np.full(len(events), UNKNOWN, dtype=np.int32),
+            "event_type": codes(events[schema.TYPE].cast(pl.String), pl.Series(types, dtype=pl.String)),
+            "quantity": _numbers(events, schema.QUANTITY),
+            "amount": _numbers(events, schema.AMOUNT),
+        }
+        extra = {
+            name: _numbers(events, name)
+            for name, dtype in events.schema.items()
+            if dtype.is_numeric() and name not in _NOT_CONTEXT
+        }
+        return cls(
+            user_ids,
+            item_ids,
+            tuple(types),
+            _order(columns, extra, "user", len(user_ids)),
+            _order(columns, extra, "item", len(item_ids)),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays as `.npy` files and the key tables as Parquet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        pl.DataFrame({"id": self.user_ids}).write_parquet(folder / "users.parquet")
+        pl.DataFrame({"id": self.item_ids}).write_parquet(folder / "items.parquet")
+        pl.DataFrame({"id": list(self.event_types)}).write_parquet(folder / "types.parquet")
+        for name, order in (("by_user", self.by_user), ("by_item", self.by_item)):
+            (folder / name).mkdir(exist_ok=True)
+            for column in (*_ARRAYS, "row"):
+                np.save(folder / name / f"{column}.npy", getattr(order, column))
+            for column, values in order.extra.items():
+                np.save(folder / name / f"extra.{column}.npy", values)
+
+    @classmethod
+    def load(cls, folder: Path) -> Pack:
+        """Open a saved pack; arrays stay on disk until they are read."""
+
+        def ids(name: str) -> pl.Series:
+            return pl.read_parquet(folder / f"{name}.parquet")["id"]
+
+        def order(name: str) -> Order:
+            arrays = {
+                path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
+                for path in sorted((folder / name).glob("*.npy"))
+            }
+            extra = {
+                key.removeprefix("extra."): arrays.pop(key) for key in list(arrays) if key.startswith("extra.")
+            }
+            return Order(**arrays, extra=extra)
+
+        return cls(ids("users"), ids("items"), tuple(ids("types")), order("by_user"), order("by_item"))
+
+
+_ARRAYS = ("offsets", "known", "time", "user", "item", "event_type", "quantity", "amount")
+_NOT_CONTEXT = {
+    schema.USER,
+    schema.ITEM,
+    schema.QUANTITY,
+    schema.AMOUNT,
+    schema.EVENT,
+    schema.ABOUT,
+    schema.SESSION,
+}
+
+
+def known() -> pl.Expr:
+    """When an event could be known: max(timestamp, arrived_at), where there is an `arrived_at`."""
+    return pl.max_horizontal(pl.col(f"^({schema.TIME}|{schema.ARRIVED})$"))
+
+
+def codes(ids: pl.Series, table: pl.Series) -> Array:
+    """The row of each id in `table`, -1 where it is not there."""
+    lookup = pl.DataFrame({"id": table}).with_row_index("code")
+    joined = pl.DataFrame({"id": ids}).join(lookup, on="id", how="left", maintain_order="left")
+    return joined["code"].cast(pl.Int32).fill_null(UNKNOWN).to_numpy()
+
+
+def _numbers(events: pl.DataFrame, name: str) -> Array:
+    if name not in events.columns:
+        return np.zeros(len(events), dtype=np.float32)
+    return events[name].cast(pl.Float32).fill_null(0).to_numpy()
+
+
+def _order(columns: Mapping[str, Array], extra: Mapping[str, Array], key: str, keys: int) -> Order:
+    # Rows come sorted by known time, so a stable sort by key keeps that order within a key.
+    rows = np.argsort(columns[key], kind="stable")
+    rows = rows[columns[key][rows] != UNKNOWN]
+    counts = np.bincount(columns[key][rows], minlength=keys)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Order(
+        offsets=offsets,
+        **{name: np.ascontiguousarray(values[rows]) for name, values in columns.items()},
+        row=rows.astype(np.int32 if len(rows) < 2**31 else np.int64),
+        extra={name: np.ascontiguousarray(values[rows]) for name, values in extra.items()},
+    )
+
+
+def days(microseconds: Array) -> Array:
+    """Microseconds as days, float32."""
+    return (microseconds / _MICROSECONDS_PER_DAY).astype(np.float32)
