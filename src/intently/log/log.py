@@ -46,17 +46,13 @@ class Log:
         last. Raises DataError that names every fault found.
         """
         if items is None:
-            ids = events[schema.ITEM].drop_nulls().unique().sort() if schema.ITEM in events.columns else []
-            items = pl.DataFrame({schema.ITEM: ids}).with_columns(
+            items = pl.DataFrame({schema.ITEM: _ids(events, schema.ITEM)}).with_columns(
                 pl.col(schema.ITEM).cast(pl.String).alias(schema.TITLE)
             )
         if users is None:
-            ids = events[schema.USER].drop_nulls().unique().sort() if schema.USER in events.columns else []
-            users = pl.DataFrame({schema.USER: ids})
+            users = pl.DataFrame({schema.USER: _ids(events, schema.USER)})
         _check(events, items, users)
-        events = _with_actor(events).with_columns(
-            pl.col(f"^({schema.TIME}|{schema.ARRIVED})$").cast(schema.CLOCK)
-        )
+        events = _with_actor(events).with_columns(pl.col(f"^({schema.TIME}|{schema.ARRIVED})$").cast(schema.CLOCK))
         events = events.sort(known(), maintain_order=True)
         first, last = events[schema.TIME].min(), events.select(known()).to_series().max()
         assert isinstance(first, datetime) and isinstance(last, datetime)
@@ -119,6 +115,13 @@ def moment(text: str) -> datetime:
     except ValueError:
         raise DataError(f"{text!r} is not a date.", mend="Write it as 2017-11-05 or 2017-11-05T08:00.") from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _ids(events: pl.DataFrame, column: str) -> pl.Series:
+    """The distinct ids of a column, sorted; none where the column is missing."""
+    if column not in events.columns:
+        return pl.Series(column, [], dtype=pl.String)
+    return events[column].drop_nulls().unique().sort()
 
 
 def _with_actor(events: pl.DataFrame) -> pl.DataFrame:

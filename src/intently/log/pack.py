@@ -123,9 +123,7 @@ class Pack:
                 path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
                 for path in sorted((folder / name).glob("*.npy"))
             }
-            extra = {
-                key.removeprefix("extra."): arrays.pop(key) for key in list(arrays) if key.startswith("extra.")
-            }
+            extra = {key.removeprefix("extra."): arrays.pop(key) for key in list(arrays) if key.startswith("extra.")}
             return Order(**arrays, extra=extra)
 
         return cls(ids("users"), ids("items"), tuple(ids("types")), order("by_user"), order("by_item"))
@@ -178,3 +176,9 @@ def _order(columns: Mapping[str, Array], extra: Mapping[str, Array], key: str, k
 def days(microseconds: Array) -> Array:
     """Microseconds as days, float32."""
     return (microseconds / _MICROSECONDS_PER_DAY).astype(np.float32)
+
+
+def hour_of_week(microseconds: Array) -> Array:
+    """The hour of the week of times in microseconds UTC: 0 is Monday 00:00, int16."""
+    # 1970-01-01 was a Thursday.
+    return ((microseconds // 3_600_000_000 + 72) % 168).astype(np.int16)
