@@ -1,0 +1,1 @@
+"""Simple and strong opponents: each a predictor in one file."""

@@ -1,0 +1,35 @@
+"""The last cut-offs of the training examples, held out to choose the few numbers of a simple predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import numpy as np
+
+from intently.baselines.catalogue import truth_pairs
+from intently.contract import Examples, Past
+from intently.log import schema
+from intently.log.pack import Array
+from intently.metrics.ranking import Relevant, ndcg_at_10
+
+
+def last_cutoffs(
+    examples: Examples, past: Past, count: int = 2, at_most: int = 1500
+) -> Iterator[tuple[datetime, Examples, Past]]:
+    """The examples of the last `count` cut-offs, each with its past, newest first.
+
+    At most `at_most` of each, evenly spaced. A log asked at many single times yields only those.
+    """
+    for at in reversed(examples.cutoffs[-count:]):
+        rows = np.flatnonzero((examples.at == at).to_numpy())
+        rows = rows[:: max(1, -(-len(rows) // at_most))]
+        yield at, examples.take(rows), past.take(rows)
+
+
+def ndcg(examples: Examples, past: Past, ranked: Array) -> float:
+    """Mean NDCG at 10 of ranked item codes (n, >= 10), -1 for none."""
+    row, item = truth_pairs(examples, past.items[schema.ITEM])
+    order = np.argsort(row, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(examples)))])
+    return float(ndcg_at_10(Relevant(offsets, item[order]), ranked).mean())
