@@ -18,7 +18,7 @@ import polars as pl
 from intently.errors import ConfigError, TooFewExamples
 from intently.log import schema
 from intently.log.log import Log
-from intently.log.pack import Array, Order, codes, days
+from intently.log.pack import Array, Order, codes, days, hour_of_week
 
 AT = "at"
 TRUTH = "truth"
@@ -137,8 +137,13 @@ class Task:
         return Examples(self, self._asked(log, at))
 
     def _check(self, log: Log) -> None:
-        needed = {name for name in self.truth.meta.root_names() if name != ""}
-        missing = sorted(needed - set(log.events.columns) - set(log.items.columns))
+        match self.asks:
+            case Everyone(key=key, among=among):
+                needed = {key, *(() if among is None else among.meta.root_names())}
+            case EachEvent():
+                needed = {schema.EVENT, schema.ABOUT}
+        joined = log.items.columns if schema.ITEM in log.events.columns else []
+        missing = sorted({*needed, *self.truth.meta.root_names()} - {*log.events.columns, *joined})
         if missing:
             raise ConfigError(
                 f"Task {self.name} reads {missing}, which the log does not have.",
@@ -261,14 +266,16 @@ class Examples:
 class Rows:
     """Earlier events of many examples laid end to end, oldest first within an example.
 
-    `example` says whose event it is, `age` is days from the event to that example's `at` (> 0 unless
-    it arrived late), `moment` numbers runs of rows of one example with one timestamp (a basket).
-    The other arrays are as in `pack.Order`.
+    `example` says whose event it is, `age` is days from the event to that example's `at` (> 0;
+    what arrived late stands where it became known), `moment` numbers runs of rows of one example with one timestamp (a basket),
+    `hour_of_week` is the event's hour, 0 (Monday 00:00 UTC) to 167. The other arrays are as in
+    `pack.Order`.
     """
 
     example: Array
     age: Array
     moment: Array
+    hour_of_week: Array
     user: Array
     item: Array
     event_type: Array
@@ -286,7 +293,8 @@ class Histories:
 
     `rows.example` numbers histories, not examples, and `rows.age` counts from the history's latest
     `at`. Example i may see the first `visible[i]` rows of history `history[i]`, and is asked
-    `asked_age[i]` days before that latest `at`. `start` are offsets of histories in `rows`.
+    `asked_age[i]` days before that latest `at`, at `asked_hour[i]` of the week. `start` are offsets
+    of histories in `rows`.
     """
 
     rows: Rows
@@ -294,6 +302,7 @@ class Histories:
     history: Array
     visible: Array
     asked_age: Array
+    asked_hour: Array
 
 
 class Past:
@@ -306,8 +315,7 @@ class Past:
         self._by_item = schema.USER not in examples.frame.columns
         self._order: Order = pack.by_item if self._by_item else pack.by_user
         ids = pack.item_ids if self._by_item else pack.user_ids
-        asked = examples.household.cast(ids.dtype) if examples.household.dtype != ids.dtype else examples.household
-        self.code = codes(asked, ids)
+        self.code = codes(examples.household.cast(ids.dtype, strict=False), ids)
         self._at = examples.at.dt.epoch("us").to_numpy()
         key = np.maximum(self.code, 0)
         self._start = self._order.offsets[key].astype(np.int64)
@@ -377,6 +385,7 @@ class Past:
             history.astype(np.int64),
             self._stop - start[history],
             days(latest[history] - self._at),
+            hour_of_week(self._at),
         )
 
     def shop(self, at: datetime) -> Log:
@@ -420,6 +429,7 @@ class Past:
             example=example,
             age=days(at[example] - time),
             moment=np.cumsum(new) - 1,
+            hour_of_week=hour_of_week(time),
             user=order.user[index],
             item=order.item[index],
             event_type=order.event_type[index],
@@ -427,6 +437,18 @@ class Past:
             amount=order.amount[index],
             extra={name: values[index] for name, values in order.extra.items()},
         )
+
+
+def together(pasts: Sequence[Past]) -> tuple[Past, list[Array]]:
+    """One past for the questions of several tasks, each (customer, at) once.
+
+    Also gives, for each of `pasts`, the row in the common past of each of its examples.
+    """
+    frames = [past._examples.frame.select(schema.USER, AT) for past in pasts]
+    union = pl.concat(frames).unique(maintain_order=True).with_row_index("row")
+    rows = [frame.join(union, on=[schema.USER, AT], how="left", maintain_order="left")["row"] for frame in frames]
+    examples = Examples(pasts[0]._examples.task, union.drop("row"))
+    return Past(pasts[0]._log, examples), [row.cast(pl.Int64).to_numpy() for row in rows]
 
 
 # --- Scores, and who gives them. ---

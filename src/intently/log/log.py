@@ -53,13 +53,15 @@ class Log:
             users = pl.DataFrame({schema.USER: _ids(events, schema.USER)})
         _check(events, items, users)
         events = _with_actor(events).with_columns(pl.col(f"^({schema.TIME}|{schema.ARRIVED})$").cast(schema.CLOCK))
+        events, items = _one_type(events, items, schema.ITEM)
+        events, users = _one_type(events, users, schema.USER)
         events = events.sort(known(), maintain_order=True)
         first, last = events[schema.TIME].min(), events.select(known()).to_series().max()
         assert isinstance(first, datetime) and isinstance(last, datetime)
         return cls(
             events,
             items.unique(schema.ITEM, keep="first", maintain_order=True),
-            users,
+            users.unique(schema.USER, keep="first", maintain_order=True),
             observed_from or first,
             observed_until or last + timedelta(microseconds=1),
         )
@@ -132,6 +134,15 @@ def _with_actor(events: pl.DataFrame) -> pl.DataFrame:
         user = pl.col(schema.USER).cast(pl.String)
         events = events.with_columns(pl.coalesce(user, pl.col(schema.SESSION).cast(pl.String)).alias(schema.USER))
     return events
+
+
+def _one_type(events: pl.DataFrame, table: pl.DataFrame, column: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Ids have one type in both tables: where two files (or a nameless visitor) made them differ, text."""
+    if column not in events.columns or events.schema[column] == table.schema[column]:
+        return events, table
+    whole = all(dtype.is_integer() and dtype != pl.UInt64 for dtype in (events.schema[column], table.schema[column]))
+    ids = pl.col(column).cast(pl.Int64 if whole else pl.String)
+    return events.with_columns(ids), table.with_columns(ids)
 
 
 def _check(events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame) -> None:
