@@ -129,7 +129,8 @@ class Task:
                 f"{log.observed_from:%Y-%m-%d} and {log.observed_until:%Y-%m-%d}.",
                 mend="Choose earlier cut-offs, or bring a longer log.",
             )
-        return Examples(self, pl.concat(frames))
+        # Spans of events may overlap; an event is asked once.
+        return Examples(self, pl.concat(frames).unique([self.key, AT], keep="first", maintain_order=True))
 
     def questions(self, log: Log, at: datetime) -> Examples:
         """Everyone asked at `at`, without truth: what a prediction needs."""
@@ -157,7 +158,9 @@ class Task:
                 asked = rows.group_by(key).agg((pl.lit(value=True) if among is None else among).alias("_in"))
                 asked = asked.filter(pl.col("_in")).select(key).sort(key)
             case EachEvent(kind=kind, span=span):
-                rows = log.before(at + span).events.filter(pl.col(schema.TYPE) == kind)
+                rows = log.before(at + span).events.filter(
+                    pl.col(schema.TYPE) == kind, pl.col(schema.EVENT).is_not_null()
+                )
                 new = rows.join(log.before(at).events.select(schema.EVENT), on=schema.EVENT, how="anti")
                 when = pl.max_horizontal(pl.col(f"^({schema.TIME}|{schema.ARRIVED})$"))
                 ids = [name for name in (schema.EVENT, schema.USER, schema.ITEM) if name in new.columns]
@@ -266,10 +269,10 @@ class Examples:
 class Rows:
     """Earlier events of many examples laid end to end, oldest first within an example.
 
-    `example` says whose event it is, `age` is days from the event to that example's `at` (> 0;
-    what arrived late stands where it became known), `moment` numbers runs of rows of one example with one timestamp (a basket),
-    `hour_of_week` is the event's hour, 0 (Monday 00:00 UTC) to 167. The other arrays are as in
-    `pack.Order`.
+    `example` says whose event it is, `age` is days from the event to that example's `at` (> 0; what
+    arrived late stands where it became known), `moment` numbers runs of rows of one example with one
+    timestamp (a basket), `hour_of_week` is the event's hour, 0 (Monday 00:00 UTC) to 167. The other
+    arrays are as in `pack.Order`.
     """
 
     example: Array
@@ -393,6 +396,11 @@ class Past:
         if at not in self._ats:
             raise ConfigError(f"The shop at {at} is not part of this past.", mend="Ask at a time of the examples.")
         return self._log.before(at)
+
+    def same_as(self, other: Past) -> bool:
+        """Whether it is the past of the same customers, in the same order, at the same times, of the same log."""
+        same = self._log is other._log and self._by_item == other._by_item
+        return same and np.array_equal(self.code, other.code) and np.array_equal(self._at, other._at)
 
     @property
     def learned_until(self) -> datetime:

@@ -14,8 +14,8 @@ TASK = Task(
     asks=Everyone(USER),
     answer=Shares(of=CATEGORY),
     horizon=timedelta(days=28),
-    # A list of (label, weight); null where nothing is bought, and then left out.
-    truth=pl.when(_BOUGHT.len() > 0).then(_BOUGHT.value_counts().struct.rename_fields(["label", "weight"]).implode()),
+    # A list of (weight, label) in alphabetic order; null where nothing is bought, and then left out.
+    truth=pl.when(_BOUGHT.len() > 0).then(_BOUGHT.sort().rle().struct.rename_fields(["weight", "label"]).implode()),
     absent=None,
     wording={
         "en": "Which categories will this customer buy from in the next 28 days?",

@@ -1,0 +1,27 @@
+"""Fixtures of every room's tests."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+from intently.log import complete_journey
+from intently.log.log import Log
+from small_logs import tiny
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("intently", deadline=None, max_examples=60, derandomize=True, database=None)
+settings.load_profile("intently")
+
+
+@pytest.fixture
+def tiny_log() -> Log:
+    """Thirty days, three customers, four items; see small_logs.tiny."""
+    return tiny()
+
+
+@pytest.fixture(scope="session")
+def complete_journey_log() -> Log:
+    """The whole of Complete Journey: about a second to read, once a test process."""
+    return complete_journey.read()
