@@ -1,0 +1,1 @@
+"""Comparing predictors: intervals, slices, calibration, cost, and the report."""
