@@ -105,3 +105,15 @@ def test_rank_metrics_see_only_the_order(seed):
         truth, values = make(kind, rng)
         for metric in metrics.of(kind, names):
             assert metric.value(truth, np.exp(values / 3) / 100) == pytest.approx(metric.value(truth, values))
+
+
+@pytest.mark.parametrize("metric", [m for m in metrics.ALL if m.drawn], ids=lambda metric: metric.name)
+@settings(max_examples=50, deadline=None)
+@given(seed=SEEDS)
+def test_a_resample_by_counts_is_a_resample_by_rows(metric, seed):
+    rng = np.random.default_rng(seed)
+    truth, values = make(metric.kind, rng)
+    rows = rng.integers(0, len(values), len(values))
+    times = np.bincount(rows, minlength=len(values)).astype(float)
+    expected = metric.value(truth[rows], values[rows])
+    assert metric.drawn(truth, values)(times) == pytest.approx(expected, nan_ok=True, abs=1e-12)

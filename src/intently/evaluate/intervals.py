@@ -7,14 +7,14 @@ what they share cancels out of a difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from intently.metrics import Metric
-from intently.metrics.metric import Array, parts
+from intently.metrics.metric import Array, Drawn, parts
 
 REPLICATES = 1000
 LEVEL = 0.95
@@ -98,51 +98,44 @@ def resampled(
     """Every metric of every candidate on the same resamples, (replicates, candidates, metrics), float64.
 
     Rowwise metrics are sums per household times how often each was drawn, one matrix product for all
-    of them; the others are computed on the drawn rows.
+    of them. Whole metrics are told how often each row was drawn, or are computed on the drawn rows.
     """
     owner, households = _numbered(household)
     found = np.full((replicates, len(candidates), len(metrics)), np.nan)
     quick = [i for i, metric in enumerate(metrics) if metric.rowwise]
-    whole = [i for i, metric in enumerate(metrics) if not metric.rowwise]
+    whole = [
+        (c, i, (metric.drawn or _by_rows(metric))(truth, candidate))
+        for i, metric in enumerate(metrics)
+        if not metric.rowwise
+        for c, candidate in enumerate(candidates)
+    ]
     sums = _sums([metrics[i] for i in quick], truth, candidates, owner, households)
-    rows = _Rows.of(owner, households)
     done = 0
     for drawn in _draws(households, replicates, rng):
-        stop = done + len(drawn)
+        times = _times(drawn, households)
         if quick:
-            total = _times(drawn, households) @ sums  # (chunk, candidates * metrics * 2)
-            total = total.reshape(len(drawn), len(candidates), len(quick), 2)
+            total = (times @ sums).reshape(len(drawn), len(candidates), len(quick), 2)
             with np.errstate(divide="ignore", invalid="ignore"):
-                found[done:stop, :, quick] = total[..., 0] / total[..., 1]
-        for replicate, chosen in enumerate(drawn if whole else ()):
-            index = rows.of_households(chosen)
-            answer = truth[index]
-            for c, candidate in enumerate(candidates):
-                values = candidate[index]
-                for i in whole:
-                    found[done + replicate, c, i] = metrics[i].function(answer, values)
-        done = stop
+                found[done : done + len(drawn), :, quick] = total[..., 0] / total[..., 1]
+        for replicate, count in enumerate(times if whole else ()):
+            by_row = count[owner]
+            for c, i, value in whole:
+                found[done + replicate, c, i] = value(by_row)
+        done += len(drawn)
     return found
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Row numbers by household."""
+def _by_rows(metric: Metric) -> Callable[[Any, Array], Drawn]:
+    """Resamples of a metric that has no quicker way: the rows as often as they were drawn."""
 
-    order: Array
-    start: Array
-    count: Array
+    def drawn(truth: Any, values: Array) -> Drawn:
+        def value(times: Array) -> float:
+            rows = np.repeat(np.arange(len(times)), times.astype(np.int64))
+            return float(metric.function(truth[rows], values[rows]))
 
-    @classmethod
-    def of(cls, owner: Array, households: int) -> _Rows:
-        count = np.bincount(owner, minlength=households)
-        return cls(np.argsort(owner, kind="stable"), np.cumsum(count) - count, count)
+        return value
 
-    def of_households(self, chosen: Array) -> Array:
-        """All rows of these households, as often as each is named."""
-        count = self.count[chosen]
-        offset = np.cumsum(count) - count
-        return self.order[np.arange(count.sum()) + np.repeat(self.start[chosen] - offset, count)]
+    return drawn
 
 
 def _numbered(household: Array) -> tuple[Array, int]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
-from intently.metrics.metric import Array, Metric
+from intently.metrics.metric import Array, Drawn, Metric, average_ranks, places
 
 KIND = "Amount"
 LEVELS = np.round(np.arange(1, 20) * 0.05, 2)
@@ -14,10 +13,21 @@ PINBALL_LEVELS = (0.1, 0.5, 0.9)
 
 def spearman(truth: Array, values: Array) -> float:
     """Rank correlation of truth and mean, ties at their average rank; 0 where either is constant."""
-    a, b = rankdata(truth), rankdata(values[:, 0])
-    a, b = a - a.mean(), b - b.mean()
-    scale = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / scale if scale else 0.0
+    return spearman_drawn(truth, values)(np.ones(len(truth)))
+
+
+def spearman_drawn(truth: Array, values: Array) -> Drawn:
+    """`spearman` of resamples."""
+    true, given = places(truth), places(values[:, 0])
+
+    def value(times: Array) -> float:
+        middle = (times.sum() + 1) / 2
+        a, b = average_ranks(true, times) - middle, average_ranks(given, times) - middle
+        weighted = times * a
+        scale = float(np.sqrt((weighted @ a) * (times @ (b * b))))
+        return float(weighted @ b) / scale if scale else 0.0
+
+    return value
 
 
 def norm_gini(truth: Array, values: Array) -> float:
@@ -26,10 +36,20 @@ def norm_gini(truth: Array, values: Array) -> float:
     A Gini index is linear in cov(truth, rank) (Lerman and Yitzhaki 1984), so ties in the mean are
     shared evenly and a constant gives 0. 1 is the best order, -1 the worst.
     """
-    truth = np.asarray(truth, dtype=np.float64)
-    centred = truth - truth.mean()
-    best = float(centred @ rankdata(truth))
-    return float(centred @ rankdata(values[:, 0])) / best if best else 0.0
+    return norm_gini_drawn(truth, values)(np.ones(len(truth)))
+
+
+def norm_gini_drawn(truth: Array, values: Array) -> Drawn:
+    """`norm_gini` of resamples."""
+    amount = np.asarray(truth, dtype=np.float64)
+    true, given = places(truth), places(values[:, 0])
+
+    def value(times: Array) -> float:
+        centred = times * (amount - times @ amount / times.sum())
+        best = float(centred @ average_ranks(true, times))
+        return float(centred @ average_ranks(given, times)) / best if best else 0.0
+
+    return value
 
 
 def decile_ratio(truth: Array, values: Array) -> float:
@@ -55,7 +75,13 @@ def mae(truth: Array, values: Array) -> Array:
 
 def rmse(truth: Array, values: Array) -> float:
     """Root of the average squared error of the mean."""
-    return float(np.sqrt(np.mean((_mean(values) - truth) ** 2)))
+    return rmse_drawn(truth, values)(np.ones(len(truth)))
+
+
+def rmse_drawn(truth: Array, values: Array) -> Drawn:
+    """`rmse` of resamples."""
+    square = (_mean(values) - truth) ** 2
+    return lambda times: float(np.sqrt(times @ square / times.sum()))
 
 
 def pinball(truth: Array, values: Array) -> Array:
@@ -123,10 +149,21 @@ def _quantile(values: Array, level: float) -> Array:
 
 
 METRICS = (
-    Metric("spearman", KIND, spearman, higher_is_better=True, rowwise=False, lowest=-1.0, highest=1.0),
-    Metric("norm_gini", KIND, norm_gini, higher_is_better=True, rowwise=False, lowest=-1.0, highest=1.0),
+    Metric(
+        "spearman", KIND, spearman, higher_is_better=True, rowwise=False, lowest=-1.0, highest=1.0, drawn=spearman_drawn
+    ),
+    Metric(
+        "norm_gini",
+        KIND,
+        norm_gini,
+        higher_is_better=True,
+        rowwise=False,
+        lowest=-1.0,
+        highest=1.0,
+        drawn=norm_gini_drawn,
+    ),
     Metric("mae", KIND, mae, higher_is_better=False, rowwise=True),
-    Metric("rmse", KIND, rmse, higher_is_better=False, rowwise=False),
+    Metric("rmse", KIND, rmse, higher_is_better=False, rowwise=False, drawn=rmse_drawn),
     Metric("pinball", KIND, pinball, higher_is_better=False, rowwise=True),
     Metric("wape", KIND, wape, higher_is_better=False, rowwise=True),
     Metric("coverage_90", KIND, coverage_90, higher_is_better=True, rowwise=True, target=0.9, highest=1.0),

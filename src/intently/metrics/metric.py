@@ -10,6 +10,9 @@ import numpy as np
 
 Array = np.ndarray
 
+# A metric of one truth and values, given how often each row (n,) is drawn.
+Drawn = Callable[[Array], float]
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -17,7 +20,9 @@ class Metric:
 
     `function(truth, values)` gives one float; with `rowwise` it gives (n,) values to be averaged, or
     (n, 2) numerators and denominators whose sums are divided. `target` is set where neither high nor
-    low is good (a coverage of 0.9, a ratio of 1). `kind` is the answer it belongs to, and
+    low is good (a coverage of 0.9, a ratio of 1). `drawn(truth, values)` may do a whole metric's sorting
+    once and then give the metric of many resamples of the rows, as if each stood there as often
+    as it was drawn. `kind` is the answer it belongs to, and
     `lowest`, `highest` bound what it can be.
     """
 
@@ -29,6 +34,7 @@ class Metric:
     target: float | None = None
     lowest: float = 0.0
     highest: float = np.inf
+    drawn: Callable[[Any, Array], Drawn] | None = None
 
     def value(self, truth: Any, values: Array) -> float:
         """The metric over all rows; NaN where it is not defined (no rows, one class only)."""
@@ -51,3 +57,14 @@ def parts(rows: Array) -> Array:
     """What a rowwise function gave, as numerators and denominators (n, 2), float64."""
     rows = np.asarray(rows, dtype=np.float64)
     return rows if rows.ndim == 2 else np.stack([rows, np.ones(len(rows))], axis=1)
+
+
+def places(values: Array) -> Array:
+    """The place (n,) of each value among the distinct values, from the smallest up."""
+    return np.unique(values, return_inverse=True)[1].reshape(-1)
+
+
+def average_ranks(place: Array, times: Array) -> Array:
+    """The rank (n,) of each row, ties at their average, where each row stands `times` times."""
+    count = np.bincount(place, weights=times)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place])

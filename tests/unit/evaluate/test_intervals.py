@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,11 @@ def test_the_same_generator_gives_the_same_interval():
         for _ in range(2)
     )
     assert one == two
+
+
+def test_a_metric_without_a_quick_way_is_computed_on_the_drawn_rows():
+    truth, values = sample(11)
+    plain = replace(AUROC, drawn=None)
+    found = resampled((AUROC, plain), truth, (values,), RNG.integers(0, 90, 300), replicates=20, rng=RNG)
+    assert found[..., 0] == pytest.approx(found[..., 1])
+    assert np.ptp(found) > 0
