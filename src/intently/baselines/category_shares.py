@@ -14,6 +14,7 @@ from intently.baselines.top_k import NONE, top_k
 from intently.contract import Examples, Past, Ranking, Scores, Task
 from intently.errors import TooFewExamples
 from intently.log import schema
+from intently.log.log import Log
 from intently.log.pack import Array, codes
 
 
@@ -37,11 +38,13 @@ class CategoryShares:
 
     def fit(self, examples: Examples, past: Past) -> Self:
         """Learn the population's shares, and which items have been bought."""
-        shop = past.shop(past.learned_until)
+        return self.learn(past.shop(past.learned_until), past.items)
+
+    def learn(self, shop: Log, items: pl.DataFrame) -> Self:
+        """The same from a shop's log."""
         known = bought_ids(shop)
         if not len(known):
             raise TooFewExamples("Nothing was bought.", mend="Bring a log with purchases (event_type 'buy').")
-        items = past.items
         bought = shop.events.filter(pl.col(schema.TYPE) == schema.BUY)[schema.ITEM].drop_nulls()
         category = _categories(items)[item_codes(bought, items[schema.ITEM])]
         named = category.drop_nulls().value_counts().sort(category.name)

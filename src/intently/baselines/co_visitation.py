@@ -81,13 +81,15 @@ class Neighbours:
         return cls(id_series(arrays["near.ids"]), arrays["near.seed"], arrays["near.other"], arrays["near.similarity"])
 
 
-def from_recent(own: OwnItems, similar: sparse.csr_matrix, n: int, half_life: float = 28.0) -> sparse.csr_matrix:
+def from_recent(
+    example: Array, item: Array, recency: Array, similar: sparse.csr_matrix, n: int, half_life: float = 28.0
+) -> sparse.csr_matrix:
     """How near each item is to what the customer bought lately, (n, items).
 
-    Sum of similarities to the latest items, each weighted by its decayed recency in days.
+    From distinct (example, item) pairs and the days since each was last bought: the sum of similarities
+    to the RECENT_ITEMS latest, each weighted by its decayed recency.
     """
-    recency = own.recency()
-    latest, age = top_pairs(own.example, own.item, -recency, own.decayed(None), n, RECENT_ITEMS)
+    latest, age = top_pairs(example, item, -recency, np.zeros(len(item)), n, RECENT_ITEMS)
     some = latest >= 0
     weight = decay(-age[some], half_life)
     seeds = sparse.csr_matrix((weight, (np.nonzero(some)[0], latest[some])), shape=(n, similar.shape[0]))
@@ -134,7 +136,7 @@ class CoVisitation:
         assert self.near is not None, "fit first"
         items = past.items[schema.ITEM]
         own = OwnItems.of(Purchases.of(past), len(items))
-        table = from_recent(own, self.near.matrix(items), len(past))
+        table = from_recent(own.example, own.item, own.recency(), self.near.matrix(items), len(past))
         if self.own_weight > 0:
             counts = own.decayed(84.0)
             most = np.zeros(len(past))

@@ -1,0 +1,105 @@
+"""Which items of a whole catalogue are worth ranking for a customer, and what the shop has learned to say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from intently.baselines.catalogue import best_of, item_codes, open_items
+from intently.baselines.category_shares import CategoryShares
+from intently.baselines.co_visitation import Neighbours, from_recent
+from intently.baselines.pair_features import ITEM_COLUMNS, ItemTable, OwnTable
+from intently.baselines.purchases import decay
+from intently.baselines.top_k import top_pairs
+from intently.contract import Examples, Past, Ranking
+from intently.log import schema
+from intently.log.log import Log
+from intently.log.pack import Array
+
+HALF_LIFE = 84.0
+
+
+@dataclass(frozen=True)
+class Sources:
+    """How many candidates each source gives to a customer; `category` only where answers are unseen items."""
+
+    own: int = 80
+    popular: int = 20
+    near: int = 15
+    category: int = 100
+    reading: int = 50
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What is learned of the shop at one time: its items, their neighbours, its categories."""
+
+    table: ItemTable
+    near: Neighbours
+    category: CategoryShares
+
+    @classmethod
+    def learn(cls, shop: Log, items: pl.DataFrame, near: Neighbours | None, seed: int) -> Shop:
+        """All three from a log; `near` may have been learned before."""
+        return cls(
+            ItemTable.learn(shop), near or Neighbours.learn(shop, each=20), CategoryShares(seed=seed).learn(shop, items)
+        )
+
+    def popular(self, items: pl.Series) -> Array:
+        """Customers of the last 28 days (of 84 days where equal), by item code."""
+        table = self.table.on(items).astype(np.float64)
+        month, quarter = (table[:, ITEM_COLUMNS.index(f"item_customers_{days}")] for days in (28, 84))
+        popular: Array = month + 1e-3 * quarter
+        return popular
+
+    def known(self, items: pl.Series) -> Array:
+        """Which items had been bought, by item code."""
+        mask = np.zeros(len(items), dtype=bool)
+        code = item_codes(self.table.ids, items)
+        mask[code[code >= 0]] = True
+        return mask
+
+
+def candidates(
+    examples: Examples, past: Past, own: OwnTable, shop: Shop, sources: Sources, further: Array | None
+) -> tuple[Array, Array]:
+    """Distinct (example, item code) pairs in order; `further` are item codes (n, any), -1 for none."""
+    assert isinstance(examples.task.answer, Ranking)
+    items, n = past.items[schema.ITEM], len(examples)
+    own_best = own.best(own.total(decay(own.bought.age, HALF_LIFE)), sources.own)
+    keys = [own.key[own_best], _near(own, shop.near.matrix(items), n, sources.near)]
+    if further is not None:
+        keys.append(_keys(further, len(items)))
+    if examples.task.answer.unseen:
+        ids = shop.category.predict(examples, past, sources.category).ids
+        assert ids is not None
+        code = item_codes(pl.Series(ids.reshape(-1).tolist(), dtype=items.dtype), items)
+        keys.append(_keys(code.reshape(n, -1), len(items)))
+    key = np.unique(np.concatenate(keys))
+    kept = []
+    for rows, mask in open_items(examples, past, items, shop.known(items)):
+        inside = np.zeros(n, dtype=bool)
+        inside[rows] = True
+        kept.append(key[inside[key // len(items)] & mask[key % len(items)]])
+        popular = best_of(shop.popular(items), mask, sources.popular)
+        kept.append((rows[:, None] * len(items) + popular).ravel())
+    key = np.unique(np.concatenate(kept))
+    return key // len(items), key % len(items)
+
+
+def _keys(item: Array, items: int) -> Array:
+    key = np.arange(len(item))[:, None] * items + item
+    return key[item >= 0]
+
+
+def _near(own: OwnTable, similar: sparse.csr_matrix, n: int, k: int) -> Array:
+    """The items nearest to each customer's latest that they have not bought, as keys."""
+    found = from_recent(own.example, own.item, own.nth_last_age(1), similar, n).tocoo()
+    key = found.row.astype(np.int64) * own.items + found.col
+    new = own.find(key) < 0
+    # Weak ties are many and never reach the first k: dropping them first saves the sort most of its work.
+    near, _ = top_pairs(found.row[new], found.col[new].astype(np.int64), found.data[new], np.zeros(new.sum()), n, k)
+    return _keys(near, own.items)

@@ -1,0 +1,196 @@
+"""Re-ranks a customer's likely items with gradient-boosted trees over features of (customer, item) pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol, Self
+
+import lightgbm
+import numpy as np
+
+from intently.baselines.candidates import HALF_LIFE, Shop, Sources, candidates
+from intently.baselines.catalogue import TOP, Pairs, ranked, truth_pairs
+from intently.baselines.category_shares import CategoryShares
+from intently.baselines.co_visitation import Neighbours
+from intently.baselines.pair_features import ItemTable, OwnTable, pair_features
+from intently.baselines.purchases import decay
+from intently.contract import Examples, Past, Ranking, Scores, Task
+from intently.errors import TooFewExamples
+from intently.log import schema
+from intently.log.pack import Array
+
+BLOCK = 4096
+
+
+class PairReading(Protocol):
+    """What a language model says of customers and items; item codes are in the order of `past.items`."""
+
+    def top(self, examples: Examples, past: Past, k: int) -> Array:
+        """The k items it would rank first, codes (n, k), -1 for none."""
+        ...
+
+    def pairs(
+        self, examples: Examples, past: Past, example_index: Array, item_code: Array
+    ) -> tuple[Array, tuple[str, ...]]:
+        """Further columns of each pair, (pairs, columns) float, NaN allowed, and their names."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Candidate pairs of one set of examples: `features` (pairs, columns), sorted by example."""
+
+    example: Array
+    item: Array
+    features: Array
+    columns: tuple[str, ...]
+    own: OwnTable
+
+
+@dataclass(frozen=True)
+class LightGBMRanking:
+    """Ranks candidates (own items, popular ones, neighbours of the latest) by the chance that they are bought.
+
+    With `reading` its columns join the features and its best items the candidates. `candidates` gives
+    its best items alone: with it, the opponent without a reading ranks the very same pairs. What the
+    shop sells is learned at fit, so a prediction needs no more than the customer's past.
+    """
+
+    name: str = "lightgbm"
+    reading: PairReading | None = None
+    threads: int = 2
+    seed: int = 0
+    candidates: PairReading | None = None
+    weeks: int = 8
+    at_most: int = 1200
+    trees: int = 100
+    leaves: int = 31
+    objective: str = "binary"
+    sources: Sources = field(default_factory=Sources)
+    shop: Shop | None = None
+    model: str = ""
+    columns: tuple[str, ...] = ()
+
+    def answers(self, task: Task) -> bool:
+        """Rankings of items for customers."""
+        return isinstance(task.answer, Ranking) and task.key == schema.USER
+
+    def fit(self, examples: Examples, past: Past) -> Self:
+        """Learn from the last cut-offs, each with the shop as it stood then."""
+        cutoffs = examples.cutoffs[-self.weeks :]
+        near = Neighbours.learn(past.shop(cutoffs[0]), each=20)
+        blocks, truths = [], []
+        for at in cutoffs:
+            block, truth = self._training(examples, past, at, near)
+            blocks.append(block)
+            truths.append(truth)
+        truth = np.concatenate(truths)
+        if not truth.any():
+            raise TooFewExamples(
+                f"Nobody bought a likely item after the last {len(cutoffs)} cut-offs.", mend="Bring a longer log."
+            )
+        return replace(
+            self,
+            shop=Shop.learn(past.shop(past.learned_until), past.items, None, self.seed),
+            model=self._train(blocks, truth),
+            columns=blocks[0].columns,
+        )
+
+    def _training(self, examples: Examples, past: Past, at: datetime, near: Neighbours) -> tuple[_Block, Array]:
+        rows = np.flatnonzero((examples.at == at).to_numpy())
+        if len(rows) > self.at_most:
+            rows = np.sort(np.random.default_rng(self.seed).choice(rows, self.at_most, replace=False))
+        some, before = examples.take(rows), past.take(rows)
+        shop = Shop.learn(past.shop(at), past.items, near, self.seed)
+        block = self._block(some.hide(), before, shop)
+        row, item = truth_pairs(some, before.items[schema.ITEM])
+        return block, np.isin(block.example * block.own.items + block.item, row * block.own.items + item)
+
+    def _block(self, examples: Examples, past: Past, shop: Shop) -> _Block:
+        items = past.items
+        own = OwnTable.of(past, len(items))
+        source = self.candidates or self.reading
+        further = None if source is None else source.top(examples, past, self.sources.reading)
+        example, item = candidates(examples, past, own, shop, self.sources, further)
+        features, names = pair_features(own, items, shop.table.on(items[schema.ITEM]), example, item)
+        if self.reading is not None:
+            more, more_names = self.reading.pairs(examples, past, example, item)
+            features, names = np.concatenate([features, more.astype(np.float32)], axis=1), (*names, *more_names)
+        return _Block(example, item, features, names, own)
+
+    def _train(self, blocks: Sequence[_Block], truth: Array) -> str:
+        sizes = [np.bincount(block.example) for block in blocks]
+        group = np.concatenate([size[size > 0] for size in sizes]) if self.objective == "lambdarank" else None
+        columns = [f"c{number}" for number in range(len(blocks[0].columns))]
+        features = np.concatenate([block.features for block in blocks])
+        data = lightgbm.Dataset(features, truth.astype(np.float32), group=group, feature_name=columns)
+        settings = {
+            "objective": self.objective,
+            "learning_rate": 0.08,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": min(200, max(1, len(truth) // 100)),
+            "feature_fraction": 0.6,
+            "lambda_l2": 5.0,
+            "lambdarank_truncation_level": 20,
+            "num_threads": self.threads,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+        return str(lightgbm.train(settings, data, self.trees).model_to_string())
+
+    def predict(self, examples: Examples, past: Past) -> Scores:
+        """The best hundred: ranked candidates, then further own items, then what is popular."""
+        assert self.shop is not None, "fit first"
+        booster = lightgbm.Booster(model_str=self.model)
+        parts = []
+        for first in range(0, len(examples), BLOCK):
+            rows = np.arange(first, min(first + BLOCK, len(examples)))
+            parts.append(self._predict(booster, examples.take(rows).hide(), past.take(rows)))
+        values = np.concatenate([part.values for part in parts])
+        return Scores(examples.task.answer, values, ids=np.concatenate([part.ids for part in parts]))
+
+    def _predict(self, booster: lightgbm.Booster, examples: Examples, past: Past) -> Scores:
+        assert self.shop is not None
+        block = self._block(examples, past, self.shop)
+        score = np.asarray(booster.predict(block.features, num_threads=self.threads))
+        own = block.own
+        count = own.total(decay(own.bought.age, HALF_LIFE))
+        rest = own.best(count, TOP)
+        rest = rest[~np.isin(own.key[rest], block.example * own.items + block.item)]
+        pairs = Pairs(
+            np.concatenate([block.example, own.example[rest]]),
+            np.concatenate([block.item, own.item[rest]]),
+            # Own items that are no candidates come below the least of them, in order of decayed counts.
+            np.concatenate([score, score.min() - 1 / (1 + count[rest])]),
+            np.zeros(len(score) + len(rest)),
+        )
+        items = past.items[schema.ITEM]
+        return ranked(examples, past, pairs, self.shop.popular(items), self.shop.known(items))
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Arrays and settings to be saved; a reading is not among them and is handed to `from_state`."""
+        assert self.shop is not None, "fit first"
+        names = ("name", "threads", "seed", "weeks", "at_most", "trees", "leaves", "objective", "model")
+        arrays, category = self.shop.category.state()
+        arrays = arrays | self.shop.table.arrays() | self.shop.near.arrays()
+        more = {"columns": list(self.columns), "sources": vars(self.sources), "category": category}
+        return arrays, {name: getattr(self, name) for name in names} | more
+
+    @classmethod
+    def from_state(
+        cls,
+        arrays: dict[str, Array],
+        settings: dict[str, Any],
+        reading: PairReading | None = None,
+        candidates: PairReading | None = None,
+    ) -> LightGBMRanking:
+        """The reverse of `state`."""
+        settings = dict(settings)
+        category = CategoryShares.from_state(arrays, settings.pop("category"))
+        shop = Shop(ItemTable.of(arrays), Neighbours.of(arrays), category)
+        columns, sources = tuple(settings.pop("columns")), Sources(**settings.pop("sources"))
+        return cls(reading=reading, candidates=candidates, shop=shop, columns=columns, sources=sources, **settings)
