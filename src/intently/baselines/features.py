@@ -1,0 +1,255 @@
+"""Windowed features of customers: what a careful analyst would compute from their past by hand.
+
+Every number is read from `Past`, so it is of the time asked at. Columns depend on what the log has: event types
+and further numeric columns give their own, a catalogue without categories gives none of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from intently.contract import Examples, Past, Rows
+from intently.log.pack import Array
+from intently.log.schema import BRAND, BUY, CATEGORY
+
+WINDOWS = (7, 14, 28, 56, 84, 168)
+_LABELS = (*(f"{days}d" for days in WINDOWS), "all")
+_HALF_LIVES = (7.0, 14.0, 28.0, 56.0)
+_GROUPS = (CATEGORY, "department", BRAND)
+_NEWEST = (2, 3, 5, 10)
+_ROWS_AT_ONCE = 1_500_000
+_CELLS_AT_ONCE = 4_000_000
+
+Columns = dict[str, Array]
+
+
+def windowed(examples: Examples, past: Past, names: tuple[str, ...] | None = None) -> tuple[Array, tuple[str, ...]]:
+    """Features (n, k) float32 of the asked ones, and their names.
+
+    With `names`, exactly these columns in this order; one that this log cannot give (an event type it
+    never saw) is 0. NaN says that there is nothing to measure, such as the gap of a single basket.
+    """
+    groups = {name: group_codes(past.items[name]) for name in _GROUPS if name in past.items.columns}
+    widest = max((int(codes.max(initial=0)) + 1 for codes in groups.values()), default=1)
+    parts = []
+    found: tuple[str, ...] = ()
+    for rows in chunks(past.lengths, widest):
+        columns = _columns(past.take(rows), groups)
+        found = tuple(columns)
+        parts.append(np.column_stack(list(columns.values())).astype(np.float32))
+    values = np.concatenate(parts)
+    return (values, found) if names is None else (aligned(values, found, names), names)
+
+
+def aligned(values: Array, found: tuple[str, ...], names: tuple[str, ...]) -> Array:
+    """Columns `names` of a matrix whose columns are `found`; those not found are 0."""
+    place = {name: column for column, name in enumerate(found)}
+    picked = np.zeros((len(values), len(names)), dtype=np.float32)
+    for column, name in enumerate(names):
+        if name in place:
+            picked[:, column] = values[:, place[name]]
+    return picked
+
+
+def by_window(example: Array, age: Array, weight: Array | None, n: int) -> Array:
+    """Sums of `weight` (or counts) per example over WINDOWS and all days, shape (n, 7)."""
+    width = len(WINDOWS) + 1
+    slot = example * width + np.searchsorted(WINDOWS, age)
+    return np.bincount(slot, weights=weight, minlength=n * width).reshape(n, width).cumsum(axis=1)
+
+
+def distinct_by_window(example: Array, age: Array, code: Array, n: int) -> Array:
+    """How many distinct codes (>= 0) each example has in each window, shape (n, 7)."""
+    kept = np.flatnonzero(code >= 0)
+    if not len(kept):
+        return np.zeros((n, len(WINDOWS) + 1))
+    key = example[kept] * (int(code.max()) + 1) + code[kept]
+    # A stable sort keeps the oldest first within a key, so the last of each run is its newest.
+    order = np.argsort(key, kind="stable")
+    newest = kept[order[np.flatnonzero(np.append(np.diff(key[order]) != 0, True))]]
+    return by_window(example[newest], age[newest], None, n)
+
+
+def decayed(example: Array, age: Array, weight: Array, half_life: float, n: int) -> Array:
+    """Sums of `weight` that halve every `half_life` days, shape (n,)."""
+    return np.bincount(example, weights=weight * np.exp2(-age / half_life), minlength=n)
+
+
+def ratio(over: Array, under: Array) -> Array:
+    """The one divided by the other, NaN where there is nothing to divide by."""
+    divided: Array = np.divide(over, under, out=np.full(np.shape(over), np.nan), where=under > 0)
+    return divided
+
+
+def group_codes(values: pl.Series) -> Array:
+    """Whole-number codes of a catalogue column by value, -1 where it is empty; int64."""
+    return values.cast(pl.String).rank("dense").cast(pl.Int64).fill_null(0).to_numpy() - 1
+
+
+def bought(rows: Rows, event_types: tuple[str, ...]) -> Array:
+    """Which rows are purchases; in a log without purchases, every row."""
+    if BUY not in event_types:
+        return np.ones(len(rows), dtype=bool)
+    return np.asarray(rows.event_type == event_types.index(BUY))
+
+
+def chunks(lengths: Array, widest: int = 1) -> Iterator[Array]:
+    """Consecutive row numbers, few enough at once that their events, and tables `widest` wide, fit in memory."""
+    most = max(1, _CELLS_AT_ONCE // widest)
+    batch = np.cumsum(lengths) // _ROWS_AT_ONCE
+    for number in np.unique(batch):
+        rows = np.flatnonzero(batch == number)
+        yield from (rows[start : start + most] for start in range(0, len(rows), most))
+
+
+@dataclass(frozen=True)
+class _Baskets:
+    """Purchases made at one moment, oldest first within an example."""
+
+    example: Array
+    age: Array
+    money: Array
+    newest: Array
+
+    @classmethod
+    def of(cls, rows: Rows, buys: Array, n: int) -> _Baskets:
+        moment = rows.moment[buys]
+        number, first = np.unique(moment, return_index=True)
+        example = rows.example[buys][first]
+        money = np.bincount(moment, weights=rows.amount[buys], minlength=number[-1] + 1 if len(number) else 0)[number]
+        stop = np.cumsum(np.bincount(example, minlength=n))
+        return cls(example, rows.age[buys][first], money, stop[example] - np.arange(len(example)))
+
+    def nth_age(self, nth: int, n: int) -> Array:
+        """Age in days of the nth newest basket."""
+        ages = np.full(n, np.nan)
+        rows = self.newest == nth
+        ages[self.example[rows]] = self.age[rows]
+        return ages
+
+
+def _columns(past: Past, groups: Mapping[str, Array]) -> Columns:
+    n = len(past)
+    rows = past.rows()
+    buys = bought(rows, past.event_types)
+    baskets = _Baskets.of(rows, buys, n)
+    columns: Columns = {}
+    for code, kind in enumerate(past.event_types):
+        of_kind = rows.event_type == code
+        _add(columns, f"events_{kind}", by_window(rows.example[of_kind], rows.age[of_kind], None, n))
+        columns[f"recency_{kind}"] = _newest_age(rows.example[of_kind], rows.age[of_kind], n)
+    example, age = rows.example[buys], rows.age[buys]
+    money = by_window(example, age, rows.amount[buys], n)
+    visits = by_window(baskets.example, baskets.age, None, n)
+    _add(columns, "money", money)
+    _add(columns, "units", by_window(example, age, rows.quantity[buys], n))
+    _add(columns, "baskets", visits)
+    _add(columns, "items", distinct_by_window(example, age, rows.item[buys].astype(np.int64), n))
+    day = np.floor(rows.age).astype(np.int64)
+    _add(columns, "active_days", distinct_by_window(rows.example, rows.age, day - day.min(initial=0), n))
+    for name, values in rows.extra.items():
+        _add(columns, name, by_window(rows.example, rows.age, values, n), ("28d", "84d", "all"))
+    columns["recency"] = _newest_age(rows.example, rows.age, n)
+    columns["tenure"] = _newest_age(rows.example[::-1], rows.age[::-1], n)
+    columns |= _trends(money, visits, columns["tenure"])
+    columns |= _levels(baskets, rows, buys, n)
+    columns |= _rhythm(baskets, n)
+    for name, codes in groups.items():
+        columns |= _concentration(name, rows, buys, codes, n)
+    return columns
+
+
+def _add(columns: Columns, name: str, values: Array, labels: tuple[str, ...] = _LABELS) -> None:
+    columns.update({f"{name}_{label}": values[:, _LABELS.index(label)] for label in labels})
+
+
+def _newest_age(example: Array, age: Array, n: int) -> Array:
+    """Age of the last row of each example; rows come oldest first."""
+    ages = np.full(n, np.nan)
+    ages[example] = age
+    return ages
+
+
+def _trends(money: Array, visits: Array, tenure: Array) -> Columns:
+    columns: Columns = {}
+    for name, totals in (("money", money), ("baskets", visits)):
+        for short, long in ((0, 2), (1, 3), (2, 4), (2, 5), (4, 5)):
+            rate = ratio(totals[:, short], totals[:, long]) * WINDOWS[long] / WINDOWS[short]
+            columns[f"{name}_trend_{_LABELS[short]}_{_LABELS[long]}"] = rate
+        columns[f"{name}_per_day"] = totals[:, -1] / np.maximum(np.nan_to_num(tenure), 28.0)
+    columns["money_29_to_56d"] = money[:, 3] - money[:, 2]
+    columns["money_57_to_84d"] = money[:, 4] - money[:, 3]
+    return columns
+
+
+def _levels(baskets: _Baskets, rows: Rows, buys: Array, n: int) -> Columns:
+    """Size of baskets, and money and visits with the old ones counting less."""
+    columns: Columns = {}
+    example, age, money = baskets.example, baskets.age, baskets.money
+    count = np.bincount(example, minlength=n)
+    mean = ratio(np.bincount(example, weights=money, minlength=n), count)
+    square = np.bincount(example, weights=(money - mean[example]) ** 2, minlength=n)
+    largest = np.zeros(n)
+    np.maximum.at(largest, example, money)
+    columns["basket_mean"], columns["basket_max"] = mean, largest
+    columns["basket_std"] = np.sqrt(ratio(square, count))
+    recent = age <= 84
+    columns["basket_mean_84d"] = ratio(
+        np.bincount(example[recent], weights=money[recent], minlength=n), np.bincount(example[recent], minlength=n)
+    )
+    columns["basket_last"] = _newest_age(example, money, n)
+    for half_life in _HALF_LIVES:
+        columns[f"money_half_{half_life:g}d"] = decayed(
+            rows.example[buys], rows.age[buys], rows.amount[buys], half_life, n
+        )
+        columns[f"baskets_half_{half_life:g}d"] = decayed(example, age, np.ones(len(age)), half_life, n)
+    return columns
+
+
+def _rhythm(baskets: _Baskets, n: int) -> Columns:
+    """Gaps between baskets, and the day of the week, counted back from the time asked at."""
+    example, age = baskets.example, baskets.age.astype(np.float64)
+    columns: Columns = {"recency_basket": _newest_age(example, age, n)}
+    columns |= {f"recency_basket_{nth}": baskets.nth_age(nth, n) for nth in _NEWEST}
+    own = np.flatnonzero(example[1:] == example[:-1])
+    who, gap = example[own], age[own] - age[own + 1]
+    count = np.bincount(who, minlength=n)
+    mean = ratio(np.bincount(who, weights=gap, minlength=n), count)
+    columns["gap_mean"] = mean
+    columns["gap_std"] = np.sqrt(ratio(np.bincount(who, weights=(gap - mean[who]) ** 2, minlength=n), count))
+    middle = np.full(n, np.nan)
+    ordered = gap[np.lexsort((gap, who))]
+    some = count > 0
+    start = (np.cumsum(count) - count)[some]
+    middle[some] = (ordered[start + (count[some] - 1) // 2] + ordered[start + count[some] // 2]) / 2
+    columns["gap_median"] = middle
+    columns["gap_last"] = _newest_age(who, gap, n)
+    columns["recency_by_gap_mean"] = ratio(columns["recency_basket"], mean)
+    columns["recency_by_gap_median"] = ratio(columns["recency_basket"], middle)
+    weekday = np.floor(age).astype(np.int64) % 7
+    shares = np.bincount(example * 7 + weekday, minlength=n * 7).reshape(n, 7)
+    for back in range(7):
+        columns[f"weekday_{back}_days_back"] = ratio(shares[:, back], shares.sum(axis=1))
+    return columns
+
+
+def _concentration(name: str, rows: Rows, buys: Array, codes: Array, n: int) -> Columns:
+    """How many groups a customer buys from, and how much of the money goes to the largest."""
+    code = np.where(rows.item >= 0, codes[np.maximum(rows.item, 0)], -1)
+    used = buys & (code >= 0)
+    width = int(codes.max(initial=0)) + 1
+    columns: Columns = {}
+    distinct = distinct_by_window(rows.example[used], rows.age[used], code[used], n)
+    _add(columns, f"{name}_distinct", distinct, ("7d", "28d", "84d", "all"))
+    for days in (28, 84):
+        recent = used & (rows.age <= days)
+        spent = np.bincount(rows.example[recent] * width + code[recent], rows.amount[recent], n * width)
+        spent = np.maximum(spent.reshape(n, width), 0.0)
+        total = spent.sum(axis=1)
+        columns[f"{name}_top_share_{days}d"] = ratio(spent.max(axis=1), total)
+        columns[f"{name}_concentration_{days}d"] = ratio((spent**2).sum(axis=1), total**2)
+    return columns

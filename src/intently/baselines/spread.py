@@ -1,0 +1,102 @@
+"""Quantiles around a predicted mean, learned from truths that the mean had not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from intently.contract import QUANTILES, Examples
+from intently.log.pack import Array
+
+_LEAST = 1e-3
+_BIN_WIDTH = 0.1
+_BIN_ROWS = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How truths lie around a mean: at `knots` (log of the mean) the quantiles at QUANTILES.
+
+    `levels` (knots, 19) are multiples of the mean, or, for whole numbers, the numbers themselves;
+    in between both are interpolated in the log of the mean. Means below 0.001 count as 0.001.
+    """
+
+    knots: Array
+    levels: Array
+    whole: bool
+
+    @classmethod
+    def of(cls, mean: Array, truth: Array, *, whole: bool, centred: bool = False) -> Spread:
+        """Learn from means (n,) and the truths (n,) that came to pass.
+
+        Rows are sorted by mean and cut into bins of at least 150 rows and 0.1 in the log of the mean.
+        `centred` first scales the means to the total of the truths: the level of the few held-out cut-offs
+        (a season, a trend) is theirs alone, and later means will have their own.
+        """
+        total = float(np.sum(mean))
+        log_mean = _log(mean * (float(np.sum(truth)) / total) if centred and total > 0 else mean)
+        order = np.argsort(log_mean, kind="stable")
+        log_mean, truth = log_mean[order], np.asarray(truth, dtype=np.float64)[order]
+        knots, levels = [], []
+        start, n = 0, len(order)
+        while start < n:
+            stop = max(start + _BIN_ROWS, int(np.searchsorted(log_mean, log_mean[start] + _BIN_WIDTH, "right")))
+            stop = n if n - stop < _BIN_ROWS else stop
+            middle = float(log_mean[start:stop].mean())
+            values = truth[start:stop] if whole else truth[start:stop] / np.exp(log_mean[start:stop])
+            knots.append(middle)
+            levels.append(np.quantile(values, QUANTILES, method="averaged_inverted_cdf" if whole else "linear"))
+            start = stop
+        return cls(np.array(knots), np.maximum(np.array(levels), 0.0), whole)
+
+    def around(self, mean: Array) -> Array:
+        """Quantiles at QUANTILES for means (n,): shape (n, 19), rising from left to right, never negative."""
+        log_mean = _log(mean)
+        quantiles = np.column_stack([np.interp(log_mean, self.knots, level) for level in self.levels.T])
+        if self.whole:
+            # Outside the knots nothing is known of the numbers, but they scale with the mean.
+            beyond = np.exp(np.maximum(log_mean - self.knots[-1], 0.0))
+            quantiles = np.rint(quantiles * beyond[:, None])
+        else:
+            quantiles *= np.exp(log_mean)[:, None]
+        return np.maximum.accumulate(quantiles, axis=1)
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Arrays and JSON-able settings that `from_state` takes."""
+        return {"spread.knots": self.knots, "spread.levels": self.levels}, {"whole": self.whole}
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, Array], settings: dict[str, Any]) -> Spread:
+        """The spread that `state` described."""
+        return cls(arrays["spread.knots"], arrays["spread.levels"], settings["whole"])
+
+
+def is_whole(truth: Array) -> bool:
+    """Whether every truth is a whole number, as counts are."""
+    return bool(np.all(truth == np.rint(truth)))
+
+
+def held_out(examples: Examples, share: float = 0.15) -> tuple[Array, Array]:
+    """Row numbers to learn from, and later ones to judge by: no window of the first ends after the second begin.
+
+    The last `share` of the cut-offs are held out. Where too few cut-offs are left before the gap of one
+    horizon, a quarter of the customers (items) are held out instead.
+    """
+    cutoffs = examples.cutoffs
+    for count in range(max(1, round(share * len(cutoffs))), 0, -1):
+        first = cutoffs[-count]
+        earlier = (examples.at + examples.task.horizon <= first).to_numpy()
+        if earlier.sum() >= len(examples) / 4:
+            return np.flatnonzero(earlier), np.flatnonzero((examples.at >= first).to_numpy())
+    who = examples.household.rank("dense").to_numpy().astype(np.int64)
+    # A fixed mixing of the rank, so that neighbours in the id order do not stay together.
+    later = (who * 2_654_435_761 >> 7) % 4 == 0
+    if later.all() or not later.any():
+        later = np.arange(len(examples)) % 4 == 0
+    return np.flatnonzero(~later), np.flatnonzero(later)
+
+
+def _log(mean: Array) -> Array:
+    return np.log(np.maximum(np.asarray(mean, dtype=np.float64), _LEAST))
