@@ -68,3 +68,12 @@ def test_interval_coverage_of_the_right_forecast():
     rows = calibration.interval_coverage(truth, values)
     assert [row["nominal"] for row in rows] == pytest.approx(np.arange(1, 10) / 10)
     assert [row["observed"] for row in rows] == pytest.approx(np.arange(1, 10) / 10, abs=0.03)
+
+
+def test_conformal_scale_by_hand():
+    values = np.full((9, 20), 10.0)
+    values[:, 1], values[:, 19] = 9.0, 20.0  # one below the median, ten above
+    assert calibration.conformal_scale(np.full(9, 7.0), values) == pytest.approx(3.0)
+    assert calibration.conformal_scale(np.full(9, 15.0), values) == pytest.approx(0.5)
+    assert calibration.conformal_scale(np.full(9, 1e6), np.full((9, 20), 10.0)) == 10.0
+    assert calibration.conformal_scale(np.zeros(0), values[:0]) == 1.0

@@ -178,3 +178,33 @@ def test_nothing_to_judge_is_said():
         compare(examples.task, examples, {}, rng=np.random.default_rng(0))
     with pytest.raises(TooFewExamples):
         compare(examples.task, examples.take(np.arange(0)), predictions, rng=np.random.default_rng(0))
+
+
+def test_a_little_better_is_undecided():
+    examples, predictions = yes_no()
+    p = predictions["weak"].values
+    luck = np.clip(p + np.random.default_rng(3).normal(0, 0.1, p.shape), 0, 1)
+    report = compare(
+        examples.task,
+        examples,
+        {"weak": Scores(YesNo(), luck), "plain": predictions["weak"]},
+        rng=np.random.default_rng(0),
+    )
+    found = report.difference("weak", "plain", "intent")
+    assert found.low < 0 < found.high
+    assert found.value != 0
+    assert report.beats("weak", "plain") == report.beats("plain", "weak") == "undecided"
+
+
+def test_a_slice_is_judged_as_if_it_stood_alone():
+    examples, predictions = yes_no()
+    household = [f"u{i % 100}" for i in range(400)]
+    shared = examples_of(YesNo(), examples.truth.to_list(), ("brier",), users=household)
+    mask = np.arange(400) % 100 < 30
+    whole = compare(shared.task, shared, predictions, {"some": mask}, replicates=2000, rng=np.random.default_rng(0))
+    part = {name: scores.take(np.flatnonzero(mask)) for name, scores in predictions.items()}
+    alone = compare(shared.task, shared.where(mask), part, replicates=2000, rng=np.random.default_rng(1))
+    one, two = whole.score("weak", "probe", within="some"), alone.score("weak", "probe")
+    assert whole.frame.filter(slice="some")["households"].unique().to_list() == [30]
+    assert one.value == pytest.approx(two.value)
+    assert one.high - one.low == pytest.approx(two.high - two.low, rel=0.1)

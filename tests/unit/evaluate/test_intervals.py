@@ -119,3 +119,14 @@ def test_a_metric_without_a_quick_way_is_computed_on_the_drawn_rows():
     found = resampled((AUROC, plain), truth, (values,), RNG.integers(0, 90, 300), replicates=20, rng=RNG)
     assert found[..., 0] == pytest.approx(found[..., 1])
     assert np.ptp(found) > 0
+
+
+def test_a_metric_that_grows_when_rows_repeat_keeps_its_value_inside():
+    rng = np.random.default_rng(12)
+    values = rng.random(400)
+    truth = (rng.random(400) < values).astype(float)  # calibrated: all of the ECE is chance
+    ece = metrics.of("YesNo", ("ece",))[0]
+    replicates = resampled((ece,), truth, (values,), np.arange(400), replicates=300, rng=rng)
+    found = interval(ece, truth, values, np.arange(400), replicates=300, rng=rng)
+    assert np.quantile(replicates, 0.1) > found.value
+    assert 0 <= found.low < found.value < found.high
