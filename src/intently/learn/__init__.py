@@ -1,0 +1,1 @@
+"""Readers of a log, and how they are fine-tuned."""

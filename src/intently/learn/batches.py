@@ -1,0 +1,276 @@
+"""Batches of histories for the sequence reader: padded moments, flat lines, nows, and truths.
+
+One batch holds a few histories with all the nows asked of them, so a history is read once however
+many cut-offs it is asked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from intently.contract import (
+    TRUTH,
+    Amount,
+    Examples,
+    OneOf,
+    Ranking,
+    ShareLabels,
+    Shares,
+    Task,
+    YesNo,
+)
+from intently.log.pack import codes
+from intently.text.arrays import Sequences, ragged
+
+Array = np.ndarray
+Batch = dict[str, torch.Tensor]
+
+# Half-lives in days of the decayed counts by which a reader remembers what a customer bought.
+HALF_LIVES = (7.0, 28.0, 84.0, 336.0)
+MEMORY_FEATURES = len(HALF_LIVES) + 2
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Each item as a reader sees it, by item code, with one more row for "no item" at the end.
+
+    `text` is the number of its text vector, `delta` the row of its learned part (0: none), `count`
+    how often it was met in training, `label` per Shares task its label number. `event_type` gives the
+    reader's number of each event type of the log.
+    """
+
+    text: Array
+    delta: Array
+    count: Array
+    event_type: Array
+    label: Mapping[str, Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.text) - 1
+
+
+@dataclass(frozen=True)
+class Truths:
+    """The truths of one task for the nows of a common past: `row[i]` is the example of now i, or -1.
+
+    `values`: YesNo and Amount (n,), OneOf (n,) label numbers, Shares (n, labels), all float32;
+    Ranking: `values` are item codes end to end with `offsets`.
+    """
+
+    task: Task
+    row: Array
+    values: Array
+    offsets: Array | None = None
+
+
+def encode_truths(examples: Examples, now: Array, nows: int, item_ids: object, labels: ShareLabels) -> Truths:
+    """The truths of examples, where `now[i]` is the now of example i among `nows`."""
+    row = np.full(nows, -1, dtype=np.int64)
+    row[now] = np.arange(len(examples))
+    truth = examples.frame[TRUTH]
+    match examples.task.answer:
+        case YesNo() | Amount():
+            return Truths(examples.task, row, truth.cast(float).to_numpy().astype(np.float32))
+        case OneOf(labels=names):
+            return Truths(examples.task, row, np.array([names.index(value) for value in truth], dtype=np.float32))
+        case Shares():
+            return Truths(examples.task, row, labels.encode(examples))
+        case Ranking():
+            items = codes(truth.explode(), item_ids)  # type: ignore[arg-type]
+            offsets = np.concatenate([[0], np.cumsum(truth.list.len().to_numpy())]).astype(np.int64)
+            return Truths(examples.task, row, items, offsets)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Makes batches of histories out of sequences. A torch Dataset of history numbers, and its collator."""
+
+    sequences: Sequences
+    catalogue: Catalogue
+    memories: tuple[Task, ...]
+    truths: tuple[Truths, ...] = ()
+    longest: int = 256
+    negatives: int = 0
+    sampler: Array | None = None
+    pretrain: bool = False
+
+    def __len__(self) -> int:
+        return self.sequences.histories
+
+    def __getitem__(self, index: int) -> int:
+        return int(index)
+
+    @cached_property
+    def now_order(self) -> tuple[Array, Array]:
+        """Nows sorted by history, and the offsets of histories in that order."""
+        order = np.argsort(self.sequences.history, kind="stable")
+        counts = np.bincount(self.sequences.history, minlength=self.sequences.histories)
+        return order, np.concatenate([[0], np.cumsum(counts)])
+
+    def collate(self, histories: Sequence[int]) -> Batch:
+        """One batch of these histories."""
+        return _collate(self, np.asarray(histories, dtype=np.int64))
+
+
+def _collate(data: Batches, chosen: Array) -> Batch:
+    seq = data.sequences
+    stop = seq.moment_start[chosen + 1]
+    start = np.maximum(seq.moment_start[chosen], stop - data.longest)
+    longest = max(int((stop - start).max(initial=0)), 1)
+    moment, owner = ragged(start, stop)
+    slot = owner * longest + moment - start[owner]
+    lines, line_moment = ragged(seq.line_start[moment], seq.line_start[moment + 1])
+    now_order, now_start = data.now_order if data.truths or not data.pretrain else (np.zeros(0, int), None)
+    if now_start is None:
+        nows, now_owner = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    else:
+        position, now_owner = ragged(now_start[chosen], now_start[chosen + 1])
+        nows = now_order[position]
+    visible = seq.visible[nows] - (start - seq.moment_start[chosen])[now_owner]
+    visible = np.maximum(visible, 0)
+    last = seq.moment_start[seq.history[nows]] + np.maximum(seq.visible[nows] - 1, 0)
+    last_age = seq.moment_age[np.minimum(last, len(seq.moment_age) - 1)] if len(seq.moment_age) else np.zeros(len(nows))
+    since = np.where(seq.visible[nows] > 0, last_age - seq.now_age[nows], 400.0)
+    counts = seq.line_start[moment + 1] - seq.line_start[moment]
+    batch: dict[str, Array] = {
+        "moment_numbers": _padded(
+            np.stack(
+                [np.log1p(seq.moment_gap[moment]), np.log1p(np.maximum(seq.moment_amount[moment], 0)), np.log1p(counts)],
+                axis=1,
+            ),
+            slot,
+            len(chosen) * longest,
+        ).reshape(len(chosen), longest, 3),
+        "moment_hour": _padded(seq.moment_hour[moment], slot, len(chosen) * longest).reshape(len(chosen), longest),
+        "moment_age": _padded(seq.moment_age[moment], slot, len(chosen) * longest).reshape(len(chosen), longest),
+        "moments": (stop - start).astype(np.int64),
+        "line_slot": slot[line_moment],
+        "line_type": data.catalogue.event_type[seq.event_type[lines]].astype(np.int64),
+        "line_numbers": np.stack(
+            [np.log1p(np.abs(seq.quantity[lines])), np.log1p(np.abs(seq.amount[lines]))], axis=1
+        ).astype(np.float32),
+        "now_history": now_owner,
+        "now_visible": visible,
+        "now_age": seq.now_age[nows].astype(np.float32),
+        "now_hour": seq.now_hour[nows].astype(np.int64),
+        "now_numbers": np.stack(
+            [np.log1p(np.maximum(since, 0)), np.log1p(visible), np.log1p(_tenure(seq, nows))], axis=1
+        ).astype(np.float32),
+    }
+    items = _Items(len(data.catalogue))
+    batch["line_item"] = items.add(seq.item[lines])
+    if data.negatives and data.sampler is not None:
+        # Drawn from torch's generator, whose state a checkpoint keeps.
+        rng = np.random.default_rng(int(torch.randint(0, 2**31 - 1, (1,))))
+        drawn = np.searchsorted(data.sampler, rng.random(data.negatives)).astype(np.int64)
+        batch["negative"] = items.add(np.minimum(drawn, len(data.catalogue) - 1))
+        width = np.diff(data.sampler, prepend=0.0)
+        batch["negative_log_q"] = np.log(width[np.minimum(drawn, len(data.catalogue) - 1)] * data.negatives).astype(
+            np.float32
+        )
+    if data.memories and len(nows):
+        now_lines = _Visible(seq, nows)
+        for task in data.memories:
+            key = seq.item if isinstance(task.answer, Ranking) else None
+            _remember(data, task, key, now_lines, len(nows), items, batch)
+    for truths in data.truths:
+        _aim(truths, nows, items, batch)
+    batch |= items.table(data.catalogue)
+    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in batch.items()} | {
+        "labels": torch.zeros(1)
+    }
+
+
+class _Items:
+    """Numbers the distinct items of a batch."""
+
+    def __init__(self, none: int) -> None:
+        self._none = none
+        self._parts: list[Array] = []
+        self._slots: list[Array] = []
+
+    def add(self, item: Array) -> Array:
+        """Registers item codes; the returned array is filled with batch numbers by `table`."""
+        slot = np.empty(len(item), dtype=np.int64)
+        self._parts.append(np.where(item < 0, self._none, item))
+        self._slots.append(slot)
+        return slot
+
+    def table(self, catalogue: Catalogue) -> dict[str, Array]:
+        distinct, number = np.unique(np.concatenate(self._parts), return_inverse=True)
+        begin = 0
+        for slot in self._slots:
+            slot[:] = number[begin : begin + len(slot)]
+            begin += len(slot)
+        return {
+            "item_text": catalogue.text[distinct].astype(np.int64),
+            "item_delta": catalogue.delta[distinct].astype(np.int64),
+            "item_count": catalogue.count[distinct].astype(np.float32),
+        }
+
+
+class _Visible:
+    """Every (now, line) pair in which the now may see the line."""
+
+    def __init__(self, seq: Sequences, nows: Array) -> None:
+        begin = seq.moment_start[seq.history[nows]]
+        end = begin + seq.visible[nows]
+        moments, self.moment_now = ragged(begin, end)
+        self.line, pair = ragged(seq.line_start[moments], seq.line_start[moments + 1])
+        self.now = self.moment_now[pair]
+        self.age = seq.moment_age[moments][pair] - seq.now_age[nows][self.now]
+
+
+def _remember(
+    data: Batches, task: Task, key: Array | None, pairs: _Visible, nows: int, items: _Items, batch: dict[str, Array]
+) -> None:
+    """Decayed counts of each (now, item) or (now, label) the customer has met before."""
+    item = data.sequences.item[pairs.line]
+    known = item >= 0
+    value = item if key is not None else data.catalogue.label[task.name][item]
+    now, age, value = pairs.now[known], pairs.age[known], value[known].astype(np.int64)
+    size = int(value.max(initial=0)) + 1
+    cell, place = np.unique(now * size + value, return_inverse=True)
+    n = len(cell)
+    columns = [np.bincount(place, weights=np.exp2(-age / half), minlength=n) for half in HALF_LIVES]
+    columns.append(np.bincount(place, minlength=n))
+    recent = np.full(n, np.inf, dtype=np.float32)
+    np.minimum.at(recent, place, age)
+    columns.append(recent)
+    batch[f"memory.{task.name}.now"] = cell // size
+    batch[f"memory.{task.name}.value"] = items.add(cell % size) if key is not None else cell % size
+    batch[f"memory.{task.name}.features"] = np.log1p(np.stack(columns, axis=1)).astype(np.float32)
+    batch[f"memory.{task.name}.code"] = cell % size
+
+
+def _aim(truths: Truths, nows: Array, items: _Items, batch: dict[str, Array]) -> None:
+    row = truths.row[nows]
+    has = np.flatnonzero(row >= 0)
+    name = truths.task.name
+    batch[f"truth.{name}.now"] = has
+    if truths.offsets is None:
+        batch[f"truth.{name}.value"] = truths.values[row[has]]
+        return
+    place, owner = ragged(truths.offsets[row[has]], truths.offsets[row[has] + 1])
+    met = truths.values[place] >= 0
+    batch[f"truth.{name}.owner"] = owner[met]
+    batch[f"truth.{name}.value"] = items.add(truths.values[place[met]])
+    batch[f"truth.{name}.code"] = truths.values[place[met]].astype(np.int64)
+
+
+def _tenure(seq: Sequences, nows: Array) -> Array:
+    first = np.minimum(seq.moment_start[seq.history[nows]], max(len(seq.moment_age) - 1, 0))
+    age = seq.moment_age[first] if len(seq.moment_age) else np.zeros(len(nows), dtype=np.float32)
+    return np.where(seq.visible[nows] > 0, np.maximum(age - seq.now_age[nows], 0), 0)
+
+
+def _padded(values: Array, slot: Array, size: int) -> Array:
+    kind = np.int64 if values.dtype.kind in "iu" else np.float32
+    result = np.zeros((size, *values.shape[1:]), dtype=kind)
+    result[slot] = values
+    return result

@@ -1,0 +1,208 @@
+"""The recipe: first the log teaches the reader what comes next, then the tasks teach it together.
+
+Variation enters as values (a `Recipe`, a tuple of tasks), never as a second recipe.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from intently.contract import Ranking, Shares, Task
+from intently.learn.batches import Batch, Batches
+from intently.learn.heads import NextMoment, RankingHead
+from intently.learn.network import Reader
+from intently.log.pack import Array
+from intently.text.language_model import Progress, silent
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how hard to train. Epochs are passes over all histories."""
+
+    pretrain_epochs: int = 2
+    epochs: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: float = 0.1
+    histories_per_step: int = 16
+    accumulation: int = 1
+    negatives: int = 1024
+    patience: int = 2
+    # False trains the heads alone, on a reader that has learned nothing: the "before" of a report.
+    train_reader: bool = True
+    threads: int = 2
+    seed: int = 0
+
+
+class Network(nn.Module):
+    """A reader with one head per task. `pretraining` chooses which loss `forward` gives."""
+
+    def __init__(self, reader: Reader, heads: dict[str, nn.Module], tasks: Sequence[Task], event_types: int) -> None:
+        super().__init__()
+        self.reader = reader
+        self.heads = nn.ModuleDict(heads)
+        self.next_moment = NextMoment(reader.shape.width, reader.shape.item_width, event_types)
+        self.tasks = tuple(tasks)
+        self.pretraining = False
+
+    def forward(self, **batch: Tensor) -> dict[str, Tensor]:
+        """The loss of a batch, a scalar."""
+        vectors, bias = self.reader.items(batch["item_text"], batch["item_delta"], batch["item_count"])
+        moments, nows = self.reader(batch, vectors)
+        if self.pretraining:
+            return {"loss": self.next_moment.loss(moments, batch, vectors, bias)}
+        losses = []
+        for task in self.tasks:
+            head: Any = self.heads[task.name]
+            if len(batch[f"truth.{task.name}.now"]) == 0:
+                continue
+            if isinstance(head, RankingHead):
+                losses.append(head.loss(nows, batch, task.name, vectors, bias))
+            else:
+                losses.append(head.loss(nows, batch, task.name))
+        return {"loss": torch.stack(losses).sum() if losses else moments.sum() * 0}
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A dataset whose elements are groups of histories of like length, each group one step's batch."""
+
+    batches: Batches
+    groups: tuple[Array, ...]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, index: int) -> tuple[Batches, Array]:
+        return self.batches, self.groups[index]
+
+
+def collate(chosen: Sequence[tuple[Batches, Array]]) -> Batch:
+    """The batch of the one chosen group."""
+    ((batches, group),) = chosen
+    return batches.collate(group)
+
+
+def grouped(batches: Batches, size: int, seed: int) -> Groups:
+    """Histories sorted by length, roughly, and cut into groups of `size`."""
+    length = np.diff(batches.sequences.moment_start)
+    rng = np.random.default_rng(seed)
+    order = np.argsort(length * rng.uniform(0.85, 1.15, len(length)), kind="stable")
+    order = order[length[order] > 0] if batches.pretrain else order
+    return Groups(batches, tuple(order[i : i + size] for i in range(0, len(order), size)))
+
+
+def finetune(
+    network: Network,
+    train: Batches,
+    validation: Batches | None,
+    recipe: Recipe,
+    *,
+    checkpoints: Path | None = None,
+    progress: Progress = silent,
+) -> dict[str, list[float]]:
+    """Train a network in place; gives the validation loss after each epoch of each phase.
+
+    With `checkpoints`, an interrupted run goes on from its last whole epoch.
+    """
+    torch.set_num_threads(recipe.threads)
+    curve: dict[str, list[float]] = {"pretrain": [], "finetune": []}
+    if recipe.pretrain_epochs and recipe.train_reader:
+        network.pretraining = True
+        groups = grouped(_pretraining(train), recipe.histories_per_step, recipe.seed)
+        _run(network, groups, None, recipe, recipe.pretrain_epochs, checkpoints, "pretrain", progress)
+        network.pretraining = False
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad = recipe.train_reader or name.startswith("heads")
+    held_out = None if validation is None else grouped(validation, recipe.histories_per_step, recipe.seed)
+    groups = grouped(train, recipe.histories_per_step, recipe.seed)
+    curve["finetune"] = _run(
+        network, groups, held_out, recipe, recipe.epochs, checkpoints, "fine-tuning", progress
+    )
+    network.eval()
+    return curve
+
+
+def _pretraining(batches: Batches) -> Batches:
+    return replace(batches, truths=(), memories=(), pretrain=True)
+
+
+def _run(
+    network: Network,
+    train: Groups,
+    held_out: Groups | None,
+    recipe: Recipe,
+    epochs: int,
+    checkpoints: Path | None,
+    phase: str,
+    progress: Progress,
+) -> list[float]:
+    from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback
+    from transformers.trainer_utils import get_last_checkpoint
+
+    losses: list[float] = []
+
+    class Watch(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            progress(phase, state.global_step / max(state.max_steps, 1))
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+            losses.append(metrics["eval_loss"])
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (checkpoints or Path(scratch)) / phase
+        arguments = TrainingArguments(
+            output_dir=str(folder),
+            num_train_epochs=epochs,
+            per_device_train_batch_size=1,
+            per_device_eval_batch_size=1,
+            gradient_accumulation_steps=recipe.accumulation,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            warmup_steps=recipe.warmup,
+            lr_scheduler_type="cosine",
+            max_grad_norm=1.0,
+            eval_strategy="no" if held_out is None else "epoch",
+            save_strategy="no" if held_out is None and checkpoints is None else "epoch",
+            save_total_limit=2,
+            load_best_model_at_end=held_out is not None,
+            metric_for_best_model=None if held_out is None else "eval_loss",
+            prediction_loss_only=True,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
+            seed=recipe.seed,
+        )
+        callbacks: list[TrainerCallback] = [Watch()]
+        if held_out is not None:
+            callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
+        trainer = Trainer(
+            model=network,
+            args=arguments,
+            train_dataset=train,  # type: ignore[arg-type]
+            eval_dataset=held_out,  # type: ignore[arg-type]
+            data_collator=collate,
+            callbacks=callbacks,
+        )
+        trainer.remove_callback(PrinterCallback)
+        last = get_last_checkpoint(str(folder)) if checkpoints is not None and folder.is_dir() else None
+        trainer.train(resume_from_checkpoint=last)
+    return losses
+
+
+def remembers(task: Task) -> bool:
+    """Whether a task's head uses what the customer met before."""
+    return isinstance(task.answer, Ranking | Shares)
+

@@ -1,0 +1,259 @@
+"""One head per Answer: how a state becomes an answer, and the loss that teaches it.
+
+Every loss is a mean over examples and is divided by `scale`, the loss of the best constant answer
+on the training truths. That is the whole balance between tasks: each starts near 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from intently.contract import QUANTILES, Amount, Answer, OneOf, Ranking, Shares, YesNo
+from intently.learn.batches import MEMORY_FEATURES, Batch, Truths
+
+Array = np.ndarray
+
+
+class YesNoHead(nn.Module):
+    """A logit; binary cross-entropy."""
+
+    def __init__(self, width: int, truths: Truths) -> None:
+        super().__init__()
+        rate = float(np.clip(truths.values.mean(), 1e-4, 1 - 1e-4))
+        self.out = nn.Linear(width, 1)
+        nn.init.constant_(self.out.bias, math.log(rate / (1 - rate)))
+        self.scale = -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
+
+    def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
+        """Mean loss over the nows that have a truth."""
+        logit = self.out(states[batch[f"truth.{task}.now"]]).squeeze(-1)
+        return functional.binary_cross_entropy_with_logits(logit, batch[f"truth.{task}.value"]) / self.scale
+
+    def answer(self, states: Tensor) -> Tensor:
+        """Probability, (n, 1)."""
+        return torch.sigmoid(self.out(states))
+
+
+class OneOfHead(nn.Module):
+    """A logit per label; cross-entropy."""
+
+    def __init__(self, width: int, truths: Truths, labels: int) -> None:
+        super().__init__()
+        rate = (np.bincount(truths.values.astype(np.int64), minlength=labels) + 1) / (len(truths.values) + labels)
+        self.out = nn.Linear(width, labels)
+        self.out.bias.data = torch.from_numpy(np.log(rate)).float()
+        self.scale = float(-(rate * np.log(rate)).sum())
+
+    def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
+        """Mean loss over the nows that have a truth."""
+        logits = self.out(states[batch[f"truth.{task}.now"]])
+        return functional.cross_entropy(logits, batch[f"truth.{task}.value"].long()) / self.scale
+
+    def answer(self, states: Tensor) -> Tensor:
+        """Probabilities, (n, labels)."""
+        return torch.softmax(self.out(states), dim=-1)
+
+
+class AmountHead(nn.Module):
+    """A hurdle: is it more than nothing, and if so a log-normal (zero-inflated log-normal; Wang et al. 2019)."""
+
+    def __init__(self, width: int, truths: Truths) -> None:
+        super().__init__()
+        positive = truths.values[truths.values > 0]
+        rate = float(np.clip((truths.values > 0).mean(), 1e-3, 1 - 1e-3))
+        logs = np.log(positive) if len(positive) else np.zeros(1)
+        sigma = max(float(logs.std()), 0.1)
+        self.out = nn.Linear(width, 3)
+        self.out.bias.data = torch.tensor([math.log(rate / (1 - rate)), float(logs.mean()), _inverse_softplus(sigma)])
+        entropy = -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
+        # In units of the log amount's spread, so that the currency does not matter.
+        self.scale = entropy + rate * 1.0
+
+    def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
+        """Mean negative log-likelihood; the part of an amount above nothing is in log units."""
+        truth = batch[f"truth.{task}.value"]
+        logit, mu, sigma = self._log_normal(states[batch[f"truth.{task}.now"]])
+        some = truth > 0
+        hurdle = functional.binary_cross_entropy_with_logits(logit, some.float())
+        z = (torch.log(truth.clamp(min=1e-6)) - mu) / sigma
+        size = torch.where(some, 0.5 * z.square() + torch.log(sigma), torch.zeros_like(z)).mean()
+        return (hurdle + size) / self.scale
+
+    def answer(self, states: Tensor) -> Tensor:
+        """Mean and QUANTILES, (n, 1 + 19)."""
+        logit, mu, sigma = self._log_normal(states)
+        some = torch.sigmoid(logit)
+        mean = some * torch.exp(mu + sigma.square() / 2)
+        level = torch.tensor(QUANTILES, device=states.device).view(1, -1)
+        inside = ((level - (1 - some.unsqueeze(1))) / some.unsqueeze(1)).clamp(1e-6, 1 - 1e-6)
+        size = torch.exp(mu.unsqueeze(1) + sigma.unsqueeze(1) * math.sqrt(2) * torch.erfinv(2 * inside - 1))
+        quantiles = torch.where(level <= 1 - some.unsqueeze(1), torch.zeros_like(size), size)
+        return torch.cat([mean.unsqueeze(1), quantiles], dim=1)
+
+    def _log_normal(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logit, mu, raw = self.out(states).unbind(-1)
+        return logit, mu, functional.softplus(raw).clamp(0.05, 3.0)
+
+
+class Memory(nn.Module):
+    """How much more likely something is for having been met before, given when and how often."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.features = nn.Linear(MEMORY_FEATURES, 24)
+        self.state = nn.Linear(width, 24, bias=False)
+        self.out = nn.Linear(24, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, states: Tensor, now: Tensor, features: Tensor) -> Tensor:
+        """What to add to the logit of each remembered cell, (cells,)."""
+        hidden = functional.silu(self.features(features) + self.state(states)[now])
+        return self.out(hidden).squeeze(-1)  # type: ignore[no-any-return]
+
+
+class SharesHead(nn.Module):
+    """A softmax over labels, moved by what the customer bought before; cross-entropy with shares."""
+
+    def __init__(self, width: int, truths: Truths) -> None:
+        super().__init__()
+        mean = truths.values.mean(axis=0) + 1e-6
+        mean = mean / mean.sum()
+        self.out = nn.Linear(width, len(mean))
+        nn.init.normal_(self.out.weight, std=0.01)
+        self.out.bias.data = torch.from_numpy(np.log(mean)).float()
+        self.memory = Memory(width)
+        self.scale = float(-(mean * np.log(mean)).sum())
+
+    def logits(self, states: Tensor, batch: Batch, task: str) -> Tensor:
+        """Logits of all nows, (nows, labels)."""
+        now, label = batch[f"memory.{task}.now"], batch[f"memory.{task}.value"]
+        more = self.memory(states, now, batch[f"memory.{task}.features"])
+        return self.out(states).index_put((now, label), more, accumulate=True)  # type: ignore[no-any-return]
+
+    def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
+        """Mean loss over the nows that have a truth."""
+        logits = self.logits(states, batch, task)[batch[f"truth.{task}.now"]]
+        return functional.cross_entropy(logits, batch[f"truth.{task}.value"]) / self.scale
+
+
+class RankingHead(nn.Module):
+    """Dot product with item vectors, moved by what the customer met before; sampled softmax over sets.
+
+    The candidates of a now are its true items, the items the customer met before, and negatives
+    shared by the batch, corrected by the log of their expected count (Bengio and Senécal 2008).
+    """
+
+    def __init__(self, shape_width: int, item_width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(shape_width, item_width)
+        self.memory = Memory(shape_width)
+        self.scale = 10.0
+
+    def loss(self, states: Tensor, batch: Batch, task: str, vectors: Tensor, bias: Tensor) -> Tensor:
+        """Mean over nows of the mean over their true items of -log softmax."""
+        asked = batch[f"truth.{task}.now"]
+        if len(asked) == 0:
+            return states.sum() * 0
+        place = torch.full((len(states),), -1, dtype=torch.long, device=states.device)
+        place[asked] = torch.arange(len(asked), device=states.device)
+        query = self.query(states)
+        shared = query[asked] @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
+        own_now, own_item = batch[f"memory.{task}.now"], batch[f"memory.{task}.value"]
+        kept = place[own_now] >= 0
+        own_now, own_item, features = own_now[kept], own_item[kept], batch[f"memory.{task}.features"][kept]
+        own_code = batch[f"memory.{task}.code"][kept]
+        own = (query[own_now] * vectors[own_item]).sum(-1) + bias[own_item] + self.memory(states, own_now, features)
+        owner, target = batch[f"truth.{task}.owner"], batch[f"truth.{task}.value"]
+        code = batch[f"truth.{task}.code"]
+        fresh = (query[asked][owner] * vectors[target]).sum(-1) + bias[target]
+        # A true item that the customer met before takes the remembered logit.
+        size = max(_most(own_code), _most(code)) + 1
+        own_key = place[own_now] * size + own_code
+        key = owner * size + code
+        where = torch.searchsorted(own_key, key).clamp(max=max(len(own_key) - 1, 0))
+        again = own_key[where] == key if len(own_key) else torch.zeros_like(key, dtype=torch.bool)
+        logit = torch.where(again, own[where], fresh) if len(own_key) else fresh
+        log_total = torch.logsumexp(shared, dim=1)
+        log_total = _log_add(log_total, place[own_now], own)
+        log_total = _log_add(log_total, owner[~again], fresh[~again])
+        each = log_total[owner] - logit
+        count = torch.bincount(owner, minlength=len(asked)).clamp(min=1)
+        per_now = each.new_zeros(len(asked)).index_add_(0, owner, each) / count
+        return per_now.mean() / self.scale
+
+
+def _most(code: Tensor) -> int:
+    return int(code.max()) if len(code) else 0
+
+
+def _log_add(log_total: Tensor, row: Tensor, logits: Tensor) -> Tensor:
+    """log(exp(log_total) + sum of exp(logits) of each row), stable."""
+    if len(row) == 0:
+        return log_total
+    peak = log_total.detach().clone().scatter_reduce_(0, row, logits.detach(), reduce="amax")
+    total = torch.exp(log_total - peak).index_add(0, row, torch.exp(logits - peak[row]))
+    return peak + torch.log(total)
+
+
+class NextMoment(nn.Module):
+    """Self-supervision: from each moment, the items of the next one as a set, its gap, money and event types."""
+
+    def __init__(self, width: int, item_width: int, event_types: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, item_width)
+        self.numbers = nn.Linear(width, 2)
+        self.types = nn.Linear(width, event_types)
+
+    def loss(self, states: Tensor, batch: Batch, vectors: Tensor, bias: Tensor) -> Tensor:
+        """Sampled softmax (divided by 10) + squared errors of log gap and log money + event types."""
+        b, t, width = states.shape
+        flat = states.reshape(b * t, width)
+        line_from = batch["line_slot"] - 1
+        first = batch["line_slot"] % t == 0
+        source, target = line_from[~first], batch["line_item"][~first]
+        place = torch.arange(t, device=states.device).unsqueeze(0)
+        has_next = (place < batch["moments"].unsqueeze(1) - 1).reshape(-1)
+        if not bool(has_next.any()):
+            return states.sum() * 0
+        asked = torch.nonzero(has_next).squeeze(1)
+        row = torch.full((b * t,), -1, dtype=torch.long, device=states.device)
+        row[asked] = torch.arange(len(asked), device=states.device)
+        query = self.query(flat[asked])
+        shared = query @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
+        owner = row[source]
+        logit = (query[owner] * vectors[target]).sum(-1) + bias[target]
+        total = torch.logsumexp(shared, dim=1)
+        each = functional.softplus(total[owner] - logit)  # -log(e^logit / (e^logit + total))
+        count = torch.bincount(owner, minlength=len(asked)).clamp(min=1)
+        items = (each.new_zeros(len(asked)).index_add_(0, owner, each) / count).mean() / 10.0
+        following = batch["moment_numbers"].reshape(b * t, 3)[asked + 1, :2]
+        numbers = functional.smooth_l1_loss(self.numbers(flat[asked]), following)
+        kinds = flat.new_zeros(b * t, self.types.out_features)
+        kinds[batch["line_slot"], batch["line_type"]] = 1.0
+        types = functional.binary_cross_entropy_with_logits(self.types(flat[asked]), kinds[asked + 1])
+        return items + numbers + types
+
+
+def head_for(answer: Answer, width: int, item_width: int, truths: Truths) -> nn.Module:
+    """The head of an answer kind."""
+    match answer:
+        case YesNo():
+            return YesNoHead(width, truths)
+        case OneOf(labels=labels):
+            return OneOfHead(width, truths, len(labels))
+        case Amount():
+            return AmountHead(width, truths)
+        case Shares():
+            return SharesHead(width, truths)
+        case Ranking():
+            return RankingHead(width, item_width)
+
+
+def _inverse_softplus(value: float) -> float:
+    return math.log(math.expm1(value))

@@ -1,0 +1,166 @@
+"""The sequence reader's network: items, moments, a causal transformer, and a *now* that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from intently.learn.batches import Batch
+
+# Attention falls off with time between events; each attention head starts at its own rate.
+_SLOPES = (0.0, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a sequence reader."""
+
+    text_width: int
+    texts: int
+    deltas: int
+    event_types: int
+    width: int = 128
+    item_width: int = 64
+    blocks: int = 2
+    attention_heads: int = 4
+    dropout: float = 0.2
+    item_dropout: float = 0.1
+
+
+class Items(nn.Module):
+    """An item as its text plus a small learned difference; a new item has its text alone."""
+
+    text: Tensor
+
+    def __init__(self, shape: Shape, text: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("text", text, persistent=False)  # (texts, text_width)
+        self.project = nn.Linear(shape.text_width, shape.item_width)
+        self.delta = nn.Embedding(shape.deltas + 1, shape.item_width, padding_idx=0)
+        nn.init.zeros_(self.delta.weight)
+        self.text_bias = nn.Linear(shape.text_width, 1, bias=False)
+        nn.init.zeros_(self.text_bias.weight)
+        self.popularity = nn.Parameter(torch.tensor([1.0, 0.0]))  # slope in log count; level of a new item
+        self.dropout = shape.item_dropout
+
+    def forward(self, text: Tensor, delta: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (items, item_width) and biases (items,) of items."""
+        new = count == 0
+        if self.training and self.dropout > 0:
+            # Some items are read as if never met, so that text alone is worth something.
+            new = new | (torch.rand_like(count) < self.dropout)
+        words = self.text[text]
+        learned = self.delta(torch.where(new, torch.zeros_like(delta), delta))
+        vector = self.project(words) + learned  # (items, item_width)
+        level = torch.where(new, self.popularity[1].expand_as(count), self.popularity[0] * torch.log1p(count))
+        return vector, level + self.text_bias(words).squeeze(-1)
+
+
+class Block(nn.Module):
+    """Pre-norm attention and SwiGLU."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width, self.heads, self.dropout = shape.width, shape.attention_heads, shape.dropout
+        self.before_attention = nn.RMSNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.before_mlp = nn.RMSNorm(width)
+        hidden = width * 2
+        self.gate = nn.Linear(width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+        slopes = torch.tensor([_SLOPES[i % len(_SLOPES)] for i in range(self.heads)])
+        self.slope = nn.Parameter(slopes)
+
+    def forward(self, x: Tensor, log_gap: Tensor, hidden: Tensor) -> Tensor:
+        """`x` (batch, time, width); `log_gap` (batch, time, time) >= 0; `hidden` True where not to look."""
+        b, t, width = x.shape
+        qkv = self.qkv(self.before_attention(x)).view(b, t, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (batch, heads, time, width / heads) each
+        bias = -self.slope.view(1, -1, 1, 1) * log_gap.unsqueeze(1)  # (batch, heads, time, time)
+        bias = bias.masked_fill(hidden.unsqueeze(1), -1e9)
+        dropout = self.dropout if self.training else 0.0
+        read = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
+        x = x + self.out(read.transpose(1, 2).reshape(b, t, width))
+        gate, value = self.gate(self.before_mlp(x)).chunk(2, dim=-1)
+        mlp = self.down(functional.silu(gate) * value)
+        return x + functional.dropout(mlp, dropout, self.training)
+
+
+class Reader(nn.Module):
+    """Reads moments in order; one state per moment and one per now."""
+
+    def __init__(self, shape: Shape, text: Tensor) -> None:
+        super().__init__()
+        self.shape = shape
+        self.items = Items(shape, text)
+        self.event_type = nn.Embedding(shape.event_types + 1, shape.item_width)
+        self.line_numbers = nn.Linear(2, shape.item_width)
+        self.moment = nn.Linear(2 * shape.item_width + 3, shape.width)
+        self.weekday = nn.Embedding(7, shape.width)
+        self.hour = nn.Embedding(24, shape.width)
+        self.now = nn.Linear(3, shape.width)
+        for table in (self.event_type, self.weekday, self.hour):
+            nn.init.normal_(table.weight, std=0.1)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.blocks))
+        self.norm = nn.RMSNorm(shape.width)
+
+    def forward(self, batch: Batch, items: Tensor) -> tuple[Tensor, Tensor]:
+        """States of moments (batch, moments, width) and of nows (nows, width)."""
+        moments = self._moments(batch, items)
+        b, t, _ = moments.shape
+        owner, device = batch["now_history"], moments.device
+        # Place each history's nows side by side after its moments.
+        nth = _nth(owner)
+        most = int(nth.max()) + 1 if len(owner) else 0
+        nows = moments.new_zeros(b, most, self.shape.width)
+        age = moments.new_zeros(b, most)
+        visible = torch.zeros(b, most, dtype=torch.long, device=device)
+        nows[owner, nth] = self.now(batch["now_numbers"]) + self._calendar(batch["now_hour"])
+        age[owner, nth] = batch["now_age"]
+        visible[owner, nth] = batch["now_visible"]
+        x = functional.dropout(torch.cat([moments, nows], dim=1), self.shape.dropout, self.training)
+        ages = torch.cat([batch["moment_age"], age], dim=1)
+        log_gap = torch.log1p((ages.unsqueeze(1) - ages.unsqueeze(2)).clamp(min=0))  # (batch, reader, read)
+        hidden = _hidden(b, t, most, visible)
+        for block in self.blocks:
+            x = block(x, log_gap, hidden)
+        x = self.norm(x)
+        return x[:, :t], x[:, t:][owner, nth]
+
+    def _moments(self, batch: Batch, items: Tensor) -> Tensor:
+        b, t, _ = batch["moment_numbers"].shape
+        line = items[batch["line_item"]]
+        extra = self.event_type(batch["line_type"]) + self.line_numbers(batch["line_numbers"])
+        line = torch.cat([line, functional.silu(line + extra)], dim=-1)  # (lines, 2 * item_width)
+        total = line.new_zeros(b * t, line.shape[-1]).index_add_(0, batch["line_slot"], line)
+        count = torch.expm1(batch["moment_numbers"][..., 2]).clamp(min=1).view(b * t, 1)
+        basket = (total / count.sqrt()).view(b, t, -1)  # between a sum and a mean
+        joined = torch.cat([basket, batch["moment_numbers"]], dim=-1)
+        return self.moment(joined) + self._calendar(batch["moment_hour"])  # type: ignore[no-any-return]
+
+    def _calendar(self, hour_of_week: Tensor) -> Tensor:
+        return self.weekday(hour_of_week // 24) + self.hour(hour_of_week % 24)  # type: ignore[no-any-return]
+
+
+def _nth(owner: Tensor) -> Tensor:
+    """The place of each row among the rows with its owner; rows come sorted by owner."""
+    if len(owner) == 0:
+        return owner
+    first = torch.ones_like(owner, dtype=torch.bool)
+    first[1:] = owner[1:] != owner[:-1]
+    place = torch.arange(len(owner), device=owner.device)
+    return place - torch.cummax(torch.where(first, place, torch.zeros_like(place)), dim=0).values
+
+
+def _hidden(b: int, t: int, nows: int, visible: Tensor) -> Tensor:
+    """True where a token must not look: moments see themselves and earlier ones, a now its visible moments."""
+    device = visible.device
+    place = torch.arange(t + nows, device=device)
+    moments = (place.view(1, 1, -1) > place[:t].view(1, -1, 1)).expand(b, t, t + nows)
+    itself = place.view(1, 1, -1) == (t + torch.arange(nows, device=device)).view(1, -1, 1)
+    seen = (place.view(1, 1, -1) < visible.unsqueeze(-1)) | itself  # (batch, nows, tokens)
+    return torch.cat([moments, ~seen], dim=1)

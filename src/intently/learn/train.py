@@ -1,0 +1,265 @@
+"""From a log to a model that can be served: the reader, the stack, the baselines, and the choice among them.
+
+Cut-offs are a week apart, counted back from `until`; every window used ends by `until`.
+
+    |---- reader: windows end by reader_until ----|---- boosters read its columns ----| choice | until
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intently.baselines import BOOSTED, PLAIN
+from intently.baselines.lightgbm_demand import LightGBMDemand
+from intently.baselines.lightgbm_ranking import LightGBMRanking
+from intently.contract import Examples, Past, Predictor, Ranking, Scores, Task, weekly
+from intently.errors import ConfigError, TooFewExamples
+from intently.evaluate.compare import Report, compare
+from intently.learn.finetune import Recipe
+from intently.learn.reader import FittedReader, SequenceReader, Text
+from intently.learn.stack import ItemColumns, ReaderColumns
+from intently.log import schema
+from intently.log.log import Log
+from intently.text.language_model import PACKAGED, Progress, silent
+
+FEWEST_CUSTOMERS = 50
+STACK = "stack"
+OPPONENT = "lightgbm"
+READER = "reader"
+BEFORE = "reader_before"
+
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much work a training may take.
+
+    `weeks` of cut-offs for boosters, `reader_weeks` between the end of the reader's windows and
+    `until`, `item_weeks` of cut-offs for questions about items.
+    """
+
+    recipe: Recipe
+    weeks: int = 40
+    reader_weeks: int = 14
+    item_weeks: int = 10
+
+
+PRESETS: Mapping[str, Preset] = {
+    "fast": Preset(Recipe(pretrain_epochs=1, epochs=5)),
+    "balanced": Preset(Recipe(pretrain_epochs=2, epochs=10)),
+    "best": Preset(Recipe(pretrain_epochs=4, epochs=20, learning_rate=1e-3, patience=3), item_weeks=16),
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model: per task every predictor by name, which of them is served, and why.
+
+    `choice` is the report on the validation cut-offs by which `served` and `baseline` were chosen.
+    """
+
+    until: datetime
+    tasks: tuple[Task, ...]
+    reader: FittedReader | None
+    reading: ReaderColumns | None
+    predictors: Mapping[str, Mapping[str, Predictor]]
+    served: Mapping[str, str]
+    baseline: Mapping[str, str]
+    choice: Report
+    customers: frozenset[Any] = frozenset()
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def task(self, name: str) -> Task:
+        """The task of that name. Raises ConfigError where the model was not trained on it."""
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise ConfigError(
+            f"The model has no task {name!r}.", mend=f"It answers {', '.join(task.name for task in self.tasks)}."
+        )
+
+    def predict(self, name: str, log: Log, at: datetime, predictor: str | None = None) -> tuple[Examples, Scores]:
+        """The answers of everyone asked at `at`, by the served predictor or a named one."""
+        examples = self.task(name).questions(log, at)
+        return examples, self.answer(examples, Past(log, examples), predictor)
+
+    def answer(self, examples: Examples, past: Past, predictor: str | None = None) -> Scores:
+        """The answers of some examples, by the served predictor or a named one."""
+        name = examples.task.name
+        return self.predictors[name][predictor or self.served[name]].predict(examples.hide(), past)
+
+
+def boosted(
+    task: Task, reading: ReaderColumns | None, items: ItemColumns | None, threads: int, seed: int
+) -> dict[str, Predictor]:
+    """LightGBM without and, where there is a reader, with the reader's columns."""
+    for kind in BOOSTED:
+        alone = kind(name=OPPONENT, threads=threads, seed=seed)
+        if not alone.answers(task):
+            continue
+        extra = items if kind is LightGBMDemand else reading
+        if extra is None:
+            return {OPPONENT: alone}
+        if kind is LightGBMRanking:
+            # The same pairs for both: the reader proposes, only the stack may read its columns.
+            alone = replace(alone, candidates=extra)
+        return {OPPONENT: alone, STACK: replace(alone, name=STACK, reading=extra)}
+    return {}
+
+
+def train(
+    log: Log,
+    until: datetime,
+    tasks: Sequence[Task],
+    *,
+    preset: str = "fast",
+    model: str = PACKAGED,
+    before: bool = False,
+    threads: int | None = None,
+    seed: int = 0,
+    checkpoints: Path | None = None,
+    progress: Progress = silent,
+) -> Trained:
+    """Train on what was known before `until`, and choose what to serve on the last whole windows before it.
+
+    With `before`, the reader without fine-tuning is kept beside the rest, for the report.
+    Raises TooFewExamples where there is too little to learn from.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"There is no preset {preset!r}.", mend=f"Choose one of {', '.join(PRESETS)}.")
+    plan = PRESETS[preset]
+    recipe = replace(plan.recipe, seed=seed, threads=threads or plan.recipe.threads)
+    known = log.before(until)
+    tasks = tuple(tasks)
+    data = {task.name: _examples(task, known, until, plan) for task in tasks}
+    reader, reading = None, None
+    notes: list[str] = []
+    old: FittedReader | None = None
+    asked_customers = tuple(task for task in tasks if task.key == schema.USER)
+    if asked_customers:
+        reader_until = until - plan.reader_weeks * WEEK
+        reader, old, reading = _read(
+            known, reader_until, asked_customers, recipe, Text(model=model), before, checkpoints, progress
+        )
+    items = None if reader is None else ItemColumns(reader)
+    predictors: dict[str, dict[str, Predictor]] = {}
+    served, baseline, reports = {}, {}, []
+    for number, task in enumerate(tasks):
+        watch = _part(progress, f"choosing for {task.name}", number / len(tasks))
+        examples, past = data[task.name]
+        plain = [made for made in (kind() for kind in PLAIN) if made.answers(task)]
+        candidates: dict[str, Predictor] = {made.name: made for made in plain} | boosted(task, reading, items, recipe.threads, seed)
+        if reader is not None and reader.answers(task):
+            candidates[READER] = reader
+            if old is not None:
+                candidates[BEFORE] = old
+        report = _choose(task, examples, known, candidates, watch)
+        reports.append(report)
+        learned = [name for name in report.predictors(task.name) if name not in (BEFORE,)]
+        served[task.name] = learned[0]
+        simple = [name for name in learned if name not in (STACK, READER)]
+        baseline[task.name] = report.best(task.name, simple)
+        watch("", 0.5)
+        predictors[task.name] = {
+            name: candidate.fit(examples, past) for name, candidate in candidates.items() if name in {*learned, BEFORE}
+        }
+    progress("training", 1.0)
+    customers = frozenset(known.events[schema.USER].drop_nulls().unique().to_list())
+    choice = reports[0].join(*reports[1:])
+    return Trained(until, tasks, reader, reading, predictors, served, baseline, choice, customers, tuple(notes))
+
+
+def last_cutoff(task: Task, until: datetime) -> datetime:
+    """The latest weekly cut-off, counted back from `until`, whose window ends by `until`."""
+    return until - -(-task.horizon // WEEK) * WEEK
+
+
+def _examples(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Examples, Past]:
+    last = last_cutoff(task, until)
+    count = plan.weeks if task.key == schema.USER else plan.item_weeks
+    first = max(known.observed_from + 4 * WEEK, last - (count - 1) * WEEK)
+    if first > last:
+        raise TooFewExamples(
+            f"{task.name} looks {task.horizon.days} days ahead, but only "
+            f"{(until - known.observed_from).days} days are known before {until:%Y-%m-%d}.",
+            mend="Bring a longer log or choose a later --until.",
+        )
+    examples = task.examples(known, weekly(first, last))
+    asked = examples.asked.n_unique()
+    if asked < FEWEST_CUSTOMERS:
+        who = "customers" if task.key == schema.USER else "items"
+        raise TooFewExamples(
+            f"{task.name} has {asked} {who} to learn from; it takes {FEWEST_CUSTOMERS}.",
+            mend="Bring more of the log, or leave the task out with --tasks.",
+        )
+    if not isinstance(task.answer, Ranking) and examples.truth.n_unique() < 2:
+        raise TooFewExamples(
+            f"The truth of {task.name} is the same for all {len(examples)} examples.",
+            mend="Nothing can be learned from one class: bring a longer log, or leave the task out with --tasks.",
+        )
+    return examples, Past(known, examples)
+
+
+def _read(
+    known: Log,
+    until: datetime,
+    tasks: tuple[Task, ...],
+    recipe: Recipe,
+    text: Text,
+    before: bool,
+    checkpoints: Path | None,
+    progress: Progress,
+) -> tuple[FittedReader, FittedReader | None, ReaderColumns]:
+    """Fine-tune a reader on windows that end by `until`; stop early on the windows after it."""
+    if until <= known.observed_from + 6 * WEEK:
+        raise TooFewExamples(
+            f"Only {(known.observed_until - known.observed_from).days} days are known.",
+            mend="Fine-tuning takes about half a year of log; bring more of it.",
+        )
+    earlier = known.before(until)
+    train: dict[str, tuple[Examples, Past]] = {}
+    held_out: dict[str, tuple[Examples, Past]] = {}
+    for task in tasks:
+        last = last_cutoff(task, until)
+        examples = task.examples(earlier, weekly(earlier.observed_from + 4 * WEEK, last))
+        train[task.name] = (examples, Past(earlier, examples))
+        later = task.examples(known.before(until + task.horizon), [until])
+        held_out[task.name] = (later, Past(known, later))
+    made = SequenceReader(tasks, recipe, text)
+    reader = made.fit(train, held_out, checkpoints=checkpoints, progress=progress)
+    old = None
+    if before:
+        still = replace(recipe, train_reader=False, epochs=max(2, recipe.epochs // 2))
+        old = replace(made, name=BEFORE, recipe=still, text=reader.text).fit(train, held_out, progress=progress)
+    return reader, old, ReaderColumns.of(reader, until, held_out[tasks[0].name][1])
+
+
+def _choose(
+    task: Task, examples: Examples, known: Log, candidates: Mapping[str, Predictor], watch: Progress
+) -> Report:
+    """Judge candidates on the last cut-off, fitted on the windows that end by it."""
+    last = examples.cutoffs[-1]
+    earlier = task.examples(known.before(last), [at for at in examples.cutoffs if at + task.horizon <= last])
+    later = examples.where((examples.at == last).to_numpy())
+    past, before = Past(known, later.hide()), Past(known.before(last), earlier)
+    predictions: dict[str, Scores] = {}
+    for name, candidate in candidates.items():
+        watch("", 0.5 * len(predictions) / len(candidates))
+        try:
+            predictions[name] = candidate.fit(earlier, before).predict(later.hide(), past)
+        except TooFewExamples:
+            continue
+    return compare(task, later, predictions, replicates=100, rng=np.random.default_rng(0))
+
+
+def _part(progress: Progress, what: str, begin: float) -> Progress:
+    return lambda _what, fraction: progress(what, begin + 0.2 * fraction)
+
+

