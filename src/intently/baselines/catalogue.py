@@ -102,7 +102,7 @@ def open_items(examples: Examples, past: Past, items: pl.Series, known: Array) -
 def ranked(examples: Examples, past: Past, pairs: Pairs, shop: Array, known: Array, k: int = TOP) -> Scores:
     """The k best of each example's pairs, filled up by the greatest of `shop` (one score an item).
 
-    What is filled up scores below the pairs by whole numbers. Rows that have fewer than k open items end
+    Pairs score above -1; what is filled up scores -1, -2, and so on. Rows that have fewer than k open items end
     with scores of -inf and ids that are no item's.
     """
     items = past.items[schema.ITEM]
@@ -140,8 +140,7 @@ def _filled(pairs: Pairs, shop: Array, mask: Array, n: int, k: int) -> tuple[Arr
     row, item = np.repeat(np.arange(n), len(filling)), np.tile(filling, n)
     step = np.tile(np.arange(len(filling), dtype=np.float64), n)
     new = ~np.isin(row * len(shop) + item, pairs.example * len(shop) + pairs.item)
-    floor = pairs.score.min() if len(pairs.score) else 0.0
-    score = np.concatenate([pairs.score, floor - 1 - step[new]])
+    score = np.concatenate([pairs.score, -1 - step[new]])
     tie = np.concatenate([pairs.tie, np.zeros(new.sum())])
     rows, items = np.concatenate([pairs.example, row[new]]), np.concatenate([pairs.item, item[new]])
     return top_pairs(rows, items, score, tie, n, k)

@@ -43,7 +43,7 @@ class LightGBMShares:
     seed: int = 0
     weeks: int = 12
     at_most: int = 400
-    trees: int = 120
+    trees: int = 100
     leaves: int = 31
     own: OwnShares | None = None
     shop: Array | None = None
