@@ -189,7 +189,7 @@ class _Objective:
     def amount(self, booster: lightgbm.Booster, values: Array) -> Array:
         """Predictions in the unit of the truth, before scaling, never negative."""
         raw = np.maximum(np.asarray(booster.predict(values)), 0.0)
-        return np.square(raw) if self.root else raw
+        return np.asarray(np.square(raw) if self.root else raw)
 
     def scaled(self, booster: lightgbm.Booster, values: Array, truth: Array, learned: Array) -> tuple[float, Array]:
         """The factor that gives the learned rows their true total (1 where there is no root), and all amounts with it.

@@ -66,5 +66,5 @@ def recent(task: Task, past: Past, days: float) -> Array:
         values = rows.quantity if task.answer.unit == "units" else rows.amount
         parts.append(np.bincount(rows.example[used], weights=values[used], minlength=len(asked)))
     total = np.concatenate(parts)
-    scale: float = task.horizon.total_seconds() / 86_400 / days
-    return np.maximum(total, 0.0) * scale
+    scale = task.horizon.total_seconds() / 86_400 / days
+    return np.asarray(np.maximum(total, 0.0) * scale)

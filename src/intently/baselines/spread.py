@@ -13,6 +13,7 @@ from intently.log.pack import Array
 _LEAST = 1e-3
 _BIN_WIDTH = 0.1
 _BIN_ROWS = 150
+_FEWEST_BIN_ROWS = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,8 @@ class Spread:
     def of(cls, mean: Array, truth: Array, *, whole: bool, centred: bool = False) -> Spread:
         """Learn from means (n,) and the truths (n,) that came to pass.
 
-        Rows are sorted by mean and cut into bins of at least 150 rows and 0.1 in the log of the mean.
+        Rows are sorted by mean and cut into bins of at least 150 rows (a twelfth of them where there are few) and
+        0.1 in the log of the mean; in wider bins, truths are scaled with their means to the middle of the bin.
         `centred` first scales the means to the total of the truths: the level of the few held-out cut-offs
         (a season, a trend) is theirs alone, and later means will have their own.
         """
@@ -41,11 +43,14 @@ class Spread:
         log_mean, truth = log_mean[order], np.asarray(truth, dtype=np.float64)[order]
         knots, levels = [], []
         start, n = 0, len(order)
+        least = min(_BIN_ROWS, max(_FEWEST_BIN_ROWS, n // 12))
         while start < n:
-            stop = max(start + _BIN_ROWS, int(np.searchsorted(log_mean, log_mean[start] + _BIN_WIDTH, "right")))
-            stop = n if n - stop < _BIN_ROWS else stop
+            stop = max(start + least, int(np.searchsorted(log_mean, log_mean[start] + _BIN_WIDTH, "right")))
+            stop = n if n - stop < least else stop
             middle = float(log_mean[start:stop].mean())
-            values = truth[start:stop] if whole else truth[start:stop] / np.exp(log_mean[start:stop])
+            wide = log_mean[stop - 1] - log_mean[start] > 2 * _BIN_WIDTH
+            scale = middle if whole and wide else log_mean[start:stop] if whole else 0.0
+            values = truth[start:stop] * np.exp(scale - log_mean[start:stop])
             knots.append(middle)
             levels.append(np.quantile(values, QUANTILES, method="averaged_inverted_cdf" if whole else "linear"))
             start = stop
@@ -56,8 +61,8 @@ class Spread:
         log_mean = _log(mean)
         quantiles = np.column_stack([np.interp(log_mean, self.knots, level) for level in self.levels.T])
         if self.whole:
-            # Outside the knots nothing is known of the numbers, but they scale with the mean.
-            beyond = np.exp(np.maximum(log_mean - self.knots[-1], 0.0))
+            # Outside the knots nothing is known of the numbers; they are taken to grow with the mean.
+            beyond = np.exp(log_mean - np.clip(log_mean, self.knots[0], self.knots[-1]))
             quantiles = np.rint(quantiles * beyond[:, None])
         else:
             quantiles *= np.exp(log_mean)[:, None]
