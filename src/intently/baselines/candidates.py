@@ -26,9 +26,9 @@ HALF_LIFE = 84.0
 class Sources:
     """How many candidates each source gives to a customer; `category` only where answers are unseen items."""
 
-    own: int = 80
+    own: int = 100
     popular: int = 20
-    near: int = 15
+    near: int = 10
     category: int = 100
     reading: int = 50
 
@@ -97,9 +97,8 @@ def _keys(item: Array, items: int) -> Array:
 
 def _near(own: OwnTable, similar: sparse.csr_matrix, n: int, k: int) -> Array:
     """The items nearest to each customer's latest that they have not bought, as keys."""
-    found = from_recent(own.example, own.item, own.nth_last_age(1), similar, n).tocoo()
+    found = from_recent(own.example, own.item, own.nth_last_age(1), similar, n, latest=25).tocoo()
     key = found.row.astype(np.int64) * own.items + found.col
     new = own.find(key) < 0
-    # Weak ties are many and never reach the first k: dropping them first saves the sort most of its work.
     near, _ = top_pairs(found.row[new], found.col[new].astype(np.int64), found.data[new], np.zeros(new.sum()), n, k)
     return _keys(near, own.items)

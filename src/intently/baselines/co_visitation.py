@@ -82,17 +82,23 @@ class Neighbours:
 
 
 def from_recent(
-    example: Array, item: Array, recency: Array, similar: sparse.csr_matrix, n: int, half_life: float = 28.0
+    example: Array,
+    item: Array,
+    recency: Array,
+    similar: sparse.csr_matrix,
+    n: int,
+    latest: int = RECENT_ITEMS,
+    half_life: float = 28.0,
 ) -> sparse.csr_matrix:
     """How near each item is to what the customer bought lately, (n, items).
 
     From distinct (example, item) pairs and the days since each was last bought: the sum of similarities
-    to the RECENT_ITEMS latest, each weighted by its decayed recency.
+    to the `latest` of them, each weighted by its decayed recency.
     """
-    latest, age = top_pairs(example, item, -recency, np.zeros(len(item)), n, RECENT_ITEMS)
-    some = latest >= 0
+    seed, age = top_pairs(example, item, -recency, np.zeros(len(item)), n, latest)
+    some = seed >= 0
     weight = decay(-age[some], half_life)
-    seeds = sparse.csr_matrix((weight, (np.nonzero(some)[0], latest[some])), shape=(n, similar.shape[0]))
+    seeds = sparse.csr_matrix((weight, (np.nonzero(some)[0], seed[some])), shape=(n, similar.shape[0]))
     return (seeds @ similar).tocsr()
 
 
