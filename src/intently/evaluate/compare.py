@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal, Self
 
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from intently import metrics
-from intently.contract import Amount, Examples, OneOf, Ranking, Scores, Shares, Task, YesNo, share_matrix
+from intently.contract import OTHER, Amount, Examples, OneOf, Ranking, Scores, Shares, Task, YesNo, share_matrix
 from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.intervals import REPLICATES, Interval, advantage, resampled, spread
 from intently.log.pack import codes
@@ -174,8 +174,8 @@ def compare(
     if not len(examples) or not predictions:
         raise TooFewExamples(f"There is nothing to judge for {task.name}.", mend="Choose cut-offs with examples.")
     chosen = metrics.of(type(task.answer).__name__, names or task.metrics)
+    predictions = _aligned(task, predictions)
     encoded = {name: encode(task, examples, scores, catalogue=catalogue) for name, scores in predictions.items()}
-    _same_labels(task, predictions)
     truth = next(iter(encoded.values()))[0]
     values = {name: pair[1] for name, pair in encoded.items()}
     household = examples.household.rank("dense").to_numpy()
@@ -262,16 +262,18 @@ def _ranking(examples: Examples, scores: Scores, catalogue: int) -> tuple[Releva
     return Relevant(offsets, codes(wanted, table).astype(np.int64), catalogue), places
 
 
-def _same_labels(task: Task, predictions: Mapping[str, Scores]) -> None:
-    if isinstance(task.answer, Shares):
-        different = {
-            name for name, scores in predictions.items() if scores.labels != next(iter(predictions.values())).labels
-        }
-        if different:
-            raise ConfigError(
-                f"Predictions of {task.name} have different labels: {sorted(different)}.",
-                mend="Fit them on the same examples.",
-            )
+def _aligned(task: Task, predictions: Mapping[str, Scores]) -> Mapping[str, Scores]:
+    """Shares over one set of labels, that of all predictors together; what one does not know it gives nothing."""
+    if not isinstance(task.answer, Shares) or len({scores.labels for scores in predictions.values()}) == 1:
+        return predictions
+    known = sorted({label for scores in predictions.values() for label in scores.labels} - {OTHER})
+    labels = (*known, OTHER)
+    aligned = {}
+    for name, scores in predictions.items():
+        values = np.zeros((len(scores), len(labels)), dtype=np.float32)
+        values[:, [labels.index(label) for label in scores.labels]] = scores.values
+        aligned[name] = replace(scores, values=values, labels=labels)
+    return aligned
 
 
 def _metric(report: Report, task: str) -> Metric:

@@ -101,19 +101,20 @@ class AmountHead(nn.Module):
 
 
 class Memory(nn.Module):
-    """How much more likely something is for having been met before, given when and how often."""
+    """How much more likely something is for having been met before, given when, how often, and how likely it is anyway."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.features = nn.Linear(MEMORY_FEATURES, 24)
+        self.features = nn.Linear(MEMORY_FEATURES + 1, 24)
         self.state = nn.Linear(width, 24, bias=False)
         self.out = nn.Linear(24, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, states: Tensor, now: Tensor, features: Tensor) -> Tensor:
-        """What to add to the logit of each remembered cell, (cells,)."""
-        hidden = functional.silu(self.features(features) + self.state(states)[now])
+    def forward(self, states: Tensor, now: Tensor, features: Tensor, logit: Tensor) -> Tensor:
+        """What to add to the `logit` of each remembered cell, (cells,)."""
+        joined = torch.cat([features, logit.detach().unsqueeze(1) / 4], dim=1)
+        hidden = functional.silu(self.features(joined) + self.state(states)[now])
         return self.out(hidden).squeeze(-1)  # type: ignore[no-any-return]
 
 
@@ -133,8 +134,9 @@ class SharesHead(nn.Module):
     def logits(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Logits of all nows, (nows, labels)."""
         now, label = batch[f"memory.{task}.now"], batch[f"memory.{task}.value"]
-        more = self.memory(states, now, batch[f"memory.{task}.features"])
-        return self.out(states).index_put((now, label), more, accumulate=True)  # type: ignore[no-any-return]
+        plain = self.out(states)
+        more = self.memory(states, now, batch[f"memory.{task}.features"], plain[now, label])
+        return plain.index_put((now, label), more, accumulate=True)  # type: ignore[no-any-return]
 
     def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Mean loss over the nows that have a truth."""
@@ -168,7 +170,8 @@ class RankingHead(nn.Module):
         kept = place[own_now] >= 0
         own_now, own_item, features = own_now[kept], own_item[kept], batch[f"memory.{task}.features"][kept]
         own_code = batch[f"memory.{task}.code"][kept]
-        own = (query[own_now] * vectors[own_item]).sum(-1) + bias[own_item] + self.memory(states, own_now, features)
+        own = (query[own_now] * vectors[own_item]).sum(-1) + bias[own_item]
+        own = own + self.memory(states, own_now, features, own)
         owner, target = batch[f"truth.{task}.owner"], batch[f"truth.{task}.value"]
         code = batch[f"truth.{task}.code"]
         fresh = (query[asked][owner] * vectors[target]).sum(-1) + bias[target]

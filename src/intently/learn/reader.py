@@ -40,10 +40,13 @@ class Text:
     """How item texts become vectors: the language model's, whitened to fewer dimensions.
 
     `mean` (width,) and `whiten` (width, kept) are learned on the texts of the training catalogue.
+    `adapt` is "frozen" or "lora"; `adapter` is the folder of the trained adapter.
     """
 
     model: str = PACKAGED
     keep: int = 128
+    adapt: str = "frozen"
+    adapter: Path | None = None
     mean: Array = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     whiten: Array = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
 
@@ -89,21 +92,35 @@ class SequenceReader:
             raise TooFewExamples("There are no examples to fine-tune on.", mend="Bring a longer log.")
         past = train[tasks[0].name][1]
         texts, _ = item_texts(past.items)
-        raw = vectors if vectors is not None else embed(texts, self.text.model, progress=progress)
-        text = self.text.fit(raw) if len(self.text.mean) == 0 else self.text
+        text = self.text
+        if text.adapt == "lora" and text.adapter is None:
+            text = replace(text, adapter=_adapter(text.model, texts, past, self.recipe.seed, progress))
+        if vectors is None:
+            vectors = embed(texts, text.model, adapter=text.adapter, progress=progress)
+        if len(text.mean) == 0:
+            text = text.fit(vectors)
         labels = {
             task.name: ShareLabels.of(train[task.name][0]) if isinstance(task.answer, Shares) else ShareLabels()
             for task in tasks
         }
         known = _vocabulary(past, train)
         blank = FittedReader(
-            self, text, tuple(tasks), labels, known, past.event_types, dict(zip(texts, text.apply(raw), strict=True))
+            self, text, tuple(tasks), labels, known, past.event_types, dict(zip(texts, text.apply(vectors), strict=True))
         )
         batches = _examples(blank, train, self.recipe)
         held_out = None if not validation else _examples(blank, validation, self.recipe)
         network = blank.network({truths.task.name: truths for truths in batches.truths})
         curve = finetune(network, batches, held_out, self.recipe, checkpoints=checkpoints, progress=progress)
         return replace(blank, fitted=network, curve=curve)
+
+
+def _adapter(model: str, texts: Sequence[str], past: Past, seed: int, progress: Progress) -> Path:
+    from intently.learn.adapt import Lora, lora, pairs_of
+
+    plan = Lora(seed=seed)
+    number = np.append(item_texts(past.items)[1], 0)
+    pairs = pairs_of(sequences(past), number, plan.pairs, np.random.default_rng(seed))
+    return lora(model, texts, pairs, plan, progress=progress)
 
 
 def _vocabulary(past: Past, train: Mapping[str, tuple[Examples, Past]]) -> pl.DataFrame:
@@ -199,7 +216,7 @@ class FittedReader:
         texts, number = item_texts(items)
         new = [text for text in texts if text not in self.texts]
         if new:
-            for text, vector in zip(new, self.text.apply(embed(new, self.text.model)), strict=True):
+            for text, vector in zip(new, self.text.apply(embed(new, self.text.model, adapter=self.text.adapter)), strict=True):
                 self.texts[text] = vector
             if self.fitted is not None:
                 import torch
@@ -275,10 +292,12 @@ class FittedReader:
                     head: Any = self.fitted.heads[task.name]
                     if isinstance(task.answer, Ranking):
                         now = batch[f"memory.{task.name}.now"]
-                        more = head.memory(states, now, batch[f"memory.{task.name}.features"])
+                        answer = head.query(states)
+                        met = batch[f"memory.{task.name}.value"]
+                        plain = (answer[now] * items[0][met]).sum(-1) + items[1][met]
+                        more = head.memory(states, now, batch[f"memory.{task.name}.features"], plain)
                         code = batch[f"memory.{task.name}.code"].numpy()
                         memories.setdefault(task.name, []).append((nows[now.numpy()], code, more.numpy()))
-                        answer = head.query(states)
                     elif isinstance(task.answer, Shares):
                         answer = torch.softmax(head.logits(states, batch, task.name), dim=-1)
                     else:
@@ -355,6 +374,8 @@ class FittedReader:
         return {
             "name": self.name,
             "model": self.text.model,
+            "keep": self.text.keep,
+            "adapt": self.text.adapt,
             "recipe": asdict(self.made_by.recipe),
             "shape": dict(self.made_by.shape),
             "event_types": list(self.event_types),

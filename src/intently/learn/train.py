@@ -21,6 +21,7 @@ from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.contract import Examples, Past, Predictor, Ranking, Scores, Task, weekly
 from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report, compare
+from intently.learn.adapt import ADAPTATIONS
 from intently.learn.finetune import Recipe
 from intently.learn.reader import FittedReader, SequenceReader, Text
 from intently.learn.stack import ItemColumns, ReaderColumns
@@ -121,6 +122,7 @@ def train(
     *,
     preset: str = "fast",
     model: str = PACKAGED,
+    adapt: str = "frozen",
     before: bool = False,
     threads: int | None = None,
     seed: int = 0,
@@ -134,6 +136,8 @@ def train(
     """
     if preset not in PRESETS:
         raise ConfigError(f"There is no preset {preset!r}.", mend=f"Choose one of {', '.join(PRESETS)}.")
+    if adapt not in ADAPTATIONS:
+        raise ConfigError(f"There is no way {adapt!r} to adapt.", mend=f"Choose one of {', '.join(ADAPTATIONS)}.")
     plan = PRESETS[preset]
     recipe = replace(plan.recipe, seed=seed, threads=threads or plan.recipe.threads)
     known = log.before(until)
@@ -146,7 +150,7 @@ def train(
     if asked_customers:
         reader_until = until - plan.reader_weeks * WEEK
         reader, old, reading = _read(
-            known, reader_until, asked_customers, recipe, Text(model=model), before, checkpoints, progress
+            known, reader_until, asked_customers, recipe, Text(model=model, adapt=adapt), before, checkpoints, progress
         )
     items = None if reader is None else ItemColumns(reader)
     predictors: dict[str, dict[str, Predictor]] = {}

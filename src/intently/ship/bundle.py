@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -174,8 +175,10 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
     reader.known.write_parquet(folder / "items.parquet")
     _write_json(
         folder / "reader.json",
-        reader.settings() | {"texts": list(reader.texts), "keep": reader.text.keep, "curve": dict(reader.curve)},
+        reader.settings() | {"texts": list(reader.texts), "curve": dict(reader.curve)},
     )
+    if reader.text.adapter is not None:
+        shutil.copytree(reader.text.adapter, folder / "adapter")
 
 
 def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
@@ -183,7 +186,8 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
 
     told = json.loads((folder / "reader.json").read_text())
     arrays = _load_arrays(folder / "texts.safetensors")
-    text = Text(told["model"], told["keep"], arrays["mean"], arrays["whiten"])
+    adapter = folder / "adapter" if (folder / "adapter").is_dir() else None
+    text = Text(told["model"], told["keep"], told["adapt"], adapter, arrays["mean"], arrays["whiten"])
     mine = tuple(task for task in tasks if task.name in told["tasks"])
     made = SequenceReader(mine, Recipe(**told["recipe"]), text, told["shape"], told["name"])
     blank = FittedReader(
@@ -271,8 +275,6 @@ def _write_json(file: Path, content: Any) -> None:
 
 def _empty(folder: Path) -> None:
     """An empty folder in this place. Refuses to empty one that is not a bundle."""
-    import shutil
-
     if folder.exists():
         if any(folder.iterdir()) and not (folder / _CONTRACT).is_file() and not folder.name.endswith(".part"):
             raise BundleError(f"{folder} holds something that is not a bundle.", mend="Give --out another folder.")

@@ -49,9 +49,12 @@ def locate(model: str) -> str:
     return str(folder)
 
 
-def load(model: str) -> tuple[Any, torch.nn.Module]:
-    """A tokenizer and a language model (encoder or decoder), by name or folder."""
+def load(model: str, adapter: Path | None = None) -> tuple[Any, torch.nn.Module]:
+    """A tokenizer and a language model (encoder or decoder), by name or folder; an adapter is merged in."""
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
     where = locate(model)
     try:
@@ -64,6 +67,10 @@ def load(model: str) -> tuple[Any, torch.nn.Module]:
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if adapter is not None:
+        from peft import PeftModel
+
+        network = PeftModel.from_pretrained(network, str(adapter)).merge_and_unload()
     return tokenizer, network
 
 
@@ -104,18 +111,25 @@ def encode(
     return result
 
 
-def embed(texts: Sequence[str], model: str = PACKAGED, *, cache: Path | None = None, progress: Progress = silent) -> Array:
+def embed(
+    texts: Sequence[str],
+    model: str = PACKAGED,
+    *,
+    adapter: Path | None = None,
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Array:
     """Vectors of distinct texts, (n, width) float32, from the cache where they were read before."""
     folder = cache or cache_folder()
     keys = [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts]
-    file = folder / f"{_fingerprint(model)}.npz"
+    file = folder / f"{_fingerprint(model, adapter)}.npz"
     stored: dict[str, Array] = {}
     if file.exists():
         with np.load(file, allow_pickle=False) as saved:
             stored = dict(zip(saved["keys"].tolist(), saved["vectors"], strict=True))
     missing = [i for i, key in enumerate(keys) if key not in stored]
     if missing:
-        tokenizer, network = load(model)
+        tokenizer, network = load(model, adapter)
         fresh = encode([texts[i] for i in missing], tokenizer, network, progress=progress)
         stored |= {keys[i]: vector for i, vector in zip(missing, fresh, strict=True)}
         _save(file, stored)
@@ -135,9 +149,9 @@ def _save(file: Path, stored: dict[str, Array]) -> None:
     part.replace(file)
 
 
-def _fingerprint(model: str) -> str:
-    where = Path(locate(model))
-    weights = sorted(where.glob("*.safetensors")) if where.is_dir() else []
+def _fingerprint(model: str, adapter: Path | None) -> str:
+    folders = [Path(locate(model)), *([adapter] if adapter else [])]
+    weights = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.safetensors"))]
     text = model + "".join(_sha256(path) for path in weights)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,0 +1,51 @@
+"""The verbs joined into one command, and how it speaks when something is wrong."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+
+import typer
+
+from intently.cli import demo, evaluate, leakcheck, pack, predict, recommend, train
+from intently.errors import IntentlyError
+
+app = typer.Typer(
+    name="intently",
+    help="Fine-tune a pre-trained language model on a shop's event log, and ask it about customers and items.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for verb in (demo, pack, train, evaluate, predict, recommend, leakcheck):
+    app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
+
+
+def run() -> None:
+    """Run the command; a fault that a person can mend is one sentence and exit code 1."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|torch")
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        app()
+    except IntentlyError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    except PermissionError as error:
+        sys.stderr.write(f"error: {error.filename} cannot be opened: permission denied. Give a folder you may use.\n")
+        sys.exit(1)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        sys.stderr.write(f"error: {error.filename or 'a file'}: {error.strerror}. Check the path and the free space.\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped. Nothing that was whole has been lost; run the command again.\n")
+        sys.exit(130)

@@ -1,0 +1,85 @@
+"""What the verbs share: options, a progress bar, tables and JSON on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from intently.errors import ConfigError
+
+if TYPE_CHECKING:
+    from intently.contract import Task
+
+DATA = Annotated[Path, typer.Option("--data", help="Folder with events, items and users (Parquet or CSV).")]
+BUNDLE = Annotated[Path, typer.Argument(help="Folder of a trained model.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+THREADS = Annotated[int, typer.Option("--threads", min=1, help="Processor threads to use.")]
+SEED = Annotated[int, typer.Option("--seed", help="Seed of every random draw.")]
+
+
+@contextlib.contextmanager
+def progress(quiet: bool = False) -> Iterator[Callable[[str, float], None]]:
+    """A bar on standard error while something long runs."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, quiet=quiet)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=False, refresh_per_second=2) as bar:
+        known: dict[str, Any] = {}
+
+        def show(what: str, fraction: float) -> None:
+            if what not in known:
+                known[what] = bar.add_task(what, total=1.0)
+            bar.update(known[what], completed=min(fraction, 1.0))
+
+        yield show
+
+
+def say(text: str) -> None:
+    """One line on standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def say_json(content: Any) -> None:
+    """JSON on standard output."""
+    say(json.dumps(content, ensure_ascii=False, indent=1, default=str, allow_nan=False))
+
+
+def show(renderable: Any) -> None:
+    """A table on standard output."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 160).print(renderable)
+
+
+def chosen_tasks(names: str | None) -> tuple[Task, ...]:
+    """The tasks named in `a,b`, or every built-in one."""
+    known = every_task()
+    if names is None:
+        return known
+    by_name = {task.name: task for task in known}
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in by_name]
+    if unknown or not wanted:
+        raise ConfigError(
+            f"There is no task {', '.join(map(repr, unknown)) or 'in an empty list'}.",
+            mend=f"Choose from {', '.join(by_name)}.",
+        )
+    return tuple(by_name[name] for name in dict.fromkeys(wanted))
+
+
+def every_task() -> tuple[Task, ...]:
+    """The built-in tasks and those that installed packages offer in the entry-point group intently.tasks."""
+    from importlib.metadata import entry_points
+
+    from intently.tasks import BUILT_IN
+
+    found: Sequence[Task] = [point.load() for point in entry_points(group="intently.tasks")]
+    return (*BUILT_IN, *found)

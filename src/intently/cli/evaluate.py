@@ -1,0 +1,175 @@
+"""`intently evaluate`: a bundle and all it is compared with, on cut-offs after its training."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from intently.cli import console
+
+if TYPE_CHECKING:
+    from intently.learn.train import Trained
+    from intently.log.log import Log
+    from intently.text.language_model import Progress
+
+EXAMPLE = "Example: intently evaluate bundle/ --data shop/ --cutoffs 2017-11-05,2017-11-12 --out report/"
+
+
+def command(
+    bundle: console.BUNDLE,
+    data: console.DATA,
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics.json and report.html.")],
+    cutoffs: Annotated[
+        str | None, typer.Option("--cutoffs", help="Dates a,b; five weeks from the bundle's own end without it.")
+    ] = None,
+    final: Annotated[
+        Path | None, typer.Option("--final", help="Append this reading of the test cut-offs to a JSON-lines file.")
+    ] = None,
+    replicates: Annotated[int, typer.Option("--replicates", min=50, help="Bootstrap resamples.")] = 500,
+    seed: console.SEED = 0,
+    as_json: console.JSON = False,
+) -> None:
+    """Judge a bundle beside every baseline, households resampled whole; write metrics.json and report.html."""
+    from intently.log.log import Log, moment
+    from intently.ship.bundle import load
+
+    trained = load(bundle, console.every_task())
+    log = Log.read(data)
+    times = [moment(text) for text in cutoffs.split(",")] if cutoffs else five_weeks(trained.until)
+    with console.progress(as_json) as progress:
+        content = judged(trained, log, times, replicates=replicates, seed=seed, progress=progress)
+    written(content, out, final)
+    if as_json:
+        console.say_json({name: entry["sentence"] for name, entry in content["tasks"].items()})
+    else:
+        told(content)
+        console.say(f"Report: {out / 'report.html'}")
+
+
+def five_weeks(until: datetime) -> list[datetime]:
+    """The five weekly cut-offs from the end of training on."""
+    return [until + week * timedelta(days=7) for week in range(5)]
+
+
+def judged(
+    trained: Trained,
+    log: Log,
+    cutoffs: Sequence[datetime],
+    *,
+    replicates: int = 500,
+    seed: int = 0,
+    costs: Sequence[dict[str, Any]] = (),
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Every predictor of a bundle on the same examples of later cut-offs: the content of metrics.json."""
+    import numpy as np
+
+    from intently.contract import Past
+    from intently.errors import ConfigError
+    from intently.evaluate import slices
+    from intently.evaluate.compare import Report, compare
+    from intently.evaluate.cost import measured
+    from intently.evaluate.report import document, task_entry
+    from intently.learn.train import BEFORE, OPPONENT
+    from intently.log import schema
+
+    early = [at for at in cutoffs if at < trained.until]
+    if early:
+        raise ConfigError(
+            f"Cut-off {early[0]:%Y-%m-%d} lies before the end of training, {trained.until:%Y-%m-%d}.",
+            mend="Judge on later cut-offs, or train with an earlier --until.",
+        )
+    known = log.before(trained.until).events[schema.USER].drop_nulls().unique()
+    sold = log.before(trained.until).events[schema.ITEM].drop_nulls().unique()
+    report, entries, rows = Report(), {}, list(costs)
+    for number, task in enumerate(trained.tasks):
+        examples = task.examples(log, cutoffs)
+        parts: dict[str, list[Any]] = {name: [] for name in trained.predictors[task.name]}
+        asked = []
+        for at in examples.cutoffs:
+            some = examples.where((examples.at == at).to_numpy())
+            # Nothing after `at` is within reach of a predictor.
+            past = Past(log.before(at), some.hide())
+            asked.append(some)
+            for name in parts:
+                with measured() as cost:
+                    parts[name].append(trained.answer(some.hide(), past, name))
+                if at == examples.cutoffs[0]:
+                    rows.append(cost.row(f"{task.name}: {name}", "predict", len(some)))
+        predictions = {name: _joined(scores) for name, scores in parts.items()}
+        groups = slices.standard(examples, Past(log, examples), sold if task.key == schema.ITEM else known)
+        one = compare(
+            task, examples, predictions, groups, replicates=replicates, rng=np.random.default_rng(seed)
+        )
+        names = list(predictions)
+        entries[task.name] = task_entry(
+            one,
+            task,
+            examples,
+            predictions,
+            served=trained.served[task.name],
+            before=BEFORE if BEFORE in names else None,
+            baseline=trained.baseline[task.name],
+            opponent=OPPONENT if trained.served[task.name] == "stack" else None,
+        ) | {"left_out": examples.left_out, "examples": len(examples)}
+        report = report.join(one)
+        if progress:
+            progress("judging", (number + 1) / len(trained.tasks))
+    header = {
+        "cut-offs": ", ".join(f"{at:%Y-%m-%d}" for at in cutoffs),
+        "trained until": f"{trained.until:%Y-%m-%d}",
+        "data": f"{len(log.events):,} events, {len(log.pack.user_ids):,} customers, {len(log.pack.item_ids):,} items",
+        "language model": trained.reader.text.model if trained.reader else "none",
+        "made": f"{_clock():%Y-%m-%d %H:%M} UTC",
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "command": " ".join(["intently", *sys.argv[1:]]),
+    }
+    return document("Intently: what the model knows", header, report, entries, rows)
+
+
+def written(content: dict[str, Any], out: Path, final: Path | None = None) -> None:
+    """Write metrics.json and report.html, and append the reading of test cut-offs to a file."""
+    from intently.evaluate.report import write_report
+
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
+    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    write_report(content, out / "report.html")
+    if final is not None:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        short = {"header": content["header"], "sentences": {k: v["sentence"] for k, v in content["tasks"].items()}}
+        with final.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(short | {"report": content["report"]["scores"]}, ensure_ascii=False) + "\n")
+
+
+def told(content: dict[str, Any]) -> None:
+    """Print the leaderboard and one sentence per task."""
+    from intently.evaluate.compare import Report
+    from intently.evaluate.report import leaderboard
+
+    console.show(leaderboard(Report.from_json(content["report"])))
+    for entry in content["tasks"].values():
+        console.say("- " + entry["sentence"])
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Scores of several cut-offs as one table."""
+    import numpy as np
+
+    from intently.contract import Scores
+
+    width = min(part.values.shape[1] for part in parts)
+    ids = None if parts[0].ids is None else np.concatenate([part.ids[:, :width] for part in parts])
+    return Scores(parts[0].answer, np.concatenate([part.values[:, :width] for part in parts]), parts[0].labels, ids)
+
+
+def _clock() -> datetime:
+    """The time of day: the one place of the command line that reads it."""
+    return datetime.fromtimestamp(__import__("time").time(), UTC)
