@@ -53,7 +53,7 @@ class LightGBMCustomer:
     normalised Gini were .788 and .833; the root alone .789 and .831, the amount alone .785 and .833, Tweedie (1.2)
     with the root .788 and .832; log1p, on the second cut-off alone, .785 and .818.
     The number of trees is chosen on the last cut-offs, with a gap of one horizon before them; then all
-    examples are learned from. `threads` changes the time, not the answer's kind; `seed` drives every draw.
+    examples are learned from. `seed` drives every draw.
     """
 
     name: str = "lightgbm"

@@ -55,8 +55,8 @@ class LightGBMDemand:
 
     Quantiles are those of held-out truths by predicted mean (`Spread`), centred on the level. On Complete
     Journey, 14 days from 2017-10-22, with one and the same mean, pinball loss was .2241 so, .2262 without
-    centring (and bins of .15), .2252 as multiples of the mean, .2252 from a negative binomial with a dispersion by mean; the
-    deviation of the randomised PIT from uniform .007, .046, .006 and .046.
+    centring (and bins of .15), .2252 as multiples of the mean, .2252 from a negative binomial with a dispersion
+    by mean; the deviation of the randomised PIT from uniform .007, .046, .006 and .046.
 
     As fitted here, pinball loss at 2017-09-24, 2017-10-08, 2017-10-22 was .2188, .2107, .2268, against .2381,
     .2240, .2430 of the 56-day mean; PIT deviation .025, .038, .023; the total of means >= 1 over what came
