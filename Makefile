@@ -1,21 +1,21 @@
 # make demo | test | test-slow | check | bench: each sets up .venv on a fresh machine first.
-# For the CPU build of torch where pip would choose CUDA:
-#   make test PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# PIP_ARGS goes to pip, for a machine that needs an index of its own.
 
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-# Two threads on two cores collapse as soon as anything else runs.
-export OMP_NUM_THREADS ?= 1
-export POLARS_MAX_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: demo test test-slow check format bench clean
 
 demo: $(READY)
 	$(BIN)/intently demo
+
+# Two threads on two cores collapse as soon as anything else runs: one each for tests.
+test test-slow: export OMP_NUM_THREADS = 1
+test test-slow: export POLARS_MAX_THREADS = 1
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow"

@@ -83,3 +83,9 @@ def every_task() -> tuple[Task, ...]:
 
     found: Sequence[Task] = [point.load() for point in entry_points(group="intently.tasks")]
     return (*BUILT_IN, *found)
+
+
+def free(out: Path) -> None:
+    """Refuse, before any work is done, to write a bundle over something else."""
+    if out.exists() and not (out / "contract.json").is_file() and (out.is_file() or any(out.iterdir())):
+        raise ConfigError(f"{out} holds something that is not a bundle.", mend="Give --out another folder.")

@@ -21,11 +21,11 @@ def command(
 ) -> None:
     """Fine-tune on 1,469,307 real purchase lines (Complete Journey), compare, save, reload, and ask."""
     from intently.cli.evaluate import five_weeks, judged, told, written
-    from intently.cli.recommend import answers
     from intently.evaluate.cost import measured
     from intently.learn.train import train
     from intently.log import complete_journey
     from intently.log.log import Log, moment
+    from intently.model import LanguageModel
     from intently.ship.bundle import load, save
 
     until = moment(_UNTIL)
@@ -44,7 +44,7 @@ def command(
         content = judged(reloaded, log, five_weeks(until), seed=seed, costs=[row], progress=progress)
     written(content, out)
     told(content)
-    one = answers(reloaded, log.before(until), str(log.pack.user_ids[0]), until, 5)
+    one = LanguageModel(trained=reloaded).about(log.pack.user_ids[0], log, until, k=5)
     console.say(f"\nCustomer {one['user_id']} as of {until:%Y-%m-%d}: {one['answers']}")
     for item in one.get("next_item", []):
         console.say(f"  {item['rank']}. {item['title']} ({item['item_id']})")

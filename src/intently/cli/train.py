@@ -25,15 +25,18 @@ def command(
     as_json: console.JSON = False,
 ) -> None:
     """Fine-tune a language model on a log, choose what to serve, and write a bundle."""
-    from intently.evaluate.report import leaderboard
-    from intently.learn.train import train
     from intently.log.log import Log, moment
-    from intently.ship.bundle import save
-    from intently.text.language_model import PACKAGED
 
     asked = console.chosen_tasks(tasks)
     at = moment(until)
+    console.free(out)
     log = Log.read(data)
+    # Only now what takes seconds to load: bad input is answered at once.
+    from intently.evaluate.report import leaderboard
+    from intently.learn.train import train
+    from intently.ship.bundle import save
+    from intently.text.language_model import PACKAGED
+
     with console.progress(as_json) as progress:
         trained = train(
             log,

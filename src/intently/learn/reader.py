@@ -22,6 +22,7 @@ from intently.contract import (
 )
 from intently.errors import TooFewExamples
 from intently.learn.batches import Batches, Catalogue, Truths, encode_truths
+from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Network, Recipe, finetune, remembers
 from intently.learn.heads import head_for
 from intently.learn.network import Reader, Shape
@@ -111,7 +112,19 @@ class SequenceReader:
         held_out = None if not validation else _examples(blank, validation, self.recipe)
         network = blank.network({truths.task.name: truths for truths in batches.truths})
         curve = finetune(network, batches, held_out, self.recipe, checkpoints=checkpoints, progress=progress)
-        return replace(blank, fitted=network, curve=curve)
+        fitted = replace(blank, fitted=network, curve=curve)
+        return replace(fitted, calibration=_calibrated(fitted, validation or {}))
+
+
+def _calibrated(
+    reader: FittedReader, held_out: Mapping[str, tuple[Examples, Past]]
+) -> Mapping[str, Calibration]:
+    found = {}
+    for task in reader.tasks:
+        if task.name in held_out and not isinstance(task.answer, Ranking):
+            examples, past = held_out[task.name]
+            found[task.name] = Calibration.of(task, examples, reader.predict(examples, past))
+    return found
 
 
 def _adapter(model: str, texts: Sequence[str], past: Past, seed: int, progress: Progress) -> Path:
@@ -168,6 +181,7 @@ class FittedReader:
     event_types: tuple[str, ...]
     texts: dict[str, Array]
     fitted: Network | None = None
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
     curve: Mapping[str, list[float]] = field(default_factory=dict)
     _memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -245,7 +259,7 @@ class FittedReader:
         )
 
     def predict(self, examples: Examples, past: Past) -> Scores:
-        """Answers, calibrated by nothing but the training."""
+        """Answers, calibrated on the windows by which training was stopped."""
         task = next(mine for mine in self.tasks if mine.name == examples.task.name)
         answers = self.read(past)
         match task.answer:
@@ -253,6 +267,8 @@ class FittedReader:
                 return self._rank(examples, past, answers)
             case _:
                 values = answers[task.name].astype(np.float32)
+                if task.name in self.calibration:
+                    values = self.calibration[task.name].apply(task, values)
                 labels = (
                     self.labels[task.name].labels
                     if isinstance(task.answer, Shares)

@@ -13,7 +13,7 @@ import json
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.contract import Predictor, ShareLabels, Task
 from intently.errors import BundleError
 from intently.evaluate.compare import Report
+from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Recipe
 from intently.learn.reader import FittedReader, SequenceReader, Text
 from intently.learn.stack import ItemColumns, ReaderColumns
@@ -177,6 +178,10 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
         folder / "reader.json",
         reader.settings() | {"texts": list(reader.texts), "curve": dict(reader.curve)},
     )
+    for name, calibration in reader.calibration.items():
+        arrays, settings = calibration.state()
+        _save_arrays(folder / f"calibration.{name}.safetensors", arrays)
+        _write_json(folder / f"calibration.{name}.json", settings)
     if reader.text.adapter is not None:
         shutil.copytree(reader.text.adapter, folder / "adapter")
 
@@ -203,8 +208,15 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
     network = blank.empty_network()
     network.load_state_dict(load_file(folder / "network.safetensors"))
     network.eval()
-    values = {each.name: getattr(blank, each.name) for each in fields(blank) if not each.name.startswith("_")}
-    return FittedReader(**(values | {"fitted": network}))
+    calibration = {
+        name: Calibration.from_state(
+            _load_arrays(folder / f"calibration.{name}.safetensors"),
+            json.loads((folder / f"calibration.{name}.json").read_text()),
+        )
+        for name in told["tasks"]
+        if (folder / f"calibration.{name}.json").is_file()
+    }
+    return replace(blank, fitted=network, calibration=calibration)
 
 
 def _reading(folder: Path, reader: FittedReader) -> ReaderColumns | None:
