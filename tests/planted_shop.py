@@ -12,11 +12,12 @@ from intently.log.log import Log
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 UNTIL = START + timedelta(weeks=40)
-CUSTOMERS, ITEMS, CATEGORIES = 120, 110, 8
+CUSTOMERS, ITEMS, CATEGORIES = 120, 200, 8
+COLOURS = ("red", "green", "blue", "old")
 
 
 def planted(seed: int = 7) -> Log:
-    """Forty weeks of 120 customers and 110 items in eight categories; the last fourteen items are never sold.
+    """Forty weeks of 120 customers and 200 items in eight categories; the last sixteen items are never sold.
 
     A customer visits at their own rate, between once in ten weeks and twice a week, prefers two categories and
     looks before buying. `income` is the rate with noise: a trait, as informative of the past as of the
@@ -34,7 +35,7 @@ def planted(seed: int = 7) -> Log:
     anything = rng.integers(CATEGORIES, size=len(user))
     category = np.where(rng.random(len(user)) < 0.8, liked[user, rng.integers(2, size=len(user))], anything)
     # Item k is of category k % 8, and the first of each category sell best.
-    item = category + CATEGORIES * np.minimum(rng.geometric(0.25, len(user)) - 1, 11)
+    item = category + CATEGORIES * np.minimum(rng.geometric(0.12, len(user)) - 1, 22)
     buys = rng.random(len(user)) < 0.6
     units = rng.integers(1, 4, len(user))
     events = pl.DataFrame(
@@ -50,7 +51,7 @@ def planted(seed: int = 7) -> Log:
     items = pl.DataFrame(
         {
             schema.ITEM: np.arange(ITEMS) + 1000,
-            schema.TITLE: [f"{'red green blue old'.split()[number % 4]} thing {number}" for number in range(ITEMS)],
+            schema.TITLE: [f"{COLOURS[number % 4]} thing {number}" for number in range(ITEMS)],
             schema.CATEGORY: [f"kind {number % CATEGORIES}" for number in range(ITEMS)],
             schema.PRICE: price,
         }
