@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import polars as pl
 
@@ -26,6 +28,9 @@ _CELLS_AT_ONCE = 4_000_000
 
 Columns = dict[str, Array]
 
+# The stack and its opponent ask for the features of one and the same past; it is forgotten with the past.
+_DONE: WeakKeyDictionary[Past, tuple[Array, tuple[str, ...]]] = WeakKeyDictionary()
+
 
 def windowed(examples: Examples, past: Past, names: tuple[str, ...] | None = None) -> tuple[Array, tuple[str, ...]]:
     """Features (n, k) float32 of the asked ones, and their names.
@@ -33,6 +38,13 @@ def windowed(examples: Examples, past: Past, names: tuple[str, ...] | None = Non
     With `names`, exactly these columns in this order; one that this log cannot give (an event type it
     never saw) is 0. NaN says that there is nothing to measure, such as the gap of a single basket.
     """
+    if past not in _DONE:
+        _DONE[past] = _windowed(past)
+    values, found = _DONE[past]
+    return (values, found) if names is None else (aligned(values, found, names), names)
+
+
+def _windowed(past: Past) -> tuple[Array, tuple[str, ...]]:
     groups = {name: group_codes(past.items[name]) for name in _GROUPS if name in past.items.columns}
     widest = max((int(codes.max(initial=0)) + 1 for codes in groups.values()), default=1)
     parts = []
@@ -41,8 +53,7 @@ def windowed(examples: Examples, past: Past, names: tuple[str, ...] | None = Non
         columns = _columns(past.take(rows), groups)
         found = tuple(columns)
         parts.append(np.column_stack(list(columns.values())).astype(np.float32))
-    values = np.concatenate(parts)
-    return (values, found) if names is None else (aligned(values, found, names), names)
+    return np.concatenate(parts), found
 
 
 def aligned(values: Array, found: tuple[str, ...], names: tuple[str, ...]) -> Array:
