@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from intently.baselines.catalogue import truth_pairs
-from intently.contract import Examples, Past
+from intently.contract import AT, Examples, Past
 from intently.log import schema
 from intently.log.pack import Array
 from intently.metrics.ranking import Relevant, ndcg_at_10
@@ -25,6 +25,15 @@ def last_cutoffs(
         rows = np.flatnonzero((examples.at == at).to_numpy())
         rows = rows[:: max(1, -(-len(rows) // at_most))]
         yield at, examples.take(rows), past.take(rows)
+
+
+def in_order(examples: Examples, past: Past) -> tuple[Examples, Past]:
+    """Both sorted by time and by who is asked, so that draws of row numbers do not hang on how they came."""
+    keys = examples.frame.select(AT, examples.task.key).with_row_index("row")
+    rows = keys.sort(AT, examples.task.key, maintain_order=True)["row"]
+    if rows.is_sorted():
+        return examples, past
+    return examples.take(rows.to_numpy()), past.take(rows.to_numpy())
 
 
 def ndcg(examples: Examples, past: Past, ranked: Array) -> float:

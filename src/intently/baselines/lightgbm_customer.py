@@ -13,6 +13,7 @@ import lightgbm
 import numpy as np
 
 from intently.baselines.features import aligned, windowed
+from intently.baselines.heldout import in_order
 from intently.baselines.spread import Spread, held_out, is_whole
 from intently.contract import QUANTILES, Amount, Everyone, Examples, Past, Scores, Task, YesNo
 from intently.errors import ConfigError, TooFewExamples
@@ -71,6 +72,7 @@ class LightGBMCustomer:
 
         Raises TooFewExamples where there are under 20 examples or all truths are the same.
         """
+        examples, past = in_order(examples, past)
         truth = examples.truth.cast(float).to_numpy()
         if len(truth) < _FEWEST_EXAMPLES or truth.min() == truth.max():
             raise TooFewExamples(

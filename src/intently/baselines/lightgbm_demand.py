@@ -21,6 +21,7 @@ from intently.baselines.features import (
     group_codes,
     ratio,
 )
+from intently.baselines.heldout import in_order
 from intently.baselines.lightgbm_customer import Reading
 from intently.baselines.spread import Spread, held_out, is_whole
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task
@@ -80,6 +81,7 @@ class LightGBMDemand:
 
         Raises TooFewExamples where there are under 20 examples or all truths are the same.
         """
+        examples, past = in_order(examples, past)
         truth = examples.truth.cast(float).to_numpy()
         if len(truth) < _FEWEST_EXAMPLES or truth.min() == truth.max():
             raise TooFewExamples(

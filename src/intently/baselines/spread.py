@@ -46,6 +46,8 @@ class Spread:
         least = min(_BIN_ROWS, max(_FEWEST_BIN_ROWS, n // 12))
         while start < n:
             stop = max(start + least, int(np.searchsorted(log_mean, log_mean[start] + _BIN_WIDTH, "right")))
+            # Equal means stay together: which of them came first must not matter.
+            stop = int(np.searchsorted(log_mean, log_mean[min(stop, n) - 1], "right"))
             stop = n if n - stop < least else stop
             middle = float(log_mean[start:stop].mean())
             wide = log_mean[stop - 1] - log_mean[start] > 2 * _BIN_WIDTH
