@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import load, save
 
-from intently.baselines import ALL
+from intently.baselines import ALL, BOOSTED
 from intently.contract import AT as WHEN
 from intently.contract import Amount, Examples, OneOf, Past, Ranking, Scores, Shares, Task, YesNo, weekly
 from intently.evaluate.leakcheck import future_scrambled, late_scrambled
@@ -237,3 +237,72 @@ def test_no_window_is_learned_from_before_it_is_over(task: Task) -> None:
     short = task.examples(shop().before(AT - timedelta(microseconds=1)), weekly(FIRST, AT))
     assert short.cutoffs == examples.cutoffs[:-1]
     assert examples.cutoffs[0] >= FIRST > START
+
+
+READ = tuple(task for task in BUILT_IN if task.key == "user_id")
+
+
+@cache
+def read_texts() -> Any:
+    """A sequence reader of a few thousand weights, on item vectors drawn by lot: no language model is loaded."""
+    return read(shop())
+
+
+def read(log: Log) -> Any:
+    from intently.learn.finetune import Recipe
+    from intently.learn.reader import SequenceReader
+    from intently.text.verbalise import item_texts
+
+    made = {task.name: lessons(task, log) for task in READ}
+    train = {name: (examples, Past(known, examples)) for name, (examples, known) in made.items()}
+    texts, _ = item_texts(next(iter(train.values()))[1].items)
+    vectors = np.random.default_rng(0).normal(size=(len(texts), 24)).astype(np.float32)
+    recipe = Recipe(pretrain_epochs=1, epochs=1, negatives=32, threads=1)
+    shape = {"width": 16, "item_width": 8, "blocks": 1, "attention_heads": 2}
+    return SequenceReader(READ, recipe, shape=shape).fit(train, vectors=vectors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", READ, ids=lambda task: task.name)
+def test_the_reader_answers_as_promised_and_never_from_the_future(task: Task) -> None:
+    reader = read_texts()
+    examples, scores = answers(reader, task, shop())
+    well_formed(task, scores, len(examples), shop().items["item_id"])
+    for scramble in (future_scrambled, late_scrambled):
+        same(scores, answers(reader, task, scramble(shop(), AT, np.random.default_rng(4)))[1])
+    for row in (0, 31):
+        alone = examples.take(np.array([row]))
+        close(scores.take(np.array([row])), reader.predict(alone, Past(shop(), alone)), 1e-5)
+    order = np.random.default_rng(1).permutation(len(examples))
+    mixed = examples.take(order)
+    close(scores.take(order), reader.predict(mixed, Past(shop(), mixed)), 1e-5)
+
+
+@pytest.mark.slow
+def test_the_reader_learns_the_same_twice_whatever_the_future() -> None:
+    for log in (shop(), future_scrambled(shop(), AT, np.random.default_rng(4))):
+        again = read(log)
+        for task in READ:
+            same(answers(read_texts(), task, shop())[1], answers(again, task, shop())[1])
+
+
+STACKED = [case for case in CASES if case.kind in BOOSTED]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", STACKED, ids=lambda case: f"{case.kind.__name__}-{case.name}")
+def test_the_stack_sees_no_future_and_answers_one_as_many(case: Case) -> None:
+    from intently.learn.stack import ItemColumns, ReaderColumns
+
+    first = READ[0].questions(shop(), FIRST)
+    of_customers = ReaderColumns.of(read_texts(), FIRST + timedelta(weeks=6), Past(shop(), first))
+    reading = of_customers if case.task.key == "user_id" else ItemColumns(read_texts())
+    examples, known = lessons(case.task, shop())
+    model = replace(case.make(), reading=reading).fit(examples, Past(known, examples))
+    asked, scores = answers(model, case.task, shop())
+    well_formed(case.task, scores, len(asked), shop().items["item_id"])
+    assert not np.array_equal(scores.values, answered(case)[1].values)
+    for scramble in (future_scrambled, late_scrambled):
+        same(scores, answers(model, case.task, scramble(shop(), AT, np.random.default_rng(4)))[1])
+    alone = asked.take(np.array([31]))
+    close(scores.take(np.array([31])), model.predict(alone, Past(shop(), alone)), 1e-4)

@@ -34,6 +34,7 @@ from intently.text.verbalise import item_texts
 
 TOP = 100
 _LEAST_FOR_DELTA = 2
+_KEPT = 12
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ class FittedReader:
         """A network with fresh weights, whose heads start at the best constant answers."""
         import torch
 
-        stacked = np.stack([*self.texts.values(), np.zeros(self.text.whiten.shape[1], dtype=np.float32)])
+        stacked = self._stacked()
         shape = Shape(
             text_width=stacked.shape[1],
             texts=len(stacked),
@@ -227,6 +228,9 @@ class FittedReader:
     def catalogue(self, past: Past) -> Catalogue:
         """The catalogue of a past as this reader sees it; texts never seen before are read now."""
         items = past.items
+        told = self._memo.get("catalogue")
+        if told and told[1] == past.event_types and told[0].equals(items):
+            return told[2]  # type: ignore[no-any-return]
         texts, number = item_texts(items)
         new = [text for text in texts if text not in self.texts]
         if new:
@@ -235,9 +239,9 @@ class FittedReader:
             if self.fitted is not None:
                 import torch
 
-                stacked = np.stack([*self.texts.values(), np.zeros(self.text.whiten.shape[1], dtype=np.float32)])
+                stacked = self._stacked()
                 self.fitted.reader.items.text = torch.from_numpy(stacked)
-        place = {text: i for i, text in enumerate(self.texts)}
+        place = {text: i for i, text in enumerate(self.texts, start=1)}
         text_number = np.array([place[text] for text in texts])[number]
         met = items.select(schema.ITEM).join(self.known, on=schema.ITEM, how="left", maintain_order="left")
         met = met.with_columns(pl.col("delta", "count").fill_null(0))
@@ -250,13 +254,19 @@ class FittedReader:
         }
         known_types = pl.Series(list(self.event_types), dtype=pl.String)
         event_type = codes(pl.Series(list(past.event_types), dtype=pl.String), known_types)
-        return Catalogue(
+        found = Catalogue(
             event_type=np.where(event_type < 0, len(self.event_types), event_type),
-            text=np.append(text_number, len(self.texts)),
+            text=np.append(text_number, 0),
             delta=np.append(met["delta"].to_numpy(), 0).astype(np.int64),
             count=np.append(met["count"].to_numpy(), 0).astype(np.float32),
             label=label,
         )
+        self._memo["catalogue"] = (items, past.event_types, found)
+        return found
+
+    def _stacked(self) -> Array:
+        """Text vectors by text number; number 0 is no text."""
+        return np.stack([np.zeros(self.text.whiten.shape[1], dtype=np.float32), *self.texts.values()])
 
     def predict(self, examples: Examples, past: Past) -> Scores:
         """Answers, calibrated on the windows by which training was stopped."""
@@ -284,8 +294,9 @@ class FittedReader:
         """
         import torch
 
-        if "past" in self._memo and past.same_as(self._memo["past"]):
-            return self._memo["answers"]  # type: ignore[no-any-return]
+        for kept in self._memo.get("read", []):
+            if past.same_as(kept[0]):
+                return kept[1]  # type: ignore[no-any-return]
         assert self.fitted is not None
         seq = sequences(past)
         batches = Batches(seq, self.catalogue(past), memories=tuple(task for task in self.tasks if remembers(task)))
@@ -327,8 +338,7 @@ class FittedReader:
                 f"{name}.memory_item": np.concatenate([cell[1] for cell in cells]),
                 f"{name}.memory_more": np.concatenate([cell[2] for cell in cells]),
             }
-        self._memo.clear()
-        self._memo.update(past=past, answers=answers)
+        self._memo["read"] = [*self._memo.get("read", []), (past, answers)][-_KEPT:]
         return answers
 
     def item_vectors(self, past: Past) -> tuple[Array, Array]:
@@ -337,18 +347,21 @@ class FittedReader:
 
         assert self.fitted is not None
         catalogue = self.catalogue(past)
+        if self._memo.get("vectors_of") is catalogue:
+            return self._memo["vectors"]  # type: ignore[no-any-return]
         with torch.inference_mode():
             vectors, bias = self.fitted.reader.items(
                 torch.from_numpy(catalogue.text[:-1]),
                 torch.from_numpy(catalogue.delta[:-1]),
                 torch.from_numpy(catalogue.count[:-1]),
             )
-        return vectors.numpy(), bias.numpy()
+        self._memo.update(vectors_of=catalogue, vectors=(vectors.numpy(), bias.numpy()))
+        return self._memo["vectors"]  # type: ignore[no-any-return]
 
     def logits(self, task: Task, past: Past, rows: Array) -> Array:
         """Logits of the whole catalogue for some of the asked customers, (rows, items)."""
         answers = self.read(past)
-        vectors, bias = self._vectors(past)
+        vectors, bias = self.item_vectors(past)
         logits = answers[task.name][rows] @ vectors.T + bias
         place = np.full(len(past), -1)
         place[rows] = np.arange(len(rows))
@@ -357,12 +370,9 @@ class FittedReader:
         logits[now[mine], answers[f"{task.name}.memory_item"][mine]] += answers[f"{task.name}.memory_more"][mine]
         return logits  # type: ignore[no-any-return]
 
-    def _vectors(self, past: Past) -> tuple[Array, Array]:
-        if "vectors" not in self._memo:
-            self._memo["vectors"] = self.item_vectors(past)
-        return self._memo["vectors"]  # type: ignore[no-any-return]
-
     def _rank(self, examples: Examples, past: Past, answers: Mapping[str, Array]) -> Scores:
+        import torch
+
         ids = past.items[schema.ITEM]
         assert isinstance(examples.task.answer, Ranking)
         k = min(TOP, len(ids))
@@ -378,11 +388,8 @@ class FittedReader:
                 rows = asked[begin : begin + 512]
                 logits = self.logits(examples.task, past, rows)
                 logits[:, closed] = -np.inf
-                best = np.argpartition(-logits, k - 1, axis=1)[:, :k]
-                value = np.take_along_axis(logits, best, axis=1)
-                order = np.argsort(-value, axis=1, kind="stable")
-                tops[rows] = np.take_along_axis(best, order, axis=1)
-                scores[rows] = np.take_along_axis(value, order, axis=1)
+                best = torch.from_numpy(logits).topk(k, dim=1)
+                tops[rows], scores[rows] = best.indices.numpy(), best.values.numpy()
         return Scores(examples.task.answer, scores, ids=ids.to_numpy()[tops])
 
     def settings(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from intently.log.pack import Array
 from intently.text.verbalise import item_texts
 
 _BLOCK = 256
+_KEPT = 12
 _VECTOR = 12
 
 
@@ -34,7 +35,7 @@ class ReaderColumns:
     reader_until: datetime
     mean: Array
     axes: Array
-    _memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _memo: list[dict[str, Any]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def of(cls, reader: FittedReader, reader_until: datetime, past: Past) -> ReaderColumns:
@@ -77,7 +78,7 @@ class ReaderColumns:
         """Of each pair: log of the reader's softmax over the catalogue, and the part owed to text and taste alone."""
         found = self._ranked(examples.task, past, 0)
         answers = self.reader.read(past)
-        vectors, bias = found["vectors"]
+        vectors, bias = self.reader.item_vectors(past)
         taste = np.empty(len(item_code), dtype=np.float32)
         for begin in range(0, len(taste), 200_000):
             part = slice(begin, begin + 200_000)
@@ -113,23 +114,27 @@ class ReaderColumns:
         return values, ("reader_share",)
 
     def _ranked(self, task: Task, past: Past, k: int) -> dict[str, Any]:
-        memo = self._memo
-        if "past" not in memo or not past.same_as(memo["past"]) or memo["top"].shape[1] < k:
-            name = next(mine for mine in self.reader.tasks if mine.name == task.name)
-            top = np.empty((len(past), max(k, 1)), dtype=np.int64)
-            log_total = np.empty(len(past), dtype=np.float32)
-            for begin in range(0, len(past), _BLOCK):
-                rows = np.arange(begin, min(begin + _BLOCK, len(past)))
-                logits = self.reader.logits(name, past, rows)
-                if k:
-                    best = np.argpartition(-logits, k - 1, axis=1)[:, :k]
-                    order = np.argsort(-np.take_along_axis(logits, best, axis=1), axis=1, kind="stable")
-                    top[rows] = np.take_along_axis(best, order, axis=1)
-                peak = logits.max(axis=1)
-                log_total[rows] = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=1))
-            memo.clear()
-            memo.update(past=past, top=top, log_total=log_total, vectors=self.reader.item_vectors(past))
-        return memo
+        """The reader's first `k` items and the log of its softmax's denominator, of each asked customer.
+
+        The newest few are kept: the stack and its opponent ask the same.
+        """
+        import torch
+
+        for kept in self._memo:
+            if kept["top"].shape[1] >= k and past.same_as(kept["past"]):
+                return kept
+        mine = next(each for each in self.reader.tasks if each.name == task.name)
+        top = np.empty((len(past), k), dtype=np.int64)
+        log_total = np.empty(len(past), dtype=np.float32)
+        for begin in range(0, len(past), _BLOCK):
+            rows = np.arange(begin, min(begin + _BLOCK, len(past)))
+            logits = torch.from_numpy(self.reader.logits(mine, past, rows))
+            top[rows] = logits.topk(k, dim=1).indices.numpy()
+            log_total[rows] = logits.logsumexp(dim=1).numpy()
+        found = {"past": past, "top": top, "log_total": log_total}
+        self._memo.append(found)
+        del self._memo[:-_KEPT]
+        return found
 
 
 @dataclass(frozen=True)
