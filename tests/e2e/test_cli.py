@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
 from planted_shop import START, planted
 
 UNTIL = START + timedelta(weeks=35)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
 from weakref import WeakKeyDictionary
 
 import numpy as np

@@ -14,7 +14,9 @@ _UNTIL = "2017-11-05"
 
 
 def command(
-    out: Annotated[Path, typer.Option("--out", help="Folder for data, bundle, metrics.json, report.html.")] = Path("out/demo"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for data, bundle, metrics.json, report.html.")] = Path(
+        "out/demo"
+    ),
     preset: Annotated[str, typer.Option("--preset", help="fast, balanced or best.")] = "fast",
     threads: console.THREADS = 2,
     seed: console.SEED = 0,

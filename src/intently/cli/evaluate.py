@@ -105,9 +105,7 @@ def judged(
                     rows.append(cost.row(f"{task.name}: {name}", "predict", len(some)))
         predictions = {name: _joined(scores) for name, scores in parts.items()}
         groups = slices.standard(examples, Past(log, examples), sold if task.key == schema.ITEM else known)
-        one = compare(
-            task, examples, predictions, groups, replicates=replicates, rng=np.random.default_rng(seed)
-        )
+        one = compare(task, examples, predictions, groups, replicates=replicates, rng=np.random.default_rng(seed))
         names = list(predictions)
         entries[task.name] = task_entry(
             one,

@@ -15,7 +15,9 @@ def command(
     bundle: console.BUNDLE,
     data: console.DATA,
     user: Annotated[str, typer.Option("--user", help="A customer's id.")],
-    at: Annotated[str | None, typer.Option("--at", help="As of this date (UTC); the end of the log without it.")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="As of this date (UTC); the end of the log without it.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")] = 10,
     as_json: console.JSON = False,
 ) -> None:

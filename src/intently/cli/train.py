@@ -19,7 +19,9 @@ def command(
     tasks: Annotated[str | None, typer.Option("--tasks", help="Tasks by name: a,b (all, without it).")] = None,
     preset: Annotated[str, typer.Option("--preset", help="fast, balanced or best.")] = "fast",
     model: Annotated[str | None, typer.Option("--model", help="Language model: a name or a folder.")] = None,
-    adapt: Annotated[str, typer.Option("--adapt", help="frozen or lora: whether the language model is tuned.")] = "frozen",
+    adapt: Annotated[
+        str, typer.Option("--adapt", help="frozen or lora: whether the language model is tuned.")
+    ] = "frozen",
     threads: console.THREADS = 2,
     seed: console.SEED = 0,
     as_json: console.JSON = False,

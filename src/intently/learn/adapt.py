@@ -105,7 +105,7 @@ def lora(
     torch.manual_seed(plan.seed)
     tokenizer, network = load(model)
     tuned = get_peft_model(
-        network,  # type: ignore[arg-type]
+        network,
         LoraConfig(
             task_type=TaskType.FEATURE_EXTRACTION,
             r=plan.rank,
@@ -119,7 +119,9 @@ def lora(
     def collate(rows: list[Array]) -> dict[str, Any]:
         chosen = np.stack(rows)
         sides = [
-            tokenizer([texts[i] for i in chosen[:, side]], padding=True, truncation=True, max_length=64, return_tensors="pt")
+            tokenizer(
+                [texts[i] for i in chosen[:, side]], padding=True, truncation=True, max_length=64, return_tensors="pt"
+            )
             for side in (0, 1)
         ]
         return {
@@ -153,7 +155,7 @@ def lora(
                 use_cpu=not torch.cuda.is_available(),
                 seed=plan.seed,
             ),
-            train_dataset=list(pairs),  # type: ignore[arg-type]
+            train_dataset=list(pairs),
             data_collator=collate,
             callbacks=[Watch()],
         )

@@ -6,7 +6,7 @@ many cut-offs it is asked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -112,9 +112,9 @@ class Batches:
         counts = np.bincount(self.sequences.history, minlength=self.sequences.histories)
         return order, np.concatenate([[0], np.cumsum(counts)])
 
-    def collate(self, histories: Sequence[int]) -> Batch:
+    def collate(self, histories: Array) -> Batch:
         """One batch of these histories."""
-        return _collate(self, np.asarray(histories, dtype=np.int64))
+        return _collate(self, histories.astype(np.int64))
 
 
 def _collate(data: Batches, chosen: Array) -> Batch:
@@ -140,7 +140,11 @@ def _collate(data: Batches, chosen: Array) -> Batch:
     batch: dict[str, Array] = {
         "moment_numbers": _padded(
             np.stack(
-                [np.log1p(seq.moment_gap[moment]), np.log1p(np.maximum(seq.moment_amount[moment], 0)), np.log1p(counts)],
+                [
+                    np.log1p(seq.moment_gap[moment]),
+                    np.log1p(np.maximum(seq.moment_amount[moment], 0)),
+                    np.log1p(counts),
+                ],
                 axis=1,
             ),
             slot,
@@ -237,7 +241,7 @@ def _remember(
     size = int(value.max(initial=0)) + 1
     cell, place = np.unique(now * size + value, return_inverse=True)
     n = len(cell)
-    columns = [np.bincount(place, weights=np.exp2(-age / half), minlength=n) for half in HALF_LIVES]
+    columns: list[Array] = [np.bincount(place, weights=np.exp2(-age / half), minlength=n) for half in HALF_LIVES]
     columns.append(np.bincount(place, minlength=n))
     recent = np.full(n, np.inf, dtype=np.float32)
     np.minimum.at(recent, place, age)

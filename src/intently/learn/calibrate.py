@@ -82,8 +82,6 @@ class Calibration:
         return cls(settings["numbers"], spread)
 
 
-
-
 def _platt(truth: Array, chance: Array) -> dict[str, float]:
     from scipy.optimize import minimize
 

@@ -124,9 +124,7 @@ def finetune(
         parameter.requires_grad = recipe.train_reader or name.startswith("heads")
     held_out = None if validation is None else grouped(validation, recipe.histories_per_step, recipe.seed)
     groups = grouped(train, recipe.histories_per_step, recipe.seed)
-    curve["finetune"] = _run(
-        network, groups, held_out, recipe, recipe.epochs, checkpoints, "fine-tuning", progress
-    )
+    curve["finetune"] = _run(network, groups, held_out, recipe, recipe.epochs, checkpoints, "fine-tuning", progress)
     network.eval()
     return curve
 
@@ -155,8 +153,8 @@ def _run(
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             progress(phase, state.global_step / max(state.max_steps, 1))
 
-        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
-            losses.append(metrics["eval_loss"])
+        def on_evaluate(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            losses.append(more["metrics"]["eval_loss"])
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = (checkpoints or Path(scratch)) / phase
@@ -191,13 +189,14 @@ def _run(
         trainer = Trainer(
             model=network,
             args=arguments,
-            train_dataset=train,  # type: ignore[arg-type]
-            eval_dataset=held_out,  # type: ignore[arg-type]
+            train_dataset=train,
+            eval_dataset=held_out,
             data_collator=collate,
             callbacks=callbacks,
         )
         trainer.remove_callback(PrinterCallback)
-        last = get_last_checkpoint(str(folder)) if checkpoints is not None and folder.is_dir() else None
+        resume = checkpoints is not None and folder.is_dir()
+        last = get_last_checkpoint(str(folder)) if resume else None  # type: ignore[no-untyped-call]
         trainer.train(resume_from_checkpoint=last)
     return losses
 
@@ -205,4 +204,3 @@ def _run(
 def remembers(task: Task) -> bool:
     """Whether a task's head uses what the customer met before."""
     return isinstance(task.answer, Ranking | Shares)
-

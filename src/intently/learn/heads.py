@@ -101,7 +101,7 @@ class AmountHead(nn.Module):
 
 
 class Memory(nn.Module):
-    """How much more likely something is for having been met before, given when, how often, and how likely it is anyway."""
+    """How much likelier something is for having been met before, given when, how often, and its plain logit."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Memory(nn.Module):
         """What to add to the `logit` of each remembered cell, (cells,)."""
         joined = torch.cat([features, logit.detach().unsqueeze(1) / 4], dim=1)
         hidden = functional.silu(self.features(joined) + self.state(states)[now])
-        return self.out(hidden).squeeze(-1)  # type: ignore[no-any-return]
+        return self.out(hidden).squeeze(-1)
 
 
 class SharesHead(nn.Module):
@@ -136,7 +136,7 @@ class SharesHead(nn.Module):
         now, label = batch[f"memory.{task}.now"], batch[f"memory.{task}.value"]
         plain = self.out(states)
         more = self.memory(states, now, batch[f"memory.{task}.features"], plain[now, label])
-        return plain.index_put((now, label), more, accumulate=True)  # type: ignore[no-any-return]
+        return plain.index_put((now, label), more, accumulate=True)
 
     def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Mean loss over the nows that have a truth."""

@@ -140,10 +140,10 @@ class Reader(nn.Module):
         count = torch.expm1(batch["moment_numbers"][..., 2]).clamp(min=1).view(b * t, 1)
         basket = (total / count.sqrt()).view(b, t, -1)  # between a sum and a mean
         joined = torch.cat([basket, batch["moment_numbers"]], dim=-1)
-        return self.moment(joined) + self._calendar(batch["moment_hour"])  # type: ignore[no-any-return]
+        return self.moment(joined) + self._calendar(batch["moment_hour"])
 
     def _calendar(self, hour_of_week: Tensor) -> Tensor:
-        return self.weekday(hour_of_week // 24) + self.hour(hour_of_week % 24)  # type: ignore[no-any-return]
+        return self.weekday(hour_of_week // 24) + self.hour(hour_of_week % 24)
 
 
 def _nth(owner: Tensor) -> Tensor:

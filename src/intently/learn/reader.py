@@ -107,7 +107,13 @@ class SequenceReader:
         }
         known = _vocabulary(past, train)
         blank = FittedReader(
-            self, text, tuple(tasks), labels, known, past.event_types, dict(zip(texts, text.apply(vectors), strict=True))
+            self,
+            text,
+            tuple(tasks),
+            labels,
+            known,
+            past.event_types,
+            dict(zip(texts, text.apply(vectors), strict=True)),
         )
         batches = _examples(blank, train, self.recipe)
         held_out = None if not validation else _examples(blank, validation, self.recipe)
@@ -117,9 +123,7 @@ class SequenceReader:
         return replace(fitted, calibration=_calibrated(fitted, validation or {}))
 
 
-def _calibrated(
-    reader: FittedReader, held_out: Mapping[str, tuple[Examples, Past]]
-) -> Mapping[str, Calibration]:
+def _calibrated(reader: FittedReader, held_out: Mapping[str, tuple[Examples, Past]]) -> Mapping[str, Calibration]:
     found = {}
     for task in reader.tasks:
         if task.name in held_out and not isinstance(task.answer, Ranking):
@@ -146,9 +150,7 @@ def _vocabulary(past: Past, train: Mapping[str, tuple[Examples, Past]]) -> pl.Da
     return counts.with_columns((delta.cum_sum() * delta).alias("delta"))
 
 
-def _examples(
-    reader: FittedReader, parts: Mapping[str, tuple[Examples, Past]], recipe: Recipe
-) -> Batches:
+def _examples(reader: FittedReader, parts: Mapping[str, tuple[Examples, Past]], recipe: Recipe) -> Batches:
     past, nows = together([parts[task.name][1] for task in reader.tasks if task.name in parts])
     present = [task for task in reader.tasks if task.name in parts]
     catalogue = reader.catalogue(past)
@@ -230,11 +232,13 @@ class FittedReader:
         items = past.items
         told = self._memo.get("catalogue")
         if told and told[1] == past.event_types and told[0].equals(items):
-            return told[2]  # type: ignore[no-any-return]
+            return told[2]
         texts, number = item_texts(items)
         new = [text for text in texts if text not in self.texts]
         if new:
-            for text, vector in zip(new, self.text.apply(embed(new, self.text.model, adapter=self.text.adapter)), strict=True):
+            for text, vector in zip(
+                new, self.text.apply(embed(new, self.text.model, adapter=self.text.adapter)), strict=True
+            ):
                 self.texts[text] = vector
             if self.fitted is not None:
                 import torch
@@ -247,7 +251,8 @@ class FittedReader:
         met = met.with_columns(pl.col("delta", "count").fill_null(0))
         label = {
             task.name: np.append(
-                _label_codes(items, task.answer.of, self.labels[task.name].labels), len(self.labels[task.name].labels) - 1
+                _label_codes(items, task.answer.of, self.labels[task.name].labels),
+                len(self.labels[task.name].labels) - 1,
             )
             for task in self.tasks
             if isinstance(task.answer, Shares)
@@ -296,7 +301,7 @@ class FittedReader:
 
         for kept in self._memo.get("read", []):
             if past.same_as(kept[0]):
-                return kept[1]  # type: ignore[no-any-return]
+                return kept[1]
         assert self.fitted is not None
         seq = sequences(past)
         batches = Batches(seq, self.catalogue(past), memories=tuple(task for task in self.tasks if remembers(task)))
@@ -348,7 +353,7 @@ class FittedReader:
         assert self.fitted is not None
         catalogue = self.catalogue(past)
         if self._memo.get("vectors_of") is catalogue:
-            return self._memo["vectors"]  # type: ignore[no-any-return]
+            return self._memo["vectors"]
         with torch.inference_mode():
             vectors, bias = self.fitted.reader.items(
                 torch.from_numpy(catalogue.text[:-1]),
@@ -356,7 +361,7 @@ class FittedReader:
                 torch.from_numpy(catalogue.count[:-1]),
             )
         self._memo.update(vectors_of=catalogue, vectors=(vectors.numpy(), bias.numpy()))
-        return self._memo["vectors"]  # type: ignore[no-any-return]
+        return self._memo["vectors"]
 
     def logits(self, task: Task, past: Past, rows: Array) -> Array:
         """Logits of the whole catalogue for some of the asked customers, (rows, items)."""
@@ -368,7 +373,7 @@ class FittedReader:
         now = place[answers[f"{task.name}.memory_now"]]
         mine = now >= 0
         logits[now[mine], answers[f"{task.name}.memory_item"][mine]] += answers[f"{task.name}.memory_more"][mine]
-        return logits  # type: ignore[no-any-return]
+        return logits
 
     def _rank(self, examples: Examples, past: Past, answers: Mapping[str, Array]) -> Scores:
         import torch

@@ -70,7 +70,7 @@ class ReaderColumns:
 
     def top(self, examples: Examples, past: Past, k: int) -> Array:
         """The k items the reader would rank first, codes (n, k)."""
-        return self._ranked(examples.task, past, k)["top"][:, :k]  # type: ignore[no-any-return]
+        return self._ranked(examples.task, past, k)["top"][:, :k]
 
     def pairs(
         self, examples: Examples, past: Past, example_index: Array, item_code: Array

@@ -163,7 +163,9 @@ def train(
         watch = _part(progress, f"choosing for {task.name}", number / len(tasks))
         examples, past = data[task.name]
         plain = [made for made in (kind() for kind in PLAIN) if made.answers(task)]
-        candidates: dict[str, Predictor] = {made.name: made for made in plain} | boosted(task, reading, items, recipe.threads, seed)
+        candidates: dict[str, Predictor] = {made.name: made for made in plain} | boosted(
+            task, reading, items, recipe.threads, seed
+        )
         if reader is not None and reader.answers(task):
             candidates[READER] = reader
             if old is not None:
@@ -268,5 +270,3 @@ def _choose(task: Task, at: datetime, known: Log, candidates: Mapping[str, Predi
 
 def _part(progress: Progress, what: str, begin: float) -> Progress:
     return lambda _what, fraction: progress(what, begin + 0.2 * fraction)
-
-

@@ -1,9 +1,9 @@
 """A trained model as a folder: safetensors and JSON, nothing that runs code when it is loaded.
 
-    contract.json            what it answers, what it was trained on, which predictor is served
-    README.md                the model card
-    reader/                  network.safetensors, texts.safetensors, items.parquet, reader.json
-    predictors/TASK/NAME/    arrays.safetensors, settings.json
+contract.json            what it answers, what it was trained on, which predictor is served
+README.md                the model card
+reader/                  network.safetensors, texts.safetensors, items.parquet, reader.json
+predictors/TASK/NAME/    arrays.safetensors, settings.json
 """
 
 from __future__ import annotations
@@ -168,7 +168,9 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
 
     assert reader.fitted is not None
     folder.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in reader.fitted.state_dict().items()}, folder / "network.safetensors")
+    save_file(
+        {name: value.contiguous() for name, value in reader.fitted.state_dict().items()}, folder / "network.safetensors"
+    )
     _save_arrays(
         folder / "texts.safetensors",
         {"vectors": np.stack(list(reader.texts.values())), "mean": reader.text.mean, "whiten": reader.text.whiten},
@@ -249,7 +251,7 @@ def _read_predictor(
         more["reading"] = ItemColumns(reader) if kind == LightGBMDemand.__name__ and reader else reading
     if kind == LightGBMRanking.__name__ and reading is not None:
         more["candidates"] = reading
-    return classes[kind].from_state(arrays, settings, **more)  # type: ignore[no-any-return]
+    return classes[kind].from_state(arrays, settings, **more)
 
 
 def _save_arrays(file: Path, arrays: Mapping[str, Array]) -> None:

@@ -14,8 +14,8 @@ def card(contract: Mapping[str, Any], choice: Report) -> str:
     lines = [
         "# Model card",
         "",
-        f"Trained by Intently on what was known before {contract['until']}: {data['events']:,} events of "
-        f"{data['customers']:,} customers and {data['items']:,} items, observed from {data['observed_from']}.",
+        f"Trained by Intently on what was known before {contract['until']}: {data['events']:,} events,",
+        f"{data['customers']:,} customers, {data['items']:,} items, observed from {data['observed_from']}.",
         f"Language model: {contract['language_model'] or 'none'}. Data fingerprint: {data['fingerprint']}.",
         "",
         "## What it answers",

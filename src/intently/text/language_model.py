@@ -54,7 +54,7 @@ def load(model: str, adapter: Path | None = None) -> tuple[Any, torch.nn.Module]
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
 
     where = locate(model)
     try:

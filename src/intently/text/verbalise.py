@@ -22,7 +22,9 @@ def item_texts(items: pl.DataFrame) -> tuple[list[str], Array]:
         if dtype in (pl.String, pl.Categorical, pl.Enum) and name not in (*names, schema.ITEM)
     ]
     said = items.select(
-        pl.concat_str([pl.col(name).cast(pl.String).str.strip_chars() for name in names], separator="; ", ignore_nulls=True)
+        pl.concat_str(
+            [pl.col(name).cast(pl.String).str.strip_chars() for name in names], separator="; ", ignore_nulls=True
+        )
         .str.to_lowercase()
         .fill_null("")
         .alias("text")

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from planted_shop import START, planted
 
 from intently.contract import Past, weekly
 from intently.learn.finetune import Recipe
@@ -14,6 +13,7 @@ from intently.tasks.next_item import TASK as NEXT_ITEM
 from intently.tasks.purchase_intent import TASK as INTENT
 from intently.tasks.purchasing_power import TASK as POWER
 from intently.text.verbalise import item_texts
+from planted_shop import START, planted
 
 TASKS = (INTENT, POWER, INTEREST, NEXT_ITEM)
 UNTIL = START + timedelta(weeks=30)

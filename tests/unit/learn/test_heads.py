@@ -61,7 +61,13 @@ def test_the_ranking_loss_is_a_softmax_over_negatives_own_and_true_items() -> No
     found = head.loss(states, batch, "t", vectors, bias)
     plain = head.query(states) @ vectors.T + bias
     more = head.memory(states, batch["memory.t.now"], batch["memory.t.features"], plain[[0, 1, 1], [3, 2, 5]])
-    logit = {0: plain[1, 0] - 0.3, 1: plain[1, 1] + 0.2, 2: plain[1, 2] + more[1], 5: plain[1, 5] + more[2], 7: plain[1, 7]}
+    logit = {
+        0: plain[1, 0] - 0.3,
+        1: plain[1, 1] + 0.2,
+        2: plain[1, 2] + more[1],
+        5: plain[1, 5] + more[2],
+        7: plain[1, 7],
+    }
     total = torch.logsumexp(torch.stack(list(logit.values())), 0)
     naive = ((total - logit[5]) + (total - logit[7])) / 2 / head.scale
     assert torch.allclose(found, naive, atol=1e-5)

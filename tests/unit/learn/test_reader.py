@@ -6,12 +6,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import torch
-from planted_shop import START
 
 from intently.contract import Past
 from intently.learn.finetune import Recipe
 from intently.learn.stack import ReaderColumns
 from intently.log.log import Log
+from planted_shop import START
 
 from .conftest import RECIPE, TASKS, UNTIL, fit, parts
 

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from planted_shop import START, planted
 
 from intently.contract import Past
 from intently.tasks.purchase_intent import TASK
 from intently.text.arrays import ragged, sequences
 from intently.text.verbalise import item_texts
+from planted_shop import START, planted
 
 
 def test_moments_are_the_baskets_in_order() -> None:
