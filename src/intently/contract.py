@@ -365,8 +365,9 @@ class Past:
 
     def total(self, values: str, days: float | None = None) -> Array:
         """Sum of a numeric column over events that became known in the `days` before each `at`, float64."""
-        running = self._running(values)
-        return running[self._stop] - running[self._since(days)]
+        running, since = self._running(values), self._since(days)
+        before = np.where(since > self._start, running[since], 0.0)
+        return np.where(self._stop > since, running[self._stop] - before, 0.0)
 
     def histories(self, last: int | None = None) -> Histories:
         """Each asked one's events once, up to its latest `at`, for examples at several cut-offs.
@@ -422,7 +423,10 @@ class Past:
 
     def _running(self, name: str) -> Array:
         values = getattr(self._order, name) if name in ("quantity", "amount") else self._order.extra[name]
-        return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+        # One sum a key: a sum over the whole log would round by what others do, and by what comes later.
+        key = np.repeat(np.arange(len(self._order.offsets) - 1), np.diff(self._order.offsets))
+        table = pl.DataFrame({"key": key, "value": np.asarray(values, dtype=np.float64)})
+        return np.concatenate([[0.0], table.select(pl.col("value").cum_sum().over("key"))["value"].to_numpy()])
 
     def _rows(self, start: Array, stop: Array, at: Array) -> Rows:
         length = stop - start

@@ -1,5 +1,7 @@
 """Laws of scrambling: whatever the log and the cut-off, the past stays as it was."""
 
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 from hypothesis import given
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 
 from intently.contract import Past
 from intently.evaluate.leakcheck import future_scrambled, late_scrambled
+from intently.log.log import Log
 from intently.tasks import purchase_intent
+from planted_shop import UNTIL, planted
 from small_logs import ASKED_AT, EVENTS, log_of
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -52,3 +56,17 @@ def test_one_seed_scrambles_one_way(events, at, seed) -> None:
     for scramble in (future_scrambled, late_scrambled):
         first, second = (scramble(log, at, np.random.default_rng(seed)).events for _ in range(2))
         assert first.equals(second)
+
+
+def test_a_sum_does_not_round_by_what_comes_later() -> None:
+    shop = planted()
+    wide = pl.Series("amount", np.random.default_rng(0).lognormal(0, 6, len(shop.events)))
+    log = Log.of(shop.events.with_columns(wide), shop.items, shop.users, observed_until=UNTIL)
+    at = UNTIL - timedelta(weeks=8)
+    asked = purchase_intent.TASK.questions(log, at)
+    for scramble in (future_scrambled, late_scrambled):
+        scrambled = scramble(log, at, np.random.default_rng(0))
+        for days in (28, None):
+            np.testing.assert_array_equal(
+                Past(scrambled, asked).total("amount", days), Past(log, asked).total("amount", days)
+            )
