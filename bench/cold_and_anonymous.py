@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from intently.baselines.category_shares import CategoryShares
 from intently.contract import TRUTH, Examples, Past, Ranking, pooled
 from intently.evaluate.compare import compare
 from intently.log import schema
@@ -46,6 +47,7 @@ def cold(trained, log: Log, cutoffs) -> dict:
     task = replace(TASK, answer=Ranking(of=schema.ITEM, unseen=True))
     parts, scores = [], {"reader": [], "category_shares": []}
     candidates = []
+    opponent = CategoryShares().learn(log.before(trained.until), log.items)
     for at in cutoffs:
         sold = log.before(at).events[schema.ITEM].drop_nulls().unique()
         candidates.append(len(log.items) - len(sold.filter(sold.is_in(log.items[schema.ITEM].implode()))))
@@ -56,7 +58,8 @@ def cold(trained, log: Log, cutoffs) -> dict:
         parts.append(examples)
         past = Past(log.before(at), examples.hide())
         for name in scores:
-            scores[name].append(trained.predictors[TASK.name][name].predict(examples.hide(), past))
+            predictor = opponent if name == opponent.name else trained.predictors[TASK.name][name]
+            scores[name].append(predictor.predict(examples.hide(), past))
     return {"candidates": candidates} | report(task, parts, scores, "recall_at_100", ("reader", "category_shares"))
 
 

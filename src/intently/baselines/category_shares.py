@@ -33,8 +33,8 @@ class CategoryShares:
     known: pl.Series | None = None
 
     def answers(self, task: Task) -> bool:
-        """Rankings of items for customers."""
-        return isinstance(task.answer, Ranking) and task.key == schema.USER
+        """Rankings, for customers, of items that nobody has bought yet: among all items, others do far better."""
+        return isinstance(task.answer, Ranking) and task.answer.unseen and task.key == schema.USER
 
     def fit(self, examples: Examples, past: Past) -> Self:
         """Learn the population's shares, and which items have been bought."""

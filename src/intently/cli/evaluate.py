@@ -89,14 +89,15 @@ def judged(
     known = log.before(trained.until).events[schema.USER].drop_nulls().unique()
     sold = log.before(trained.until).events[schema.ITEM].drop_nulls().unique()
     report, entries, rows = Report(), {}, list(costs)
+    # Nothing after `at` is within reach of a predictor.
+    known_at = {at: log.before(at) for at in cutoffs}
     for number, task in enumerate(trained.tasks):
         examples = task.examples(log, cutoffs)
         parts: dict[str, list[Any]] = {name: [] for name in trained.predictors[task.name]}
         asked = []
         for at in examples.cutoffs:
             some = examples.where((examples.at == at).to_numpy())
-            # Nothing after `at` is within reach of a predictor.
-            past = Past(log.before(at), some.hide())
+            past = Past(known_at[at], some.hide())
             asked.append(some)
             for name in parts:
                 with measured() as cost:
