@@ -61,7 +61,7 @@ def test_lora_changes_the_vectors_and_loads_again(model, tmp_path) -> None:
         like = vectors @ vectors.T
         return like[same].mean() - like[~same].mean()
 
-    assert contrast(tuned) > contrast(frozen) + 0.05
+    assert contrast(tuned) > 2 * contrast(frozen)
 
 
 def test_texts_are_read_once(model, tmp_path, monkeypatch) -> None:
