@@ -199,10 +199,10 @@ def lagged(examples: Examples, past: Past) -> tuple[Array, tuple[str, ...]]:
     for number, time in enumerate(examples.cutoffs):
         asked = np.flatnonzero(at == np.unique(at)[number])
         # What the shop sold of every item before this time, per window: (items, 3).
-        sold = _sold(past, time, items[ITEM], units=units)
+        amounts = sold(past, time, items[ITEM], units=units)
         for rows in (asked[some] for some in chunks(past.lengths[asked])):
             here = past.take(rows)
-            columns = _own(here, units=units) | _groups(here.code, sold, groups)
+            columns = _own(here, units=units) | _groups(here.code, amounts, groups)
             parts.append(np.column_stack(list(columns.values())).astype(np.float32))
             order.append(rows)
             names = tuple(columns)
@@ -251,7 +251,7 @@ def _own(past: Past, *, units: bool) -> dict[str, Array]:
     return columns
 
 
-def _sold(past: Past, at: Any, items: pl.Series, *, units: bool) -> Array:
+def sold(past: Past, at: Any, items: pl.Series, *, units: bool) -> Array:
     """What the shop sold of each item in the last 14, 28 and 84 days, (items, 3)."""
     shop = past.shop(at)
     columns = []

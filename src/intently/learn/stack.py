@@ -11,13 +11,9 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import polars as pl
-
 from intently.contract import Examples, Past, Ranking, Shares, Task, YesNo
 from intently.learn.reader import FittedReader
-from intently.log import schema
 from intently.log.pack import Array
-from intently.text.verbalise import item_texts
 
 _BLOCK = 256
 _KEPT = 12
@@ -135,25 +131,3 @@ class ReaderColumns:
         self._memo.append(found)
         del self._memo[:-_KEPT]
         return found
-
-
-@dataclass(frozen=True)
-class ItemColumns:
-    """The language model's vector of each asked item: words only, the same at any time.
-
-    `axes` turn the whitened vector into its main directions.
-    """
-
-    reader: FittedReader
-    width: int = 24
-
-    def columns(self, task: Task, examples: Examples, past: Past) -> tuple[Array, tuple[str, ...]]:
-        """The first `width` whitened directions of the asked items' texts, float32 (n, width)."""
-        self.reader.catalogue(past)
-        texts, number = item_texts(past.items)
-        table = np.stack([self.reader.texts[text] for text in texts])[:, : self.width]
-        place = pl.DataFrame({schema.ITEM: examples.asked}).join(
-            past.items.select(schema.ITEM).with_row_index("code"), on=schema.ITEM, how="left", maintain_order="left"
-        )["code"]
-        vectors = table[number[place.fill_null(0).to_numpy()]]
-        return vectors, tuple(f"text_{i}" for i in range(vectors.shape[1]))

@@ -24,7 +24,8 @@ from intently.evaluate.compare import Report, compare
 from intently.learn.adapt import ADAPTATIONS
 from intently.learn.finetune import Recipe
 from intently.learn.reader import FittedReader, SequenceReader, Text
-from intently.learn.stack import ItemColumns, ReaderColumns
+from intently.learn.item_columns import ItemColumns
+from intently.learn.stack import ReaderColumns
 from intently.log import schema
 from intently.log.log import Log
 from intently.text.language_model import PACKAGED, Progress, silent

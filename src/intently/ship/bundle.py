@@ -31,7 +31,8 @@ from intently.evaluate.compare import Report
 from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Recipe
 from intently.learn.reader import FittedReader, SequenceReader, Text
-from intently.learn.stack import ItemColumns, ReaderColumns
+from intently.learn.item_columns import ItemColumns
+from intently.learn.stack import ReaderColumns
 from intently.learn.train import BEFORE, READER, Trained
 from intently.log import schema
 from intently.log.log import Log
