@@ -292,10 +292,12 @@ STACKED = [case for case in CASES if case.kind in BOOSTED]
 @pytest.mark.slow
 @pytest.mark.parametrize("case", STACKED, ids=lambda case: f"{case.kind.__name__}-{case.name}")
 def test_the_stack_sees_no_future_and_answers_one_as_many(case: Case) -> None:
-    from intently.learn.stack import ItemColumns, ReaderColumns
+    from intently.learn.item_columns import ItemColumns
+    from intently.learn.rolling import Rolling
+    from intently.learn.stack import ReaderColumns
 
     first = READ[0].questions(shop(), FIRST)
-    of_customers = ReaderColumns.of(read_texts(), FIRST + timedelta(weeks=6), Past(shop(), first))
+    of_customers = ReaderColumns.of(Rolling(((FIRST + timedelta(weeks=6), read_texts()),)), Past(shop(), first))
     reading = of_customers if case.task.key == "user_id" else ItemColumns(read_texts())
     examples, known = lessons(case.task, shop())
     model = replace(case.make(), reading=reading).fit(examples, Past(known, examples))

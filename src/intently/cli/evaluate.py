@@ -125,7 +125,7 @@ def judged(
         "cut-offs": ", ".join(f"{at:%Y-%m-%d}" for at in cutoffs),
         "trained until": f"{trained.until:%Y-%m-%d}",
         "data": f"{len(log.events):,} events, {len(log.pack.user_ids):,} customers, {len(log.pack.item_ids):,} items",
-        "language model": trained.reader.text.model if trained.reader else "none",
+        "language model": trained.reader.newest.text.model if trained.reader else "none",
         "made": f"{_clock():%Y-%m-%d %H:%M} UTC",
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "command": " ".join(["intently", *sys.argv[1:]]),

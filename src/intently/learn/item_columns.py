@@ -60,7 +60,7 @@ class ItemColumns:
 
         items = past.items
         if "items" in self._memo and self._memo["items"].equals(items):
-            return self._memo["near"]  # type: ignore[no-any-return]
+            return self._memo["near"]
         self.reader.catalogue(past)
         texts, number = item_texts(items)
         vectors = torch.from_numpy(np.stack([self.reader.texts[text] for text in texts]))

@@ -82,10 +82,15 @@ class SequenceReader:
         validation: Mapping[str, tuple[Examples, Past]] | None = None,
         *,
         vectors: Array | None = None,
+        start: FittedReader | None = None,
         checkpoints: Path | None = None,
         progress: Progress = silent,
     ) -> FittedReader:
-        """Fine-tune on all tasks together. `vectors` (texts, width) replaces the language model's own."""
+        """Fine-tune on all tasks together. `vectors` (texts, width) replaces the language model's own.
+
+        With `start`, go on from a fitted reader: its weights, texts, labels and calibration; items it had
+        not met get a learned part of their own.
+        """
         import torch
 
         torch.manual_seed(self.recipe.seed)
@@ -93,6 +98,8 @@ class SequenceReader:
         if not tasks:
             raise TooFewExamples("There are no examples to fine-tune on.", mend="Bring a longer log.")
         past = train[tasks[0].name][1]
+        if start is not None:
+            return self._go_on(start, train, _vocabulary(past, train), progress)
         texts, _ = item_texts(past.items)
         text = self.text
         if text.adapt == "lora" and text.adapter is None:
@@ -121,6 +128,26 @@ class SequenceReader:
         curve = finetune(network, batches, held_out, self.recipe, checkpoints=checkpoints, progress=progress)
         fitted = replace(blank, fitted=network, curve=curve)
         return replace(fitted, calibration=_calibrated(fitted, validation or {}))
+
+    def _go_on(
+        self,
+        start: FittedReader,
+        train: Mapping[str, tuple[Examples, Past]],
+        known: pl.DataFrame,
+        progress: Progress,
+    ) -> FittedReader:
+        assert start.fitted is not None
+        blank = replace(start, made_by=self, known=known, texts=dict(start.texts), fitted=None, curve={}, _memo={})
+        batches = _examples(blank, train, self.recipe)
+        network = blank.network({truths.task.name: truths for truths in batches.truths})
+        weights = start.fitted.state_dict()
+        name = "reader.items.delta.weight"
+        delta = network.state_dict()[name].clone()
+        both = start.known.join(known, on=schema.ITEM).filter(pl.col("delta") > 0, pl.col("delta_right") > 0)
+        delta[both["delta_right"].to_list()] = weights[name][both["delta"].to_list()]
+        network.load_state_dict(weights | {name: delta})
+        curve = finetune(network, batches, None, self.recipe, progress=progress)
+        return replace(blank, fitted=network, curve=curve)
 
 
 def _calibrated(reader: FittedReader, held_out: Mapping[str, tuple[Examples, Past]]) -> Mapping[str, Calibration]:

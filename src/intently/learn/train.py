@@ -23,8 +23,9 @@ from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report, compare
 from intently.learn.adapt import ADAPTATIONS
 from intently.learn.finetune import Recipe
-from intently.learn.reader import FittedReader, SequenceReader, Text
 from intently.learn.item_columns import ItemColumns
+from intently.learn.reader import FittedReader, SequenceReader, Text
+from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.log import schema
 from intently.log.log import Log
@@ -37,6 +38,7 @@ READER = "reader"
 BEFORE = "reader_before"
 
 WEEK = timedelta(days=7)
+_FRESH_WEEKS = 10
 # The newest cut-offs are enough to tell candidates apart, and a third of the work.
 _CHOICE_WEEKS = 14
 
@@ -45,13 +47,15 @@ _CHOICE_WEEKS = 14
 class Preset:
     """How much work a training may take.
 
-    `weeks` of cut-offs for boosters, `reader_weeks` between the end of the reader's windows and
-    `until`, `item_weeks` of cut-offs for questions about items.
+    `weeks` of cut-offs for boosters, `reader_weeks` between the end of the first reader's windows and
+    `until`, `refresh_weeks` from one refreshing of the reader to the next, `item_weeks` of cut-offs for
+    questions about items.
     """
 
     recipe: Recipe
     weeks: int = 40
     reader_weeks: int = 14
+    refresh_weeks: int = 7
     item_weeks: int = 10
 
 
@@ -71,7 +75,7 @@ class Trained:
 
     until: datetime
     tasks: tuple[Task, ...]
-    reader: FittedReader | None
+    reader: Rolling | None
     reading: ReaderColumns | None
     predictors: Mapping[str, Mapping[str, Predictor]]
     served: Mapping[str, str]
@@ -153,9 +157,18 @@ def train(
     if asked_customers:
         reader_until = until - plan.reader_weeks * WEEK
         reader, old, reading = _read(
-            known, reader_until, asked_customers, recipe, Text(model=model, adapt=adapt), before, checkpoints, progress
+            known,
+            reader_until,
+            until,
+            plan.refresh_weeks,
+            asked_customers,
+            recipe,
+            Text(model=model, adapt=adapt),
+            before,
+            checkpoints,
+            progress,
         )
-    items = None if reader is None else ItemColumns(reader)
+    items = None if reader is None else ItemColumns(reader.newest)
     # One time for all choices: the last at which every task's window is whole.
     choice_at = min(last_cutoff(task, until) for task in tasks)
     predictors: dict[str, dict[str, Predictor]] = {}
@@ -220,28 +233,32 @@ def _examples(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Ex
 
 def _read(
     known: Log,
+    first: datetime,
     until: datetime,
+    refresh_weeks: int,
     tasks: tuple[Task, ...],
     recipe: Recipe,
     text: Text,
     before: bool,
     checkpoints: Path | None,
     progress: Progress,
-) -> tuple[FittedReader, FittedReader | None, ReaderColumns]:
-    """Fine-tune a reader on windows that end by `until`; stop early on the windows after it."""
-    if until <= known.observed_from + 6 * WEEK:
+) -> tuple[Rolling, FittedReader | None, ReaderColumns]:
+    """Fine-tune a reader on windows that end by `first`, stopped early on the windows after it, and take it
+    further every `refresh_weeks` until `until`.
+    """
+    if first <= known.observed_from + 6 * WEEK:
         raise TooFewExamples(
             f"Only {(known.observed_until - known.observed_from).days} days are known.",
             mend="Fine-tuning takes about half a year of log; bring more of it.",
         )
-    earlier = known.before(until)
+    earlier = known.before(first)
     train: dict[str, tuple[Examples, Past]] = {}
     held_out: dict[str, tuple[Examples, Past]] = {}
     for task in tasks:
-        last = last_cutoff(task, until)
+        last = last_cutoff(task, first)
         examples = task.examples(earlier, weekly(earlier.observed_from + 4 * WEEK, last))
         train[task.name] = (examples, Past(earlier, examples))
-        later = task.examples(known.before(until + task.horizon), [until])
+        later = task.examples(known.before(first + task.horizon), [first])
         held_out[task.name] = (later, Past(known, later))
     made = SequenceReader(tasks, recipe, text)
     reader = made.fit(train, held_out, checkpoints=checkpoints, progress=progress)
@@ -249,7 +266,27 @@ def _read(
     if before:
         still = replace(recipe, train_reader=False, epochs=max(2, recipe.epochs // 2))
         old = replace(made, name=BEFORE, recipe=still, text=reader.text).fit(train, held_out, progress=progress)
-    return reader, old, ReaderColumns.of(reader, until, held_out[tasks[0].name][1])
+    stages = [(first, reader)]
+    freshen = replace(recipe, pretrain_epochs=0, epochs=1, learning_rate=recipe.learning_rate / 3)
+    while stages[-1][0] < until:
+        since = min(stages[-1][0] + refresh_weeks * WEEK, until)
+        part = _part(progress, f"keeping the reader fresh, {since:%Y-%m-%d}", 0.0, 1.0)
+        stages.append((since, _fresher(known.before(since), since, tasks, replace(made, recipe=freshen), reader, part)))
+        reader = stages[-1][1]
+    rolling = Rolling(tuple(stages))
+    return rolling, old, ReaderColumns.of(rolling, held_out[tasks[0].name][1])
+
+
+def _fresher(
+    known: Log, until: datetime, tasks: tuple[Task, ...], made: SequenceReader, start: FittedReader, progress: Progress
+) -> FittedReader:
+    """The reader taken further on the newest windows that end by `until`."""
+    train = {}
+    for task in tasks:
+        last = last_cutoff(task, until)
+        examples = task.examples(known, weekly(last - (_FRESH_WEEKS - 1) * WEEK, last))
+        train[task.name] = (examples, Past(known, examples))
+    return made.fit(train, start=start, progress=progress)
 
 
 def _choose(task: Task, at: datetime, known: Log, candidates: Mapping[str, Predictor], watch: Progress) -> Report:
@@ -269,5 +306,5 @@ def _choose(task: Task, at: datetime, known: Log, candidates: Mapping[str, Predi
     return compare(task, later, predictions, replicates=100, rng=np.random.default_rng(0))
 
 
-def _part(progress: Progress, what: str, begin: float) -> Progress:
-    return lambda _what, fraction: progress(what, begin + 0.2 * fraction)
+def _part(progress: Progress, what: str, begin: float, length: float = 0.2) -> Progress:
+    return lambda _what, fraction: progress(what, begin + length * fraction)

@@ -14,7 +14,7 @@ import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from intently.errors import BundleError
 from intently.evaluate.compare import Report
 from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Recipe
-from intently.learn.reader import FittedReader, SequenceReader, Text
 from intently.learn.item_columns import ItemColumns
+from intently.learn.reader import FittedReader, SequenceReader, Text
+from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.learn.train import BEFORE, READER, Trained
 from intently.log import schema
@@ -40,6 +41,7 @@ from intently.log.pack import Array
 from intently.ship.card import card
 
 FORMAT = 1
+_EVER = datetime(1, 1, 1, tzinfo=UTC)
 _CONTRACT = "contract.json"
 
 
@@ -55,7 +57,7 @@ def save(trained: Trained, log: Log, folder: str | Path) -> None:
         _write_reader(old, part / "reader_before")
     for task, predictors in trained.predictors.items():
         for name, predictor in predictors.items():
-            if not isinstance(predictor, FittedReader):
+            if not isinstance(predictor, FittedReader | Rolling):
                 _save_predictor(predictor, part / "predictors" / task / name)
     contract = describe(trained, log)
     _write_json(part / _CONTRACT, contract)
@@ -86,7 +88,7 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
             }
             for task in trained.tasks
         },
-        "language_model": None if trained.reader is None else trained.reader.text.model,
+        "language_model": None if trained.reader is None else trained.reader.newest.text.model,
         "data": {
             "events": len(known.events),
             "customers": known.events[schema.USER].n_unique(),
@@ -130,14 +132,17 @@ def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
     if unknown:
         raise BundleError(f"The bundle answers {unknown}, which is not known here.", mend="Install those tasks.")
     asked = tuple(known[name] for name in contract["tasks"])
-    reader = _read_reader(folder / "reader", asked) if (folder / "reader").is_dir() else None
+    reader = None
+    if (folder / "reader").is_dir():
+        # It answers at any time: a bundle is asked about what comes after its training.
+        reader = Rolling(((_EVER, _read_reader(folder / "reader", asked)),))
     before = _read_reader(folder / "reader_before", asked) if (folder / "reader_before").is_dir() else None
     reading = None if reader is None else _reading(folder / "reader", reader)
     predictors: dict[str, dict[str, Predictor]] = {}
     for name, told in contract["tasks"].items():
         predictors[name] = {}
         for predictor, kind in told["predictors"].items():
-            if kind == FittedReader.__name__:
+            if kind in (FittedReader.__name__, Rolling.__name__):
                 found = reader if predictor == READER else before
                 assert found is not None
                 predictors[name][predictor] = found
@@ -158,10 +163,10 @@ def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
 
 def _save_reader(trained: Trained, folder: Path) -> None:
     assert trained.reader is not None
-    _write_reader(trained.reader, folder)
+    # The newest reader alone: it is the one that serves.
+    _write_reader(trained.reader.newest, folder)
     if trained.reading is not None:
         _save_arrays(folder / "reading.safetensors", {"mean": trained.reading.mean, "axes": trained.reading.axes})
-        _write_json(folder / "reading.json", {"reader_until": trained.reading.reader_until.isoformat()})
 
 
 def _write_reader(reader: FittedReader, folder: Path) -> None:
@@ -222,12 +227,11 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
     return replace(blank, fitted=network, calibration=calibration)
 
 
-def _reading(folder: Path, reader: FittedReader) -> ReaderColumns | None:
-    if not (folder / "reading.json").is_file():
+def _reading(folder: Path, reader: Rolling) -> ReaderColumns | None:
+    if not (folder / "reading.safetensors").is_file():
         return None
     arrays = _load_arrays(folder / "reading.safetensors")
-    until = datetime.fromisoformat(json.loads((folder / "reading.json").read_text())["reader_until"])
-    return ReaderColumns(reader, until, arrays["mean"], arrays["axes"])
+    return ReaderColumns(reader, arrays["mean"], arrays["axes"])
 
 
 def _save_predictor(predictor: Any, folder: Path) -> None:
@@ -239,7 +243,7 @@ def _save_predictor(predictor: Any, folder: Path) -> None:
 
 
 def _read_predictor(
-    folder: Path, kind: str, name: str, reader: FittedReader | None, reading: ReaderColumns | None
+    folder: Path, kind: str, name: str, reader: Rolling | None, reading: ReaderColumns | None
 ) -> Predictor:
     classes = {each.__name__: each for each in ALL}
     if kind not in classes or not (folder / "settings.json").is_file():
@@ -249,7 +253,7 @@ def _read_predictor(
     read = settings.pop("_reads")
     more: dict[str, Any] = {}
     if read:
-        more["reading"] = ItemColumns(reader) if kind == LightGBMDemand.__name__ and reader else reading
+        more["reading"] = ItemColumns(reader.newest) if kind == LightGBMDemand.__name__ and reader else reading
     if kind == LightGBMRanking.__name__ and reading is not None:
         more["candidates"] = reading
     return classes[kind].from_state(arrays, settings, **more)

@@ -9,11 +9,13 @@ import torch
 
 from intently.contract import Past
 from intently.learn.finetune import Recipe
+from intently.learn.reader import SequenceReader
+from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.log.log import Log
 from planted_shop import START
 
-from .conftest import RECIPE, TASKS, UNTIL, fit, parts
+from .conftest import RECIPE, SHAPE, TASKS, UNTIL, fit, parts
 
 AT = START + timedelta(weeks=30)
 
@@ -109,7 +111,7 @@ def test_a_customer_never_seen_is_answered(shop, reader) -> None:
 
 def test_columns_are_empty_before_the_reader_was_fitted(shop, reader) -> None:
     train = parts(shop)
-    reading = ReaderColumns.of(reader, START + timedelta(weeks=20), train["purchase_intent"][1])
+    reading = ReaderColumns.of(Rolling(((START + timedelta(weeks=20), reader),)), train["purchase_intent"][1])
     examples, past = train["purchase_intent"]
     values, names = reading.columns(examples.task, examples, past)
     early = (examples.at < START + timedelta(weeks=20)).to_numpy()
@@ -121,7 +123,7 @@ def test_columns_are_empty_before_the_reader_was_fitted(shop, reader) -> None:
 def test_pairs_agree_with_the_whole_softmax(shop, reader) -> None:
     task = next(task for task in TASKS if task.name == "next_item")
     examples, past = asked(shop, task)
-    reading = ReaderColumns.of(reader, START, past)
+    reading = ReaderColumns.of(Rolling(((START, reader),)), past)
     logits = reader.logits(task, past, np.arange(len(past)))
     log_share = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     example = np.repeat(np.arange(len(past)), 5)
@@ -131,3 +133,30 @@ def test_pairs_agree_with_the_whole_softmax(shop, reader) -> None:
     assert np.allclose(found[:, 0], log_share[example, item], atol=1e-4)
     top = reading.top(examples, past, 7)
     assert np.array_equal(top[3], np.argsort(-logits[3], kind="stable")[:7])
+
+
+def test_a_reader_taken_further_knows_new_items_and_keeps_the_old(shop, reader) -> None:
+    later = START + timedelta(weeks=36)
+    recipe = replace(RECIPE, pretrain_epochs=0, epochs=1, learning_rate=0.0)
+    same = SequenceReader(TASKS, recipe, shape=SHAPE).fit(parts(shop, later), start=reader)
+    assert len(same.known) >= len(reader.known)
+    examples, past = asked(shop, TASKS[0])
+    assert np.allclose(same.predict(examples, past).values, reader.predict(examples, past).values, atol=0.05)
+    moved = SequenceReader(TASKS, replace(recipe, learning_rate=1e-3), shape=SHAPE).fit(
+        parts(shop, later), start=reader
+    )
+    a, b = same.fitted.state_dict(), moved.fitted.state_dict()
+    assert not all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_each_question_goes_to_the_newest_reader_before_it(shop, reader) -> None:
+    other = fit(shop, replace(RECIPE, seed=1))
+    turn = START + timedelta(weeks=20)
+    rolling = Rolling(((START, reader), (turn, other)))
+    for task in TASKS:
+        examples = task.examples(shop, [START + timedelta(weeks=w) for w in (12, 20, 30)]).hide()
+        found = rolling.predict(examples, Past(shop, examples))
+        for mine, early in ((reader, True), (other, False)):
+            rows = np.flatnonzero(((examples.at < turn) if early else (examples.at >= turn)).to_numpy())
+            alone = mine.predict(examples.take(rows), Past(shop, examples.take(rows)))
+            assert np.allclose(found.values[rows], alone.values, atol=1e-4)
