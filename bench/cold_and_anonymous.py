@@ -34,6 +34,9 @@ VISITORS = 2_000
 
 def main() -> None:
     bundle, data = (sys.argv[1:] + ["out/demo/bundle", "out/demo/data"][len(sys.argv) - 1 :])[:2]
+    if not Path(bundle).is_dir():
+        print(f"{bundle} is not there: run `make demo` first.")
+        return
     trained, log = load(bundle, BUILT_IN), Log.read(data)
     cutoffs = [trained.until + timedelta(days=7 * week) for week in range(5)]
     found = {"cold_items": cold(trained, log, cutoffs), "anonymous": anonymous(trained, log, cutoffs)}

@@ -21,7 +21,7 @@ from intently.log.pack import Array
 from intently.log.schema import USER
 
 _MOST_TREES = 600
-_PATIENCE = 40
+_PATIENCE = 25
 _FEWEST_EXAMPLES = 20
 
 
@@ -206,7 +206,8 @@ class _Objective:
 
 
 _PARAMETERS: dict[str, Any] = {
-    "learning_rate": 0.03,
+    "learning_rate": 0.05,
+    "max_bin": 127,
     "num_leaves": 24,
     "feature_fraction": 0.5,
     "bagging_fraction": 0.7,

@@ -40,7 +40,7 @@ BEFORE = "reader_before"
 WEEK = timedelta(days=7)
 _FRESH_WEEKS = 10
 # The newest cut-offs are enough to tell candidates apart, and a third of the work.
-_CHOICE_WEEKS = 14
+_CHOICE_WEEKS = 10
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,20 @@ class Preset:
     """How much work a training may take.
 
     `weeks` of cut-offs for boosters, `reader_weeks` between the end of the first reader's windows and
-    `until`, `refresh_weeks` from one refreshing of the reader to the next, `item_weeks` of cut-offs for
-    questions about items.
+    `until`, `refresh_weeks` from one refreshing of the reader to the next, `reader_step` weeks between the
+    reader's cut-offs, `item_weeks` of cut-offs for questions about items.
     """
 
     recipe: Recipe
     weeks: int = 40
     reader_weeks: int = 14
     refresh_weeks: int = 7
+    reader_step: int = 1
     item_weeks: int = 10
 
 
 PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(Recipe(pretrain_epochs=1, epochs=5)),
+    "fast": Preset(Recipe(pretrain_epochs=1, epochs=5), weeks=32, reader_step=2),
     "balanced": Preset(Recipe(pretrain_epochs=2, epochs=10)),
     "best": Preset(Recipe(pretrain_epochs=4, epochs=20, learning_rate=1e-3, patience=3), item_weeks=16),
 }
@@ -160,7 +161,7 @@ def train(
             known,
             reader_until,
             until,
-            plan.refresh_weeks,
+            plan,
             asked_customers,
             recipe,
             Text(model=model, adapt=adapt),
@@ -235,7 +236,7 @@ def _read(
     known: Log,
     first: datetime,
     until: datetime,
-    refresh_weeks: int,
+    plan: Preset,
     tasks: tuple[Task, ...],
     recipe: Recipe,
     text: Text,
@@ -244,7 +245,7 @@ def _read(
     progress: Progress,
 ) -> tuple[Rolling, FittedReader | None, ReaderColumns]:
     """Fine-tune a reader on windows that end by `first`, stopped early on the windows after it, and take it
-    further every `refresh_weeks` until `until`.
+    further every `plan.refresh_weeks` until `until`.
     """
     if first <= known.observed_from + 6 * WEEK:
         raise TooFewExamples(
@@ -256,7 +257,8 @@ def _read(
     held_out: dict[str, tuple[Examples, Past]] = {}
     for task in tasks:
         last = last_cutoff(task, first)
-        examples = task.examples(earlier, weekly(earlier.observed_from + 4 * WEEK, last))
+        cutoffs = weekly(earlier.observed_from + 4 * WEEK, last)[:: -plan.reader_step]
+        examples = task.examples(earlier, cutoffs)
         train[task.name] = (examples, Past(earlier, examples))
         later = task.examples(known.before(first + task.horizon), [first])
         held_out[task.name] = (later, Past(known, later))
@@ -269,7 +271,7 @@ def _read(
     stages = [(first, reader)]
     freshen = replace(recipe, pretrain_epochs=0, epochs=1, learning_rate=recipe.learning_rate / 3)
     while stages[-1][0] < until:
-        since = min(stages[-1][0] + refresh_weeks * WEEK, until)
+        since = min(stages[-1][0] + plan.refresh_weeks * WEEK, until)
         part = _part(progress, f"keeping the reader fresh, {since:%Y-%m-%d}", 0.0, 1.0)
         stages.append((since, _fresher(known.before(since), since, tasks, replace(made, recipe=freshen), reader, part)))
         reader = stages[-1][1]
