@@ -18,6 +18,7 @@ import numpy as np
 from intently.baselines import BOOSTED, PLAIN
 from intently.baselines.lightgbm_demand import LightGBMDemand
 from intently.baselines.lightgbm_ranking import LightGBMRanking
+from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.contract import Examples, Past, Predictor, Ranking, Scores, Task, weekly
 from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report, compare
@@ -49,7 +50,8 @@ class Preset:
 
     `weeks` of cut-offs for boosters, `reader_weeks` between the end of the first reader's windows and
     `until`, `refresh_weeks` from one refreshing of the reader to the next, `reader_step` weeks between the
-    reader's cut-offs, `item_weeks` of cut-offs for questions about items.
+    reader's cut-offs, `item_weeks` of cut-offs for questions about items, `sizes` what a kind of booster is
+    made with.
     """
 
     recipe: Recipe
@@ -58,10 +60,13 @@ class Preset:
     refresh_weeks: int = 7
     reader_step: int = 1
     item_weeks: int = 10
+    sizes: Mapping[type, Mapping[str, int]] = field(default_factory=dict)
 
+
+_FAST = {LightGBMShares: {"weeks": 8, "at_most": 300}, LightGBMRanking: {"weeks": 6, "at_most": 900}}
 
 PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(Recipe(pretrain_epochs=1, epochs=5), weeks=32, reader_step=2),
+    "fast": Preset(Recipe(pretrain_epochs=1, epochs=5), weeks=32, reader_step=2, sizes=_FAST),
     "balanced": Preset(Recipe(pretrain_epochs=2, epochs=10)),
     "best": Preset(Recipe(pretrain_epochs=4, epochs=20, learning_rate=1e-3, patience=3), item_weeks=16),
 }
@@ -106,11 +111,16 @@ class Trained:
 
 
 def boosted(
-    task: Task, reading: ReaderColumns | None, items: ItemColumns | None, threads: int, seed: int
+    task: Task,
+    reading: ReaderColumns | None,
+    items: ItemColumns | None,
+    threads: int,
+    seed: int,
+    sizes: Mapping[type, Mapping[str, int]] | None = None,
 ) -> dict[str, Predictor]:
     """LightGBM without and, where there is a reader, with the reader's columns."""
     for kind in BOOSTED:
-        alone = kind(name=OPPONENT, threads=threads, seed=seed)
+        alone = kind(name=OPPONENT, threads=threads, seed=seed, **(sizes or {}).get(kind, {}))
         if not alone.answers(task):
             continue
         extra = items if kind is LightGBMDemand else reading
@@ -179,7 +189,7 @@ def train(
         examples, past = data[task.name]
         plain = [made for made in (kind() for kind in PLAIN) if made.answers(task)]
         candidates: dict[str, Predictor] = {made.name: made for made in plain} | boosted(
-            task, reading, items, recipe.threads, seed
+            task, reading, items, recipe.threads, seed, plan.sizes
         )
         if reader is not None and reader.answers(task):
             candidates[READER] = reader
