@@ -116,7 +116,7 @@ def judged(
             served=trained.served[task.name],
             before=BEFORE if BEFORE in names else None,
             baseline=trained.baseline[task.name],
-            opponent=OPPONENT if trained.served[task.name] == "stack" else None,
+            opponent=OPPONENT if OPPONENT in names and trained.served[task.name] != OPPONENT else None,
         ) | {"left_out": examples.left_out, "examples": len(examples)}
         report = report.join(one)
         if progress:

@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from intently import metrics
 from intently.baselines import BOOSTED, PLAIN
 from intently.baselines.lightgbm_demand import LightGBMDemand
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.contract import Examples, Past, Predictor, Ranking, Scores, Task, weekly
 from intently.errors import ConfigError, TooFewExamples
-from intently.evaluate.compare import Report, compare
+from intently.evaluate.compare import Report, compare, encode
 from intently.learn.adapt import ADAPTATIONS
+from intently.learn.blend import WEIGHTS, Blend, mixed
 from intently.learn.finetune import Recipe
 from intently.learn.item_columns import ItemColumns
 from intently.learn.reader import FittedReader, SequenceReader, Text
@@ -34,6 +36,7 @@ from intently.text.language_model import PACKAGED, Progress, silent
 
 FEWEST_CUSTOMERS = 50
 STACK = "stack"
+BLEND = "blend"
 OPPONENT = "lightgbm"
 READER = "reader"
 BEFORE = "reader_before"
@@ -195,16 +198,19 @@ def train(
             candidates[READER] = reader
             if old is not None:
                 candidates[BEFORE] = old
-        report = _choose(task, choice_at, known, candidates, watch)
+        report, blend = _choose(task, choice_at, known, candidates, watch)
         reports.append(report)
         learned = [name for name in report.predictors(task.name) if name not in (BEFORE,)]
         served[task.name] = learned[0]
-        simple = [name for name in learned if name not in (STACK, READER)]
+        simple = [name for name in learned if name not in (STACK, READER, BLEND)]
         baseline[task.name] = report.best(task.name, simple)
         watch("", 0.5)
         predictors[task.name] = {
             name: candidate.fit(examples, past) for name, candidate in candidates.items() if name in {*learned, BEFORE}
         }
+        if blend is not None:
+            booster = predictors[task.name][blend.base]
+            predictors[task.name][BLEND] = replace(blend, booster=booster)
     progress("training", 1.0)
     customers = frozenset(known.events[schema.USER].drop_nulls().unique().to_list())
     choice = reports[0].join(*reports[1:])
@@ -301,8 +307,10 @@ def _fresher(
     return made.fit(train, start=start, progress=progress)
 
 
-def _choose(task: Task, at: datetime, known: Log, candidates: Mapping[str, Predictor], watch: Progress) -> Report:
-    """Judge candidates at one cut-off, fitted on the newest windows that end by it."""
+def _choose(
+    task: Task, at: datetime, known: Log, candidates: Mapping[str, Predictor], watch: Progress
+) -> tuple[Report, Blend | None]:
+    """Judge candidates at one cut-off, fitted on the newest windows that end by it; blend the best booster there."""
     last = last_cutoff(task, at)
     first = max(known.observed_from + 4 * WEEK, last - (_CHOICE_WEEKS - 1) * WEEK)
     earlier = task.examples(known.before(at), weekly(min(first, last), last))
@@ -315,7 +323,27 @@ def _choose(task: Task, at: datetime, known: Log, candidates: Mapping[str, Predi
             predictions[name] = candidate.fit(earlier, before).predict(later.hide(), past)
         except TooFewExamples:
             continue
-    return compare(task, later, predictions, replicates=100, rng=np.random.default_rng(0))
+    blend = _blended(task, later, predictions, candidates)
+    if blend is not None:
+        predictions[BLEND] = mixed(predictions[blend.base], predictions[READER], blend.weight)
+    return compare(task, later, predictions, replicates=100, rng=np.random.default_rng(0)), blend
+
+
+def _blended(
+    task: Task, examples: Examples, predictions: Mapping[str, Scores], candidates: Mapping[str, Predictor]
+) -> Blend | None:
+    """The best weight of the reader beside one of the boosters, by the task's primary metric."""
+    bases = [name for name in (OPPONENT, STACK) if name in predictions]
+    if READER not in predictions or isinstance(task.answer, Ranking) or not bases:
+        return None
+    metric = metrics.of(type(task.answer).__name__, task.metrics)[0]
+
+    def goodness(base: str, weight: float) -> float:
+        scores = mixed(predictions[base], predictions[READER], weight)
+        return float(metric.goodness(metric.value(*encode(task, examples, scores))))
+
+    base, weight = max(((base, weight) for base in bases for weight in WEIGHTS), key=lambda pair: goodness(*pair))
+    return Blend(base, candidates[base], candidates[READER], weight)
 
 
 def _part(progress: Progress, what: str, begin: float, length: float = 0.2) -> Progress:

@@ -28,6 +28,7 @@ from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.contract import Predictor, ShareLabels, Task
 from intently.errors import BundleError
 from intently.evaluate.compare import Report
+from intently.learn.blend import Blend
 from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Recipe
 from intently.learn.item_columns import ItemColumns
@@ -57,7 +58,10 @@ def save(trained: Trained, log: Log, folder: str | Path) -> None:
         _write_reader(old, part / "reader_before")
     for task, predictors in trained.predictors.items():
         for name, predictor in predictors.items():
-            if not isinstance(predictor, FittedReader | Rolling):
+            if isinstance(predictor, Blend):
+                told = {"base": predictor.base, "weight": predictor.weight}
+                _write_json(part / "predictors" / task / name / "settings.json", told)
+            elif not isinstance(predictor, FittedReader | Rolling):
                 _save_predictor(predictor, part / "predictors" / task / name)
     contract = describe(trained, log)
     _write_json(part / _CONTRACT, contract)
@@ -142,7 +146,13 @@ def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
     for name, told in contract["tasks"].items():
         predictors[name] = {}
         for predictor, kind in told["predictors"].items():
-            if kind in (FittedReader.__name__, Rolling.__name__):
+            if kind == Blend.__name__:
+                settings = json.loads((folder / "predictors" / name / predictor / "settings.json").read_text())
+                # What it blends is listed, and so loaded, before it.
+                assert reader is not None
+                booster = predictors[name][settings["base"]]
+                predictors[name][predictor] = Blend(settings["base"], booster, reader, settings["weight"])
+            elif kind in (FittedReader.__name__, Rolling.__name__):
                 found = reader if predictor == READER else before
                 assert found is not None
                 predictors[name][predictor] = found

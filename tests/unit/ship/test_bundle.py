@@ -1,0 +1,48 @@
+"""What a bundle writes and refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from intently.errors import BundleError
+from intently.ship.bundle import _load_arrays, _save_arrays, fingerprint, load
+from intently.tasks import BUILT_IN
+from planted_shop import START, planted
+
+
+def test_arrays_of_numbers_and_texts_come_back_as_they_were(tmp_path) -> None:
+    arrays = {
+        "numbers": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "codes": np.array([3, -1], dtype=np.int64),
+        "ids": np.array(["a", "雨衣", "long id"]),
+        "none": np.zeros(0, dtype=np.float64),
+    }
+    _save_arrays(tmp_path / "x.safetensors", arrays)
+    found = _load_arrays(tmp_path / "x.safetensors")
+    assert set(found) == set(arrays)
+    for name, array in arrays.items():
+        assert found[name].tolist() == array.tolist()
+
+
+def test_no_bundle_a_broken_one_and_a_later_format_are_refused(tmp_path) -> None:
+    with pytest.raises(BundleError, match="not a bundle"):
+        load(tmp_path, BUILT_IN)
+    (tmp_path / "contract.json").write_text("{")
+    with pytest.raises(BundleError, match="not JSON"):
+        load(tmp_path, BUILT_IN)
+    (tmp_path / "contract.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(BundleError, match="format 99"):
+        load(tmp_path, BUILT_IN)
+    (tmp_path / "contract.json").write_text(json.dumps({"format": 1, "tasks": {"fortune": {}}}))
+    with pytest.raises(BundleError, match="fortune"):
+        load(tmp_path, BUILT_IN)
+
+
+def test_a_fingerprint_is_of_what_happened_not_of_its_order() -> None:
+    from dataclasses import replace
+    from datetime import timedelta
+
+    log = planted()
+    assert fingerprint(log) == fingerprint(replace(log, events=log.events.sample(fraction=1, shuffle=True, seed=1)))
+    assert fingerprint(log) != fingerprint(log.before(START + timedelta(weeks=39)))
