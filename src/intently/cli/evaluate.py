@@ -15,6 +15,7 @@ import typer
 from intently.cli import console
 
 if TYPE_CHECKING:
+    from intently.contract import Examples, Scores, Task
     from intently.learn.train import Trained
     from intently.log.log import Log
     from intently.text.language_model import Progress
@@ -66,6 +67,7 @@ def judged(
     replicates: int = 500,
     seed: int = 0,
     costs: Sequence[dict[str, Any]] = (),
+    threads: int = 2,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Every predictor of a bundle on the same examples of later cut-offs: the content of metrics.json."""
@@ -77,7 +79,7 @@ def judged(
     from intently.evaluate.compare import Report, compare
     from intently.evaluate.cost import measured
     from intently.evaluate.report import document, task_entry
-    from intently.learn.train import BEFORE, OPPONENT
+    from intently.learn.train import BEFORE, OPPONENT, side_by_side
     from intently.log import schema
 
     early = [at for at in cutoffs if at < trained.until]
@@ -91,24 +93,31 @@ def judged(
     report, entries, rows = Report(), {}, list(costs)
     # Nothing after `at` is within reach of a predictor.
     known_at = {at: log.before(at) for at in cutoffs}
-    for number, task in enumerate(trained.tasks):
-        examples = task.examples(log, cutoffs)
-        parts: dict[str, list[Any]] = {name: [] for name in trained.predictors[task.name]}
-        asked = []
-        for at in examples.cutoffs:
-            some = examples.where((examples.at == at).to_numpy())
-            past = Past(known_at[at], some.hide())
-            asked.append(some)
-            for name in parts:
-                with measured() as cost:
-                    parts[name].append(trained.answer(some.hide(), past, name))
-                if at == examples.cutoffs[0]:
-                    rows.append(cost.row(f"{task.name}: {name}", "predict", len(some)))
-        predictions = {name: _joined(scores) for name, scores in parts.items()}
+    for known_then in known_at.values():
+        _ = known_then.pack
+
+    def answered(examples: Examples, at: datetime) -> dict[str, Scores]:
+        some = examples.where((examples.at == at).to_numpy()).hide()
+        past, found = Past(known_at[at], some), {}
+        for name in trained.predictors[examples.task.name]:
+            with measured() as cost:
+                found[name] = trained.answer(some, past, name)
+            if at == examples.cutoffs[0]:
+                rows.append(cost.row(f"{examples.task.name}: {name}", "predict", len(some)))
+        return found
+
+    asked = {task.name: task.examples(log, cutoffs) for task in trained.tasks}
+    # One cut-off alone, to see what it costs; the others side by side.
+    first = {name: answered(examples, examples.cutoffs[0]) for name, examples in asked.items()}
+
+    def judge(task: Task) -> tuple[Report, dict[str, Any]]:
+        examples = asked[task.name]
+        parts = [first[task.name], *(answered(examples, at) for at in examples.cutoffs[1:])]
+        predictions = {name: _joined([part[name] for part in parts]) for name in parts[0]}
         groups = slices.standard(examples, Past(log, examples), sold if task.key == schema.ITEM else known)
         one = compare(task, examples, predictions, groups, replicates=replicates, rng=np.random.default_rng(seed))
         names = list(predictions)
-        entries[task.name] = task_entry(
+        entry = task_entry(
             one,
             task,
             examples,
@@ -118,9 +127,14 @@ def judged(
             baseline=trained.baseline[task.name],
             opponent=OPPONENT if OPPONENT in names and trained.served[task.name] != OPPONENT else None,
         ) | {"left_out": examples.left_out, "examples": len(examples)}
-        report = report.join(one)
-        if progress:
-            progress("judging", (number + 1) / len(trained.tasks))
+        return one, entry
+
+    with side_by_side(threads) as pool:
+        for number, (one, entry) in enumerate(pool.map(judge, trained.tasks)):
+            report = report.join(one)
+            entries[trained.tasks[number].name] = entry
+            if progress:
+                progress("judging", (number + 1) / len(trained.tasks))
     header = {
         "cut-offs": ", ".join(f"{at:%Y-%m-%d}" for at in cutoffs),
         "trained until": f"{trained.until:%Y-%m-%d}",

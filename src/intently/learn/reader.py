@@ -35,6 +35,7 @@ from intently.text.verbalise import item_texts
 TOP = 100
 _LEAST_FOR_DELTA = 2
 _KEPT = 12
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,15 @@ def _examples(reader: FittedReader, parts: Mapping[str, tuple[Examples, Past]], 
 
 
 @dataclass(frozen=True)
+class Ranked:
+    """The first hundred item codes (n, k), best first, their logits, and the log of the softmax's denominator (n,)."""
+
+    top: Array
+    score: Array
+    log_total: Array
+
+
+@dataclass(frozen=True)
 class FittedReader:
     """A fine-tuned sequence reader; a Predictor of each of its tasks."""
 
@@ -306,7 +316,7 @@ class FittedReader:
         answers = self.read(past)
         match task.answer:
             case Ranking():
-                return self._rank(examples, past, answers)
+                return self._rank(examples, past)
             case _:
                 values = answers[task.name].astype(np.float32)
                 if task.name in self.calibration:
@@ -402,27 +412,46 @@ class FittedReader:
         logits[now[mine], answers[f"{task.name}.memory_item"][mine]] += answers[f"{task.name}.memory_more"][mine]
         return logits
 
-    def _rank(self, examples: Examples, past: Past, answers: Mapping[str, Array]) -> Scores:
+    def ranked(self, task: Task, past: Past) -> Ranked:
+        """The whole catalogue ranked for the asked customers of a past; the newest few pasts are kept."""
         import torch
 
-        ids = past.items[schema.ITEM]
-        assert isinstance(examples.task.answer, Ranking)
+        for kept in self._memo.get("ranked", []):
+            if kept[0] == task.name and past.same_as(kept[1]):
+                return kept[2]
+        n, k = len(past), min(TOP, len(past.items))
+        top, score = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
+        log_total = np.empty(n, dtype=np.float32)
+        for begin in range(0, n, _BLOCK):
+            rows = np.arange(begin, min(begin + _BLOCK, n))
+            logits = torch.from_numpy(self.logits(task, past, rows))
+            best = logits.topk(k, dim=1)
+            top[rows], score[rows] = best.indices.numpy(), best.values.numpy()
+            log_total[rows] = logits.logsumexp(dim=1).numpy()
+        found = Ranked(top, score, log_total)
+        self._memo["ranked"] = [*self._memo.get("ranked", []), (task.name, past, found)][-_KEPT:]
+        return found
+
+    def _rank(self, examples: Examples, past: Past) -> Scores:
+        import torch
+
+        answer, ids = examples.task.answer, past.items[schema.ITEM]
+        assert isinstance(answer, Ranking)
+        if not answer.unseen:
+            found = self.ranked(examples.task, past)
+            return Scores(answer, found.score, ids=ids.to_numpy()[found.top])
         k = min(TOP, len(ids))
-        tops, scores = np.empty((len(past), k), dtype=np.int64), np.empty((len(past), k), dtype=np.float32)
-        at = examples.at
+        top, score = np.empty((len(past), k), dtype=np.int64), np.empty((len(past), k), dtype=np.float32)
         for cutoff in examples.cutoffs:
-            asked = np.flatnonzero((at == cutoff).to_numpy())
-            closed = np.zeros(len(ids), dtype=bool)
-            if examples.task.answer.unseen:
-                sold = past.shop(cutoff).events[schema.ITEM].drop_nulls().unique()
-                closed[codes(sold, ids)] = True
-            for begin in range(0, len(asked), 512):
-                rows = asked[begin : begin + 512]
+            asked = np.flatnonzero((examples.at == cutoff).to_numpy())
+            closed = codes(past.shop(cutoff).events[schema.ITEM].drop_nulls().unique(), ids)
+            for begin in range(0, len(asked), _BLOCK):
+                rows = asked[begin : begin + _BLOCK]
                 logits = self.logits(examples.task, past, rows)
-                logits[:, closed] = -np.inf
+                logits[:, closed[closed >= 0]] = -np.inf
                 best = torch.from_numpy(logits).topk(k, dim=1)
-                tops[rows], scores[rows] = best.indices.numpy(), best.values.numpy()
-        return Scores(examples.task.answer, scores, ids=ids.to_numpy()[tops])
+                top[rows], score[rows] = best.indices.numpy(), best.values.numpy()
+        return Scores(answer, score, ids=ids.to_numpy()[top])
 
     def settings(self) -> dict[str, Any]:
         """What a bundle writes about it, without arrays."""

@@ -7,8 +7,7 @@ windows that it has not seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,8 +16,6 @@ from intently.learn.reader import FittedReader
 from intently.learn.rolling import Rolling
 from intently.log.pack import Array
 
-_BLOCK = 256
-_KEPT = 12
 _VECTOR = 12
 _AMOUNT = ("mean", "low", "median", "high")
 
@@ -33,7 +30,6 @@ class ReaderColumns:
     rolling: Rolling
     mean: Array
     axes: Array
-    _memo: list[dict[str, Any]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def of(cls, rolling: Rolling, past: Past) -> ReaderColumns:
@@ -66,7 +62,8 @@ class ReaderColumns:
         """The k items the reader would rank first, codes (n, k); -1 where there was no reader yet."""
         found = np.full((len(examples), k), -1, dtype=np.int64)
         for reader, rows, some in self.rolling.parts(examples, past):
-            found[rows] = self._ranked(reader, examples.task, some, k)["top"][:, :k]
+            top = reader.ranked(examples.task, some).top[:, :k]
+            found[rows, : top.shape[1]] = top
         return found
 
     def pairs(
@@ -82,7 +79,7 @@ class ReaderColumns:
         return values, ("reader_log_share", "reader_taste", "reader_plain")
 
     def _pairs(self, reader: FittedReader, task: Task, past: Past, example: Array, item: Array) -> Array:
-        log_total = self._ranked(reader, task, past, 0)["log_total"]
+        log_total = reader.ranked(task, past).log_total
         answers = reader.read(past)
         vectors, bias = reader.item_vectors(past)
         taste = np.empty(len(item), dtype=np.float32)
@@ -112,26 +109,3 @@ class ReaderColumns:
                 if name in place:
                     values[rows, column, 0] = answers[:, place[name]]
         return values, ("reader_share",)
-
-    def _ranked(self, reader: FittedReader, task: Task, past: Past, k: int) -> dict[str, Any]:
-        """The reader's first `k` items and the log of its softmax's denominator, of each asked customer.
-
-        The newest few are kept: the stack and its opponent ask the same.
-        """
-        import torch
-
-        for kept in self._memo:
-            if kept["reader"] is reader and kept["top"].shape[1] >= k and past.same_as(kept["past"]):
-                return kept
-        mine = next(each for each in reader.tasks if each.name == task.name)
-        top = np.empty((len(past), k), dtype=np.int64)
-        log_total = np.empty(len(past), dtype=np.float32)
-        for begin in range(0, len(past), _BLOCK):
-            rows = np.arange(begin, min(begin + _BLOCK, len(past)))
-            logits = torch.from_numpy(reader.logits(mine, past, rows))
-            top[rows] = logits.topk(k, dim=1).indices.numpy()
-            log_total[rows] = logits.logsumexp(dim=1).numpy()
-        found = {"reader": reader, "past": past, "top": top, "log_total": log_total}
-        self._memo.append(found)
-        del self._memo[:-_KEPT]
-        return found

@@ -7,11 +7,12 @@ Cut-offs are a week apart, counted back from `until`; every window used ends by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -42,9 +43,9 @@ READER = "reader"
 BEFORE = "reader_before"
 
 WEEK = timedelta(days=7)
-_FRESH_WEEKS = 10
+_FRESH_WEEKS = 6
 # The newest cut-offs are enough to tell candidates apart, and a third of the work.
-_CHOICE_WEEKS = 10
+_CHOICE_WEEKS = 7
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Preset:
 _FAST = {LightGBMShares: {"weeks": 8, "at_most": 300}, LightGBMRanking: {"weeks": 6, "at_most": 900}}
 
 PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(Recipe(pretrain_epochs=1, epochs=5), weeks=32, reader_step=2, sizes=_FAST),
+    "fast": Preset(Recipe(pretrain_epochs=1, epochs=4), weeks=30, reader_step=2, sizes=_FAST),
     "balanced": Preset(Recipe(pretrain_epochs=2, epochs=10)),
     "best": Preset(Recipe(pretrain_epochs=4, epochs=20, learning_rate=1e-3, patience=3), item_weeks=16),
 }
@@ -90,8 +91,6 @@ class Trained:
     served: Mapping[str, str]
     baseline: Mapping[str, str]
     choice: Report
-    customers: frozenset[Any] = frozenset()
-    notes: Sequence[str] = field(default_factory=tuple)
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises ConfigError where the model was not trained on it."""
@@ -165,7 +164,6 @@ def train(
     tasks = tuple(tasks)
     data = {task.name: _examples(task, known, until, plan) for task in tasks}
     reader, reading = None, None
-    notes: list[str] = []
     old: FittedReader | None = None
     asked_customers = tuple(task for task in tasks if task.key == schema.USER)
     if asked_customers:
@@ -185,36 +183,81 @@ def train(
     items = None if reader is None else ItemColumns(reader.newest)
     # One time for all choices: the last at which every task's window is whole.
     choice_at = min(last_cutoff(task, until) for task in tasks)
-    predictors: dict[str, dict[str, Predictor]] = {}
-    served, baseline, reports = {}, {}, []
-    for number, task in enumerate(tasks):
-        watch = _part(progress, f"choosing for {task.name}", number / len(tasks))
-        examples, past = data[task.name]
-        plain = [made for made in (kind() for kind in PLAIN) if made.answers(task)]
-        candidates: dict[str, Predictor] = {made.name: made for made in plain} | boosted(
-            task, reading, items, recipe.threads, seed, plan.sizes
-        )
-        if reader is not None and reader.answers(task):
-            candidates[READER] = reader
-            if old is not None:
-                candidates[BEFORE] = old
-        report, blend = _choose(task, choice_at, known, candidates, watch)
-        reports.append(report)
-        learned = [name for name in report.predictors(task.name) if name not in (BEFORE,)]
-        served[task.name] = learned[0]
-        simple = [name for name in learned if name not in (STACK, READER, BLEND)]
-        baseline[task.name] = report.best(task.name, simple)
-        watch("", 0.5)
-        predictors[task.name] = {
-            name: candidate.fit(examples, past) for name, candidate in candidates.items() if name in {*learned, BEFORE}
+    readers = {made.name: made for made in (reader, old) if made is not None}
+
+    def settle(task: Task) -> _Settled:
+        # Boosters run side by side, a thread each: two threads on one booster are worth less than two boosters.
+        candidates: dict[str, Predictor] = {
+            made.name: made for made in (kind() for kind in PLAIN) if made.answers(task)
         }
-        if blend is not None:
-            booster = predictors[task.name][blend.base]
-            predictors[task.name][BLEND] = replace(blend, booster=booster)
-    progress("training", 1.0)
-    customers = frozenset(known.events[schema.USER].drop_nulls().unique().to_list())
-    choice = reports[0].join(*reports[1:])
-    return Trained(until, tasks, reader, reading, predictors, served, baseline, choice, customers, tuple(notes))
+        candidates |= boosted(task, reading, items, 1, seed, plan.sizes)
+        candidates |= {name: made for name, made in readers.items() if made.answers(task)}
+        watch = _part(progress, f"fitting and choosing for {task.name}", 0.0, 1.0)
+        return _settled(task, choice_at, known, data[task.name], candidates, watch)
+
+    with side_by_side(recipe.threads) as pool:
+        settled = dict(zip((task.name for task in tasks), pool.map(settle, tasks), strict=True))
+    return Trained(
+        until,
+        tasks,
+        reader,
+        reading,
+        {name: one.predictors for name, one in settled.items()},
+        {name: one.served for name, one in settled.items()},
+        {name: one.baseline for name, one in settled.items()},
+        Report().join(*(one.choice for one in settled.values())),
+    )
+
+
+@contextlib.contextmanager
+def side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """As many workers as threads, each with one thread of its own; an interrupt drops what has not begun."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    # The number is each thread's own: workers have to be told too.
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class _Settled:
+    predictors: Mapping[str, Predictor]
+    served: str
+    baseline: str
+    choice: Report
+
+
+def _settled(
+    task: Task,
+    choice_at: datetime,
+    known: Log,
+    data: tuple[Examples, Past],
+    candidates: Mapping[str, Predictor],
+    watch: Progress,
+) -> _Settled:
+    """Choose on the validation cut-off, then fit everybody on all examples."""
+    choice, blend = _choose(task, choice_at, known, candidates, watch)
+    able = choice.predictors(task.name)
+    fitted: dict[str, Predictor] = {}
+    for name in (name for name in candidates if name in able):
+        watch("", 0.4 + 0.6 * len(fitted) / len(able))
+        fitted[name] = candidates[name].fit(*data)
+    if blend is not None:
+        fitted[BLEND] = replace(blend, booster=fitted[blend.base])
+    watch("", 1.0)
+    simple = [name for name in able if name not in (STACK, READER, BLEND, BEFORE)]
+    return _Settled(
+        fitted,
+        served=choice.best(task.name, [name for name in able if name != BEFORE]),
+        baseline=choice.best(task.name, simple),
+        choice=choice,
+    )
 
 
 def last_cutoff(task: Task, until: datetime) -> datetime:
@@ -318,7 +361,7 @@ def _choose(
     past, before = Past(known, later.hide()), Past(known.before(at), earlier)
     predictions: dict[str, Scores] = {}
     for name, candidate in candidates.items():
-        watch("", 0.5 * len(predictions) / len(candidates))
+        watch("", 0.4 * len(predictions) / len(candidates))
         try:
             predictions[name] = candidate.fit(earlier, before).predict(later.hide(), past)
         except TooFewExamples:
