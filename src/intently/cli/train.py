@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def command(
     from intently.ship.bundle import save
     from intently.text.language_model import PACKAGED
 
+    checkpoints = out.with_name(out.name + ".checkpoints")
     with console.progress(as_json) as progress:
         trained = train(
             log,
@@ -49,10 +51,11 @@ def command(
             adapt=adapt,
             threads=threads,
             seed=seed,
-            checkpoints=out.with_name(out.name + ".checkpoints"),
+            checkpoints=checkpoints,
             progress=progress,
         )
         save(trained, log, out)
+        shutil.rmtree(checkpoints, ignore_errors=True)
     if as_json:
         console.say_json({"bundle": str(out), "served": trained.served, "baseline": trained.baseline})
         return

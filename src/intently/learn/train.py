@@ -8,6 +8,7 @@ Cut-offs are a week apart, counted back from `until`; every window used ends by 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -166,6 +167,10 @@ def train(
     reader, reading = None, None
     old: FittedReader | None = None
     asked_customers = tuple(task for task in tasks if task.key == schema.USER)
+    if checkpoints is not None:
+        # An interrupted training is gone on with only where it is the same training.
+        same = (known.fingerprint(), until, [task.name for task in tasks], plan, recipe, model, adapt)
+        checkpoints = checkpoints / hashlib.sha256(repr(same).encode()).hexdigest()[:16]
     if asked_customers:
         reader_until = until - plan.reader_weeks * WEEK
         reader, old, reading = _read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -104,6 +105,12 @@ class Log:
         """What could be known strictly before `at`; windows that end after `at` have no truth in it."""
         stop = self.events.select((known() < at).sum()).item()
         return replace(self, events=self.events.head(stop), observed_until=min(self.observed_until, at))
+
+    def fingerprint(self) -> str:
+        """A hash of what happened, whatever its order: customers, items, types and times of all events."""
+        names = [name for name in (schema.USER, schema.ITEM, schema.TYPE, schema.TIME) if name in self.events.columns]
+        rows = self.events.select(names).hash_rows(seed=0).sort()
+        return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:16]
 
     def between(self, start: datetime, end: datetime) -> pl.DataFrame:
         """Events with `start <= timestamp < end`."""

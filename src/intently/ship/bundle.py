@@ -8,7 +8,6 @@ predictors/TASK/NAME/    arrays.safetensors, settings.json
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shutil
@@ -99,19 +98,12 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
             "items": len(known.items),
             "observed_from": known.observed_from.isoformat(),
             "observed_until": known.observed_until.isoformat(),
-            "fingerprint": fingerprint(known),
+            "fingerprint": known.fingerprint(),
         },
         "choice": trained.choice.to_json(),
         "versions": {name: version(name) for name in ("torch", "transformers", "lightgbm", "polars", "numpy")}
         | {"python": platform.python_version()},
     }
-
-
-def fingerprint(log: Log) -> str:
-    """A hash of a log's events, by which a bundle knows the data it was trained on."""
-    columns = [name for name in (schema.USER, schema.ITEM, schema.TYPE, schema.TIME) if name in log.events.columns]
-    total = log.events.select(columns).hash_rows(seed=0).to_numpy()
-    return hashlib.sha256(np.sort(total).tobytes()).hexdigest()[:16]
 
 
 def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:

@@ -160,3 +160,20 @@ def test_each_question_goes_to_the_newest_reader_before_it(shop, reader) -> None
             rows = np.flatnonzero(((examples.at < turn) if early else (examples.at >= turn)).to_numpy())
             alone = mine.predict(examples.take(rows), Past(shop, examples.take(rows)))
             assert np.allclose(found.values[rows], alone.values, atol=1e-4)
+
+
+def test_an_interrupted_training_goes_on_and_ends_the_same(shop, tmp_path) -> None:
+    whole = fit(shop, checkpoints=tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    def interrupt(what, fraction):
+        if what == "fine-tuning" and fraction > 0.6:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit(shop, checkpoints=tmp_path / "cut", progress=interrupt)
+    again = fit(shop, checkpoints=tmp_path / "cut")
+    a, b = whole.fitted.state_dict(), again.fitted.state_dict()
+    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from intently.errors import BundleError
-from intently.ship.bundle import _load_arrays, _save_arrays, fingerprint, load
+from intently.ship.bundle import _load_arrays, _save_arrays, load
 from intently.tasks import BUILT_IN
-from planted_shop import START, planted
 
 
 def test_arrays_of_numbers_and_texts_come_back_as_they_were(tmp_path) -> None:
@@ -37,12 +36,3 @@ def test_no_bundle_a_broken_one_and_a_later_format_are_refused(tmp_path) -> None
     (tmp_path / "contract.json").write_text(json.dumps({"format": 1, "tasks": {"fortune": {}}}))
     with pytest.raises(BundleError, match="fortune"):
         load(tmp_path, BUILT_IN)
-
-
-def test_a_fingerprint_is_of_what_happened_not_of_its_order() -> None:
-    from dataclasses import replace
-    from datetime import timedelta
-
-    log = planted()
-    assert fingerprint(log) == fingerprint(replace(log, events=log.events.sample(fraction=1, shuffle=True, seed=1)))
-    assert fingerprint(log) != fingerprint(log.before(START + timedelta(weeks=39)))
