@@ -15,7 +15,7 @@ import typer
 from intently.cli import console
 
 if TYPE_CHECKING:
-    from intently.contract import Examples, Scores, Task
+    from intently.contract import Scores, Task
     from intently.learn.train import Trained
     from intently.log.log import Log
     from intently.text.language_model import Progress
@@ -81,6 +81,7 @@ def judged(
     from intently.evaluate.report import document, task_entry
     from intently.learn.train import BEFORE, OPPONENT, side_by_side
     from intently.log import schema
+    from intently.log.pack import codes
 
     early = [at for at in cutoffs if at < trained.until]
     if early:
@@ -90,29 +91,39 @@ def judged(
         )
     known = log.before(trained.until).events[schema.USER].drop_nulls().unique()
     sold = log.before(trained.until).events[schema.ITEM].drop_nulls().unique()
+    cutoffs = sorted(set(cutoffs))
     report, entries, rows = Report(), {}, list(costs)
     # Nothing after `at` is within reach of a predictor.
     known_at = {at: log.before(at) for at in cutoffs}
     for known_then in known_at.values():
         _ = known_then.pack
 
-    def answered(examples: Examples, at: datetime) -> dict[str, Scores]:
-        some = examples.where((examples.at == at).to_numpy()).hide()
-        past, found = Past(known_at[at], some), {}
-        for name in trained.predictors[examples.task.name]:
-            with measured() as cost:
-                found[name] = trained.answer(some, past, name)
-            if at == examples.cutoffs[0]:
-                rows.append(cost.row(f"{examples.task.name}: {name}", "predict", len(some)))
+    asked = {task.name: task.examples(log, cutoffs) for task in trained.tasks}
+
+    def answered(at: datetime) -> dict[str, dict[str, Scores]]:
+        """Everybody's answers at one cut-off. All are asked, so that tasks share one reading of the past."""
+        found: dict[str, dict[str, Scores]] = {}
+        for task in trained.tasks:
+            everyone = task.questions(known_at[at], at)
+            past = Past(known_at[at], everyone)
+            some = asked[task.name].where((asked[task.name].at == at).to_numpy())
+            place = codes(some.asked, everyone.asked)
+            assert (place >= 0).all()
+            found[task.name] = {}
+            for name in trained.predictors[task.name]:
+                with measured() as cost:
+                    scores = trained.answer(everyone, past, name)
+                found[task.name][name] = scores.take(place)
+                if at == cutoffs[0]:
+                    rows.append(cost.row(f"{task.name}: {name}", "predict", len(everyone)))
         return found
 
-    asked = {task.name: task.examples(log, cutoffs) for task in trained.tasks}
     # One cut-off alone, to see what it costs; the others side by side.
-    first = {name: answered(examples, examples.cutoffs[0]) for name, examples in asked.items()}
+    alone = answered(cutoffs[0])
 
     def judge(task: Task) -> tuple[Report, dict[str, Any]]:
         examples = asked[task.name]
-        parts = [first[task.name], *(answered(examples, at) for at in examples.cutoffs[1:])]
+        parts = [found[task.name] for found in answers]
         predictions = {name: _joined([part[name] for part in parts]) for name in parts[0]}
         groups = slices.standard(examples, Past(log, examples), sold if task.key == schema.ITEM else known)
         one = compare(task, examples, predictions, groups, replicates=replicates, rng=np.random.default_rng(seed))
@@ -130,6 +141,7 @@ def judged(
         return one, entry
 
     with side_by_side(threads) as pool:
+        answers = [alone, *pool.map(answered, cutoffs[1:])]
         for number, (one, entry) in enumerate(pool.map(judge, trained.tasks)):
             report = report.join(one)
             entries[trained.tasks[number].name] = entry
