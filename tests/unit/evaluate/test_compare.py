@@ -92,15 +92,17 @@ def test_scores_of_other_examples_are_refused():
         encode(examples.task, examples, predictions["weak"].take(np.arange(399)))
 
 
-def test_different_labels_are_refused():
+def test_different_labels_are_brought_to_one_set():
     answer = Shares("category")
     examples = examples_of(answer, [[{"label": "a", "weight": 1}]], ("jensen_shannon",))
     predictions = {
         "x": Scores(answer, np.ones((1, 2)) / 2, labels=("a", "other")),
         "y": Scores(answer, np.ones((1, 2)) / 2, labels=("b", "other")),
     }
-    with pytest.raises(ConfigError, match="different labels"):
-        compare(examples.task, examples, predictions, rng=np.random.default_rng(0))
+    report = compare(examples.task, examples, predictions, replicates=50, rng=np.random.default_rng(0))
+    # The truth is all "a": x gave it a half, y knew no "a" and gave it nothing.
+    assert report.best(examples.task.name) == "x"
+    assert np.isclose(report.score("y", examples.task.name).value, np.log(2))
 
 
 def test_frame_has_every_predictor_metric_and_slice(report):
