@@ -1,7 +1,7 @@
 """Two answers as one: a booster's and the reader's, with a weight learned on a cut-off that neither was fitted on.
 
 A booster with the reader's columns has to learn from noisy rows how far to trust them, split by split. A
-weight is one number: what the two get wrong independently cancels.
+weight is one number. What it brought is in `docs/decisions/005-stack.md`.
 """
 
 from __future__ import annotations
