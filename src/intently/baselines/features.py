@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import polars as pl
 
-from intently.contract import Examples, Past, Rows
+from intently.contract import Past, Rows
 from intently.log.pack import Array
 from intently.log.schema import BRAND, BUY, CATEGORY
 
@@ -31,8 +31,8 @@ Columns = dict[str, Array]
 _DONE: WeakKeyDictionary[Past, tuple[Array, tuple[str, ...]]] = WeakKeyDictionary()
 
 
-def windowed(examples: Examples, past: Past, names: tuple[str, ...] | None = None) -> tuple[Array, tuple[str, ...]]:
-    """Features (n, k) float32 of the asked ones, and their names.
+def windowed(past: Past, names: tuple[str, ...] | None = None) -> tuple[Array, tuple[str, ...]]:
+    """Features (n, k) float32 of the asked ones of a past, and their names.
 
     With `names`, exactly these columns in this order; one that this log cannot give (an event type it
     never saw) is 0. NaN says that there is nothing to measure, such as the gap of a single basket.

@@ -79,7 +79,7 @@ class LightGBMCustomer:
                 f"{examples.task.name} has {len(truth)} examples, {len(np.unique(truth))} distinct truths.",
                 mend="Bring a longer log or more cut-offs, so that there are 20 examples of more than one kind.",
             )
-        values, names = windowed(examples, past)
+        values, names = windowed(past)
         values, names = self._with_reading(values, names, examples, past)
         earlier, later = held_out(examples)
         yes_no = isinstance(examples.task.answer, YesNo)
@@ -101,7 +101,7 @@ class LightGBMCustomer:
     def predict(self, examples: Examples, past: Past) -> Scores:
         """Probability (n, 1), or mean and QUANTILES (n, 20)."""
         fitted = self._fitted()
-        values, names = windowed(examples, past)
+        values, names = windowed(past)
         values, names = self._with_reading(values, names, examples, past)
         values = aligned(values, names, fitted.names)
         if isinstance(examples.task.answer, YesNo):

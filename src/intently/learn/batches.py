@@ -32,7 +32,7 @@ Batch = dict[str, torch.Tensor]
 
 # Half-lives in days of the decayed counts by which a reader remembers what a customer bought.
 HALF_LIVES = (7.0, 28.0, 84.0, 336.0)
-MEMORY_FEATURES = len(HALF_LIVES) + 2
+MEMORY_FEATURES = len(HALF_LIVES) + 7
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,14 @@ def encode_truths(examples: Examples, now: Array, nows: int, item_ids: object, l
 
 @dataclass(frozen=True)
 class Batches:
-    """Makes batches of histories out of sequences. A torch Dataset of history numbers, and its collator."""
+    """Makes batches of histories out of sequences. A torch Dataset of history numbers, and its collator.
+
+    `numbers` (nows, columns) is what is told of each now outright.
+    """
 
     sequences: Sequences
     catalogue: Catalogue
+    numbers: Array
     memories: tuple[Task, ...]
     truths: tuple[Truths, ...] = ()
     longest: int = 256
@@ -162,6 +166,7 @@ def _collate(data: Batches, chosen: Array) -> Batch:
         "now_visible": visible,
         "now_age": seq.now_age[nows].astype(np.float32),
         "now_hour": seq.now_hour[nows].astype(np.int64),
+        "now_told": data.numbers[nows],
         "now_numbers": np.stack(
             [np.log1p(np.maximum(since, 0)), np.log1p(visible), np.log1p(_tenure(seq, nows))], axis=1
         ).astype(np.float32),
@@ -243,12 +248,18 @@ def _remember(
     n = len(cell)
     columns: list[Array] = [np.bincount(place, weights=np.exp2(-age / half), minlength=n) for half in HALF_LIVES]
     columns.append(np.bincount(place, minlength=n))
-    recent = np.full(n, np.inf, dtype=np.float32)
+    recent, first = np.full(n, np.inf, dtype=np.float32), np.zeros(n, dtype=np.float32)
     np.minimum.at(recent, place, age)
-    columns.append(recent)
+    np.maximum.at(first, place, age)
+    gap = np.where(columns[-1] > 1, (first - recent) / np.maximum(columns[-1] - 1, 1), 0.0)
+    columns += [recent, first, gap, np.where(gap > 0, recent / np.maximum(gap, 0.5), 0.0)]
+    logs = [np.log1p(column) for column in columns]
+    for weighed in (columns[1], columns[2]):
+        total = np.bincount(cell // size, weights=weighed, minlength=nows)
+        logs.append(np.log(weighed / np.maximum(total[cell // size], 1e-9) + 1e-3) / 3 + 2)
     batch[f"memory.{task.name}.now"] = cell // size
     batch[f"memory.{task.name}.value"] = items.add(cell % size) if key is not None else cell % size
-    batch[f"memory.{task.name}.features"] = np.log1p(np.stack(columns, axis=1)).astype(np.float32)
+    batch[f"memory.{task.name}.features"] = np.stack(logs, axis=1).astype(np.float32)
     batch[f"memory.{task.name}.code"] = cell % size
 
 

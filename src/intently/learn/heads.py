@@ -105,8 +105,9 @@ class Memory(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.features = nn.Linear(MEMORY_FEATURES + 1, 24)
-        self.state = nn.Linear(width, 24, bias=False)
+        self.features = nn.Linear(MEMORY_FEATURES + 1, 48)
+        self.state = nn.Linear(width, 48, bias=False)
+        self.middle = nn.Linear(48, 24)
         self.out = nn.Linear(24, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
@@ -115,11 +116,11 @@ class Memory(nn.Module):
         """What to add to the `logit` of each remembered cell, (cells,)."""
         joined = torch.cat([features, logit.detach().unsqueeze(1) / 4], dim=1)
         hidden = functional.silu(self.features(joined) + self.state(states)[now])
-        return self.out(hidden).squeeze(-1)
+        return self.out(functional.silu(self.middle(hidden))).squeeze(-1)
 
 
 class SharesHead(nn.Module):
-    """A softmax over labels, moved by what the customer bought before; cross-entropy with shares."""
+    """A softmax over labels, moved by what the customer bought before; the Jensen-Shannon divergence itself."""
 
     def __init__(self, width: int, truths: Truths) -> None:
         super().__init__()
@@ -129,7 +130,8 @@ class SharesHead(nn.Module):
         nn.init.normal_(self.out.weight, std=0.01)
         self.out.bias.data = torch.from_numpy(np.log(mean)).float()
         self.memory = Memory(width)
-        self.scale = float(-(mean * np.log(mean)).sum())
+        constant = torch.from_numpy(mean).float().expand(len(truths.values), -1)
+        self.scale = float(_divergence(constant, torch.from_numpy(truths.values)).mean())
 
     def logits(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Logits of all nows, (nows, labels)."""
@@ -141,7 +143,15 @@ class SharesHead(nn.Module):
     def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Mean loss over the nows that have a truth."""
         logits = self.logits(states, batch, task)[batch[f"truth.{task}.now"]]
-        return functional.cross_entropy(logits, batch[f"truth.{task}.value"]) / self.scale
+        shares = torch.softmax(logits, dim=-1)
+        return _divergence(shares, batch[f"truth.{task}.value"]).mean() / self.scale
+
+
+def _divergence(shares: Tensor, truth: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of each row in nats, (n,)."""
+    middle = torch.log((shares + truth).clamp(min=1e-12) / 2)
+    mine = shares * (torch.log(shares.clamp(min=1e-12)) - middle)
+    return (mine + torch.special.xlogy(truth, truth) - truth * middle).sum(dim=-1) / 2
 
 
 class RankingHead(nn.Module):

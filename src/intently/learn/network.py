@@ -22,6 +22,7 @@ class Shape:
     texts: int
     deltas: int
     event_types: int
+    numbers: int = 0
     width: int = 128
     item_width: int = 64
     blocks: int = 2
@@ -103,6 +104,9 @@ class Reader(nn.Module):
         self.weekday = nn.Embedding(7, shape.width)
         self.hour = nn.Embedding(24, shape.width)
         self.now = nn.Linear(3, shape.width)
+        # What an analyst would count of the past, told to the now before it reads and again after.
+        self.told = nn.Linear(shape.numbers, shape.width)
+        self.tell = nn.Linear(shape.width, shape.width)
         for table in (self.event_type, self.weekday, self.hour):
             nn.init.normal_(table.weight, std=0.1)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.blocks))
@@ -119,7 +123,9 @@ class Reader(nn.Module):
         nows = moments.new_zeros(b, most, self.shape.width)
         age = moments.new_zeros(b, most)
         visible = torch.zeros(b, most, dtype=torch.long, device=device)
-        nows[owner, nth] = self.now(batch["now_numbers"]) + self._calendar(batch["now_hour"])
+        told = functional.silu(self.told(batch["now_told"]))  # (nows, width)
+        told = functional.dropout(told, self.shape.dropout, self.training)
+        nows[owner, nth] = self.now(batch["now_numbers"]) + self._calendar(batch["now_hour"]) + told
         age[owner, nth] = batch["now_age"]
         visible[owner, nth] = batch["now_visible"]
         x = functional.dropout(torch.cat([moments, nows], dim=1), self.shape.dropout, self.training)
@@ -129,7 +135,7 @@ class Reader(nn.Module):
         for block in self.blocks:
             x = block(x, log_gap, hidden)
         x = self.norm(x)
-        return x[:, :t], x[:, t:][owner, nth]
+        return x[:, :t], x[:, t:][owner, nth] + functional.silu(self.tell(told))
 
     def _moments(self, batch: Batch, items: Tensor) -> Tensor:
         b, t, _ = batch["moment_numbers"].shape

@@ -26,6 +26,7 @@ from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Network, Recipe, finetune, remembers
 from intently.learn.heads import head_for
 from intently.learn.network import Reader, Shape
+from intently.learn.numbers import Numbers
 from intently.log import schema
 from intently.log.pack import Array, codes
 from intently.text.arrays import sequences
@@ -122,6 +123,7 @@ class SequenceReader:
             known,
             past.event_types,
             dict(zip(texts, text.apply(vectors), strict=True)),
+            Numbers.of(together([part for _, part in train.values()])[0]),
         )
         batches = _examples(blank, train, self.recipe)
         held_out = None if not validation else _examples(blank, validation, self.recipe)
@@ -193,6 +195,7 @@ def _examples(reader: FittedReader, parts: Mapping[str, tuple[Examples, Past]], 
     return Batches(
         sequences(past),
         catalogue,
+        reader.numbers.apply(past),
         memories=tuple(task for task in present if remembers(task)),
         truths=truths,
         negatives=recipe.negatives,
@@ -220,6 +223,7 @@ class FittedReader:
     known: pl.DataFrame
     event_types: tuple[str, ...]
     texts: dict[str, Array]
+    numbers: Numbers
     fitted: Network | None = None
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
     curve: Mapping[str, list[float]] = field(default_factory=dict)
@@ -257,6 +261,7 @@ class FittedReader:
             texts=len(stacked),
             deltas=int(self.known["delta"].max() or 0),  # type: ignore[arg-type]
             event_types=len(self.event_types),
+            numbers=len(self.numbers.names),
             **self.made_by.shape,
         )
         heads = {
@@ -341,7 +346,8 @@ class FittedReader:
                 return kept[1]
         assert self.fitted is not None
         seq = sequences(past)
-        batches = Batches(seq, self.catalogue(past), memories=tuple(task for task in self.tasks if remembers(task)))
+        memories = tuple(task for task in self.tasks if remembers(task))
+        batches = Batches(seq, self.catalogue(past), self.numbers.apply(past), memories)
         order = np.argsort(np.diff(seq.moment_start), kind="stable")
         now_order, now_start = batches.now_order
         found: dict[str, list[Array]] = {}

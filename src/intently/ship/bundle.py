@@ -31,6 +31,7 @@ from intently.learn.blend import Blend
 from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Recipe
 from intently.learn.item_columns import ItemColumns
+from intently.learn.numbers import Numbers
 from intently.learn.reader import FittedReader, SequenceReader, Text
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
@@ -181,12 +182,18 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
     )
     _save_arrays(
         folder / "texts.safetensors",
-        {"vectors": np.stack(list(reader.texts.values())), "mean": reader.text.mean, "whiten": reader.text.whiten},
+        {
+            "vectors": np.stack(list(reader.texts.values())),
+            "mean": reader.text.mean,
+            "whiten": reader.text.whiten,
+            "numbers_mean": reader.numbers.mean,
+            "numbers_spread": reader.numbers.spread,
+        },
     )
     reader.known.write_parquet(folder / "items.parquet")
     _write_json(
         folder / "reader.json",
-        reader.settings() | {"texts": list(reader.texts), "curve": dict(reader.curve)},
+        reader.settings() | {"texts": list(reader.texts), "numbers": list(reader.numbers.names), "curve": dict(reader.curve)},
     )
     for name, calibration in reader.calibration.items():
         arrays, settings = calibration.state()
@@ -213,6 +220,7 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
         pl.read_parquet(folder / "items.parquet"),
         tuple(told["event_types"]),
         dict(zip(told["texts"], arrays["vectors"], strict=True)),
+        Numbers(tuple(told["numbers"]), arrays["numbers_mean"], arrays["numbers_spread"]),
         curve=told["curve"],
     )
     network = blank.empty_network()

@@ -14,7 +14,7 @@ TASK = purchasing_power.TASK
 
 def features(log: Log, at: float) -> dict[str, np.ndarray]:
     questions = purchase_intent.TASK.questions(log, day(at))
-    values, names = windowed(questions, Past(log, questions))
+    values, names = windowed(Past(log, questions))
     assert values.dtype == np.float32
     assert len(set(names)) == len(names) == values.shape[1]
     return {name: values[:, column] for column, name in enumerate(names)}
@@ -62,10 +62,10 @@ def test_a_customers_numbers_by_hand(tiny_log: Log):
 
 def test_one_asked_alone_gets_the_same_features(tiny_log: Log):
     questions = TASK.questions(tiny_log, day(27))
-    together, _ = windowed(questions, Past(tiny_log, questions))
+    together, _ = windowed(Past(tiny_log, questions))
     for row in range(len(questions)):
         one = questions.take(np.array([row]))
-        alone, _ = windowed(one, Past(tiny_log, one))
+        alone, _ = windowed(Past(tiny_log, one))
         np.testing.assert_array_equal(alone[0], together[row])
 
 
@@ -79,6 +79,6 @@ def test_a_log_without_items_amounts_or_purchases():
 
 def test_asked_for_names_come_in_order_and_unknown_ones_are_zero(tiny_log: Log):
     questions = TASK.questions(tiny_log, day(21))
-    values, names = windowed(questions, Past(tiny_log, questions), ("events_return_7d", "money_all"))
+    values, names = windowed(Past(tiny_log, questions), ("events_return_7d", "money_all"))
     assert names == ("events_return_7d", "money_all")
     assert values.tolist() == [[0, 38], [0, 18], [0, 0]]
