@@ -32,7 +32,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warmup: float = 0.1
-    histories_per_step: int = 16
+    histories_per_step: int = 8
     accumulation: int = 1
     negatives: int = 1024
     patience: int = 2

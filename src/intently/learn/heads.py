@@ -60,7 +60,14 @@ class OneOfHead(nn.Module):
 
 
 class AmountHead(nn.Module):
-    """A hurdle: is it more than nothing, and if so a log-normal (zero-inflated log-normal; Wang et al. 2019)."""
+    """A hurdle: is it more than nothing, and if so a log-normal (zero-inflated log-normal; Wang et al. 2019).
+
+    The quantiles are the log-normal's. Its mean, though, moves with the exponential of a variance that is hard to
+    learn and ranks customers badly; the mean is therefore the square of a root learned by least squares, plus
+    what the roots scatter.
+    """
+
+    unit: Tensor
 
     def __init__(self, width: int, truths: Truths) -> None:
         super().__init__()
@@ -68,8 +75,18 @@ class AmountHead(nn.Module):
         rate = float(np.clip((truths.values > 0).mean(), 1e-3, 1 - 1e-3))
         logs = np.log(positive) if len(positive) else np.zeros(1)
         sigma = max(float(logs.std()), 0.1)
-        self.out = nn.Linear(width, 3)
-        self.out.bias.data = torch.tensor([math.log(rate / (1 - rate)), float(logs.mean()), _inverse_softplus(sigma)])
+        roots = np.sqrt(np.maximum(truths.values, 0.0))
+        # A buffer: a head that is loaded answers in the unit it was trained in.
+        self.register_buffer("unit", torch.tensor(max(float(roots.std()), 1e-6)))
+        self.out = nn.Linear(width, 4)
+        start = [
+            math.log(rate / (1 - rate)),
+            float(logs.mean()),
+            _inverse_softplus(sigma),
+            float(roots.mean() / roots.std().clip(1e-6)),
+        ]
+        self.out.bias.data = torch.tensor(start)
+        self.scatter = nn.Parameter(torch.tensor(1.0))
         entropy = -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
         # In units of the log amount's spread, so that the currency does not matter.
         self.scale = entropy + rate * 1.0
@@ -77,27 +94,29 @@ class AmountHead(nn.Module):
     def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Mean negative log-likelihood; the part of an amount above nothing is in log units."""
         truth = batch[f"truth.{task}.value"]
-        logit, mu, sigma = self._log_normal(states[batch[f"truth.{task}.now"]])
+        logit, mu, sigma, root = self._parts(states[batch[f"truth.{task}.now"]])
         some = truth > 0
         hurdle = functional.binary_cross_entropy_with_logits(logit, some.float())
         z = (torch.log(truth.clamp(min=1e-6)) - mu) / sigma
         size = torch.where(some, 0.5 * z.square() + torch.log(sigma), torch.zeros_like(z)).mean()
-        return (hurdle + size) / self.scale
+        missed = (truth.clamp(min=0).sqrt() / self.unit - root).square()
+        scatter = (missed.detach().mean() - self.scatter).square()
+        return (hurdle + size) / self.scale + missed.mean() + scatter
 
     def answer(self, states: Tensor) -> Tensor:
         """Mean and QUANTILES, (n, 1 + 19)."""
-        logit, mu, sigma = self._log_normal(states)
+        logit, mu, sigma, root = self._parts(states)
         some = torch.sigmoid(logit)
-        mean = some * torch.exp(mu + sigma.square() / 2)
+        mean = (root.clamp(min=0).square() + self.scatter * root.clamp(0, 1)) * self.unit**2
         level = torch.tensor(QUANTILES, device=states.device).view(1, -1)
         inside = ((level - (1 - some.unsqueeze(1))) / some.unsqueeze(1)).clamp(1e-6, 1 - 1e-6)
         size = torch.exp(mu.unsqueeze(1) + sigma.unsqueeze(1) * math.sqrt(2) * torch.erfinv(2 * inside - 1))
         quantiles = torch.where(level <= 1 - some.unsqueeze(1), torch.zeros_like(size), size)
         return torch.cat([mean.unsqueeze(1), quantiles], dim=1)
 
-    def _log_normal(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logit, mu, raw = self.out(states).unbind(-1)
-        return logit, mu, functional.softplus(raw).clamp(0.05, 3.0)
+    def _parts(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        logit, mu, raw, root = self.out(states).unbind(-1)
+        return logit, mu, functional.softplus(raw).clamp(0.05, 3.0), root
 
 
 class Memory(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 
 from intently.baselines.lightgbm_demand import sold
 from intently.contract import Amount, Examples, Past, Task
-from intently.learn.reader import FittedReader
+from intently.learn.fitted import FittedReader
 from intently.log import schema
 from intently.log.pack import Array
 from intently.text.verbalise import item_texts

@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from intently.contract import Examples, Past, Scores, Task
-from intently.learn.reader import FittedReader
+from intently.learn.fitted import FittedReader
 from intently.log.pack import Array
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intently.contract import Examples, Past, Ranking, Shares, Task, YesNo
-from intently.learn.reader import FittedReader
+from intently.learn.fitted import FittedReader
 from intently.learn.rolling import Rolling
 from intently.log.pack import Array
 

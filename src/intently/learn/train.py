@@ -28,10 +28,12 @@ from intently.evaluate.compare import Report, compare, encode
 from intently.learn.adapt import ADAPTATIONS
 from intently.learn.blend import WEIGHTS, Blend, mixed
 from intently.learn.finetune import Recipe
+from intently.learn.fitted import FittedReader
 from intently.learn.item_columns import ItemColumns
-from intently.learn.reader import FittedReader, SequenceReader, Text
+from intently.learn.reader import SequenceReader
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
+from intently.learn.texts import Text
 from intently.log import schema
 from intently.log.log import Log
 from intently.text.language_model import PACKAGED, Progress, silent
@@ -47,6 +49,7 @@ WEEK = timedelta(days=7)
 _FRESH_WEEKS = 6
 # The newest cut-offs are enough to tell candidates apart, and a third of the work.
 _CHOICE_WEEKS = 7
+_CHOICE_CUTOFFS = 3
 
 
 @dataclass(frozen=True)
@@ -186,22 +189,28 @@ def train(
             progress,
         )
     items = None if reader is None else ItemColumns(reader.newest)
-    # One time for all choices: the last at which every task's window is whole.
-    choice_at = min(last_cutoff(task, until) for task in tasks)
+    # The same times for all choices: the last at which every task's window is whole.
+    last_choice = min(last_cutoff(task, until) for task in tasks)
+    choice_at = weekly(last_choice - (_CHOICE_CUTOFFS - 1) * WEEK, last_choice)
     readers = {made.name: made for made in (reader, old) if made is not None}
-
-    def settle(task: Task) -> _Settled:
+    trials = []
+    for task in tasks:
+        chosen = _choice(task, choice_at, known)
         # Boosters run side by side, a thread each: two threads on one booster are worth less than two boosters.
         candidates: dict[str, Predictor] = {
             made.name: made for made in (kind() for kind in PLAIN) if made.answers(task)
         }
         candidates |= boosted(task, reading, items, 1, seed, plan.sizes)
         candidates |= {name: made for name, made in readers.items() if made.answers(task)}
-        watch = _part(progress, f"fitting and choosing for {task.name}", 0.0, 1.0)
-        return _settled(task, choice_at, known, data[task.name], candidates, watch)
-
+        trials += [_Trial(name, candidate, chosen, data[task.name]) for name, candidate in candidates.items()]
     with side_by_side(recipe.threads) as pool:
-        settled = dict(zip((task.name for task in tasks), pool.map(settle, tasks), strict=True))
+        done: dict[_Trial, _Tried] = {}
+        # What takes longest goes first.
+        for tried in pool.map(_Trial.run, sorted(trials, key=lambda trial: trial.lightness)):
+            done[tried.trial] = tried
+            progress("fitting and choosing", len(done) / len(trials))
+        mine = {task.name: [done[trial] for trial in trials if trial.choice.task is task] for task in tasks}
+        settled = dict(zip(mine, pool.map(_settled, tasks, mine.values()), strict=True))
     return Trained(
         until,
         tasks,
@@ -231,6 +240,57 @@ def side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
 
 
 @dataclass(frozen=True)
+class _Choice:
+    """The examples on which a task's candidates are fitted for the choice, and those on which they are judged."""
+
+    task: Task
+    fit: tuple[Examples, Past]
+    judge: tuple[Examples, Past]
+
+
+def _choice(task: Task, at: Sequence[datetime], known: Log) -> _Choice:
+    """Judged at `at`, fitted on the newest windows that end by the first of them."""
+    last = last_cutoff(task, at[0])
+    first = max(known.observed_from + 4 * WEEK, last - (_CHOICE_WEEKS - 1) * WEEK)
+    earlier = known.before(at[0])
+    fit = task.examples(earlier, weekly(min(first, last), last))
+    judge = task.examples(known, at)
+    return _Choice(task, (fit, Past(earlier, fit)), (judge, Past(known, judge.hide())))
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """One candidate for one task, fitted and asked for the choice, then fitted on everything."""
+
+    name: str
+    candidate: Predictor
+    choice: _Choice
+    data: tuple[Examples, Past]
+
+    @property
+    def lightness(self) -> int:
+        """The heaviest come first: rankings, then shares, then other boosters, then the rest."""
+        kinds: tuple[type, ...] = (LightGBMRanking, LightGBMShares, *BOOSTED)
+        return next((place for place, kind in enumerate(kinds) if isinstance(self.candidate, kind)), len(kinds))
+
+    def run(self) -> _Tried:
+        """Fit, ask, fit again; a candidate that finds too little to learn from is left out."""
+        examples, past = self.choice.judge
+        try:
+            scores = self.candidate.fit(*self.choice.fit).predict(examples.hide(), past)
+        except TooFewExamples:
+            return _Tried(self, None, None)
+        return _Tried(self, scores, self.candidate.fit(*self.data))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    trial: _Trial
+    scores: Scores | None
+    fitted: Predictor | None
+
+
+@dataclass(frozen=True)
 class _Settled:
     predictors: Mapping[str, Predictor]
     served: str
@@ -238,28 +298,21 @@ class _Settled:
     choice: Report
 
 
-def _settled(
-    task: Task,
-    choice_at: datetime,
-    known: Log,
-    data: tuple[Examples, Past],
-    candidates: Mapping[str, Predictor],
-    watch: Progress,
-) -> _Settled:
-    """Choose on the validation cut-off, then fit everybody on all examples."""
-    choice, blend = _choose(task, choice_at, known, candidates, watch)
-    able = choice.predictors(task.name)
-    fitted: dict[str, Predictor] = {}
-    for name in (name for name in candidates if name in able):
-        watch("", 0.4 + 0.6 * len(fitted) / len(able))
-        fitted[name] = candidates[name].fit(*data)
+def _settled(task: Task, tried: Sequence[_Tried]) -> _Settled:
+    """Judge the candidates of a task, blend the best of them, and choose."""
+    able = [one for one in tried if one.scores is not None and one.fitted is not None]
+    predictions = {one.trial.name: one.scores for one in able if one.scores is not None}
+    fitted = {one.trial.name: one.fitted for one in able if one.fitted is not None}
+    examples = able[0].trial.choice.judge[0]
+    blend = _blended(task, examples, predictions, fitted)
     if blend is not None:
-        fitted[BLEND] = replace(blend, booster=fitted[blend.base])
-    watch("", 1.0)
-    simple = [name for name in able if name not in (STACK, READER, BLEND, BEFORE)]
+        predictions[BLEND] = mixed(predictions[blend.base], predictions[READER], blend.weight)
+        fitted[BLEND] = blend
+    choice = compare(task, examples, predictions, replicates=100, rng=np.random.default_rng(0))
+    simple = [name for name in fitted if name not in (STACK, READER, BLEND, BEFORE)]
     return _Settled(
         fitted,
-        served=choice.best(task.name, [name for name in able if name != BEFORE]),
+        served=choice.best(task.name, [name for name in fitted if name != BEFORE]),
         baseline=choice.best(task.name, simple),
         choice=choice,
     )
@@ -355,30 +408,8 @@ def _fresher(
     return made.fit(train, start=start, progress=progress)
 
 
-def _choose(
-    task: Task, at: datetime, known: Log, candidates: Mapping[str, Predictor], watch: Progress
-) -> tuple[Report, Blend | None]:
-    """Judge candidates at one cut-off, fitted on the newest windows that end by it; blend the best booster there."""
-    last = last_cutoff(task, at)
-    first = max(known.observed_from + 4 * WEEK, last - (_CHOICE_WEEKS - 1) * WEEK)
-    earlier = task.examples(known.before(at), weekly(min(first, last), last))
-    later = task.examples(known, [at])
-    past, before = Past(known, later.hide()), Past(known.before(at), earlier)
-    predictions: dict[str, Scores] = {}
-    for name, candidate in candidates.items():
-        watch("", 0.4 * len(predictions) / len(candidates))
-        try:
-            predictions[name] = candidate.fit(earlier, before).predict(later.hide(), past)
-        except TooFewExamples:
-            continue
-    blend = _blended(task, later, predictions, candidates)
-    if blend is not None:
-        predictions[BLEND] = mixed(predictions[blend.base], predictions[READER], blend.weight)
-    return compare(task, later, predictions, replicates=100, rng=np.random.default_rng(0)), blend
-
-
 def _blended(
-    task: Task, examples: Examples, predictions: Mapping[str, Scores], candidates: Mapping[str, Predictor]
+    task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
 ) -> Blend | None:
     """The best weight of the reader beside one of the boosters, by the task's primary metric."""
     bases = [name for name in (OPPONENT, STACK) if name in predictions]
@@ -391,7 +422,7 @@ def _blended(
         return float(metric.goodness(metric.value(*encode(task, examples, scores))))
 
     base, weight = max(((base, weight) for base in bases for weight in WEIGHTS), key=lambda pair: goodness(*pair))
-    return Blend(base, candidates[base], candidates[READER], weight)
+    return Blend(base, fitted[base], fitted[READER], weight)
 
 
 def _part(progress: Progress, what: str, begin: float, length: float = 0.2) -> Progress:

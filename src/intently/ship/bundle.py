@@ -30,11 +30,12 @@ from intently.evaluate.compare import Report
 from intently.learn.blend import Blend
 from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Recipe
+from intently.learn.fitted import FittedReader
 from intently.learn.item_columns import ItemColumns
 from intently.learn.numbers import Numbers
-from intently.learn.reader import FittedReader, SequenceReader, Text
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
+from intently.learn.texts import Text
 from intently.learn.train import BEFORE, READER, Trained
 from intently.log import schema
 from intently.log.log import Log
@@ -193,7 +194,7 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
     reader.known.write_parquet(folder / "items.parquet")
     _write_json(
         folder / "reader.json",
-        reader.settings() | {"texts": list(reader.texts), "numbers": list(reader.numbers.names), "curve": dict(reader.curve)},
+        reader.settings() | {"texts": list(reader.texts), "curve": dict(reader.curve)},
     )
     for name, calibration in reader.calibration.items():
         arrays, settings = calibration.state()
@@ -211,9 +212,10 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
     adapter = folder / "adapter" if (folder / "adapter").is_dir() else None
     text = Text(told["model"], told["keep"], told["adapt"], adapter, arrays["mean"], arrays["whiten"])
     mine = tuple(task for task in tasks if task.name in told["tasks"])
-    made = SequenceReader(mine, Recipe(**told["recipe"]), text, told["shape"], told["name"])
     blank = FittedReader(
-        made,
+        told["name"],
+        Recipe(**told["recipe"]),
+        told["shape"],
         text,
         mine,
         {name: ShareLabels(tuple(labels)) for name, labels in told["labels"].items()},
