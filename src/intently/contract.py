@@ -398,10 +398,20 @@ class Past:
             raise ConfigError(f"The shop at {at} is not part of this past.", mend="Ask at a time of the examples.")
         return self._log.before(at)
 
-    def same_as(self, other: Past) -> bool:
-        """Whether it is the past of the same customers, in the same order, at the same times, of the same log."""
-        same = self._log is other._log and self._by_item == other._by_item
-        return same and np.array_equal(self.code, other.code) and np.array_equal(self._at, other._at)
+    def rows_in(self, other: Past) -> Array | None:
+        """The row in another past of each example of this one; None where it does not have them all."""
+        if self._log is not other._log or self._by_item != other._by_item:
+            return None
+        times = np.unique(other._at)
+        number = np.minimum(np.searchsorted(times, self._at), len(times) - 1)
+        if not len(times) or (times[number] != self._at).any():
+            return None
+        width = int(other.code.max(initial=0)) + 2
+        mine = number * width + self.code + 1
+        theirs = np.searchsorted(times, other._at) * width + other.code + 1
+        order = np.argsort(theirs, kind="stable")
+        place = order[np.minimum(np.searchsorted(theirs, mine, sorter=order), len(theirs) - 1)]
+        return place if (theirs[place] == mine).all() and (self.code < width - 1).all() else None
 
     @property
     def learned_until(self) -> datetime:
@@ -451,8 +461,8 @@ class Past:
         )
 
 
-def together(pasts: Sequence[Past]) -> tuple[Past, list[Array]]:
-    """One past for the questions of several tasks, each (customer, at) once.
+def together(pasts: Sequence[Past]) -> tuple[Examples, Past, list[Array]]:
+    """One past for the questions of several tasks, each (customer, at) once, without truth.
 
     Also gives, for each of `pasts`, the row in the common past of each of its examples.
     """
@@ -460,7 +470,7 @@ def together(pasts: Sequence[Past]) -> tuple[Past, list[Array]]:
     union = pl.concat(frames).unique(maintain_order=True).with_row_index("row")
     rows = [frame.join(union, on=[schema.USER, AT], how="left", maintain_order="left")["row"] for frame in frames]
     examples = Examples(pasts[0]._examples.task, union.drop("row"))
-    return Past(pasts[0]._log, examples), [row.cast(pl.Int64).to_numpy() for row in rows]
+    return examples, Past(pasts[0]._log, examples), [row.cast(pl.Int64).to_numpy() for row in rows]
 
 
 # --- Scores, and who gives them. ---

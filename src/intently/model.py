@@ -18,7 +18,7 @@ from intently.tasks import BUILT_IN
 from intently.text.language_model import PACKAGED, Progress, silent
 
 if TYPE_CHECKING:
-    from intently.learn.train import Trained
+    from intently.learn.trained import Trained
 
 
 @dataclass(frozen=True)

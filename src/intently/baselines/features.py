@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -27,8 +28,9 @@ _CELLS_AT_ONCE = 4_000_000
 
 Columns = dict[str, Array]
 
-# The stack and its opponent ask for the features of one and the same past; it is forgotten with the past.
+# Several predictors ask for the features of the same past, or of a part of it; they are forgotten with the past.
 _DONE: WeakKeyDictionary[Past, tuple[Array, tuple[str, ...]]] = WeakKeyDictionary()
+_ONE_AT_A_TIME = Lock()
 
 
 def windowed(past: Past, names: tuple[str, ...] | None = None) -> tuple[Array, tuple[str, ...]]:
@@ -37,10 +39,18 @@ def windowed(past: Past, names: tuple[str, ...] | None = None) -> tuple[Array, t
     With `names`, exactly these columns in this order; one that this log cannot give (an event type it
     never saw) is 0. NaN says that there is nothing to measure, such as the gap of a single basket.
     """
-    if past not in _DONE:
-        _DONE[past] = _windowed(past)
-    values, found = _DONE[past]
+    values, found = _done(past)
     return (values, found) if names is None else (aligned(values, found, names), names)
+
+
+def _done(past: Past) -> tuple[Array, tuple[str, ...]]:
+    with _ONE_AT_A_TIME:
+        for other, (values, found) in _DONE.items():
+            rows = past.rows_in(other)
+            if rows is not None:
+                return values[rows], found
+        _DONE[past] = _windowed(past)
+        return _DONE[past]
 
 
 def _windowed(past: Past) -> tuple[Array, tuple[str, ...]]:

@@ -16,7 +16,7 @@ from intently.cli import console
 
 if TYPE_CHECKING:
     from intently.contract import Scores, Task
-    from intently.learn.train import Trained
+    from intently.learn.trained import Trained
     from intently.log.log import Log
     from intently.text.language_model import Progress
 
@@ -79,7 +79,8 @@ def judged(
     from intently.evaluate.compare import Report, compare
     from intently.evaluate.cost import measured
     from intently.evaluate.report import document, task_entry
-    from intently.learn.train import BEFORE, OPPONENT, side_by_side
+    from intently.learn.trained import BEFORE, OPPONENT
+    from intently.learn.workers import side_by_side
     from intently.log import schema
     from intently.log.pack import codes
 
@@ -140,9 +141,9 @@ def judged(
         ) | {"left_out": examples.left_out, "examples": len(examples)}
         return one, entry
 
-    with side_by_side(threads) as pool:
-        answers = [alone, *pool.map(answered, cutoffs[1:])]
-        for number, (one, entry) in enumerate(pool.map(judge, trained.tasks)):
+    with side_by_side(threads) as workers:
+        answers = [alone, *workers.pool.map(answered, cutoffs[1:])]
+        for number, (one, entry) in enumerate(workers.pool.map(judge, trained.tasks)):
             report = report.join(one)
             entries[trained.tasks[number].name] = entry
             if progress:

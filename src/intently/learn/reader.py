@@ -85,7 +85,7 @@ class SequenceReader:
             known,
             past.event_types,
             dict(zip(texts, text.apply(vectors), strict=True)),
-            Numbers.of(together([part for _, part in train.values()])[0]),
+            Numbers.of(together([part for _, part in train.values()])[1]),
         )
         batches = _examples(blank, train, self.recipe)
         held_out = None if not validation else _examples(blank, validation, self.recipe)
@@ -153,7 +153,7 @@ def _vocabulary(past: Past, train: Mapping[str, tuple[Examples, Past]]) -> pl.Da
 
 
 def _examples(reader: FittedReader, parts: Mapping[str, tuple[Examples, Past]], recipe: Recipe) -> Batches:
-    past, nows = together([parts[task.name][1] for task in reader.tasks if task.name in parts])
+    _, past, nows = together([parts[task.name][1] for task in reader.tasks if task.name in parts])
     present = [task for task in reader.tasks if task.name in parts]
     catalogue = reader.catalogue(past)
     ids = past.items[schema.ITEM]

@@ -7,136 +7,37 @@ Cut-offs are a week apart, counted back from `until`; every window used ends by 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
-from intently import metrics
 from intently.baselines import BOOSTED, PLAIN
+from intently.baselines.features import windowed
+from intently.baselines.lightgbm_customer import LightGBMCustomer
 from intently.baselines.lightgbm_demand import LightGBMDemand
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
-from intently.contract import Examples, Past, Predictor, Ranking, Scores, Task, weekly
+from intently.contract import Examples, Past, Predictor, Ranking, Task, together, weekly
 from intently.errors import ConfigError, TooFewExamples
-from intently.evaluate.compare import Report, compare, encode
+from intently.evaluate.compare import Report
 from intently.learn.adapt import ADAPTATIONS
-from intently.learn.blend import WEIGHTS, Blend, mixed
-from intently.learn.finetune import Recipe
-from intently.learn.fitted import FittedReader
+from intently.learn.choose import WEEK, Choice, Trial, Tried, choice_cutoffs, chosen, last_cutoff
+from intently.learn.fresh import Freshness, Read, kept_fresh
 from intently.learn.item_columns import ItemColumns
-from intently.learn.reader import SequenceReader
-from intently.learn.rolling import Rolling
-from intently.learn.stack import ReaderColumns
+from intently.learn.presets import PRESETS, Preset
 from intently.learn.texts import Text
+from intently.learn.trained import OPPONENT, STACK, Trained
+from intently.learn.workers import side_by_side
 from intently.log import schema
 from intently.log.log import Log
 from intently.text.language_model import PACKAGED, Progress, silent
 
 FEWEST_CUSTOMERS = 50
-STACK = "stack"
-BLEND = "blend"
-OPPONENT = "lightgbm"
-READER = "reader"
-BEFORE = "reader_before"
 
-WEEK = timedelta(days=7)
-_FRESH_WEEKS = 6
-# The newest cut-offs are enough to tell candidates apart, and a third of the work.
-_CHOICE_WEEKS = 7
-_CHOICE_CUTOFFS = 3
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How much work a training may take.
-
-    `weeks` of cut-offs for boosters, `reader_weeks` between the end of the first reader's windows and
-    `until`, `refresh_weeks` from one refreshing of the reader to the next, `reader_step` weeks between the
-    reader's cut-offs, `item_weeks` of cut-offs for questions about items, `sizes` what a kind of booster is
-    made with.
-    """
-
-    recipe: Recipe
-    weeks: int = 40
-    reader_weeks: int = 14
-    refresh_weeks: int = 7
-    reader_step: int = 1
-    item_weeks: int = 10
-    sizes: Mapping[type, Mapping[str, int]] = field(default_factory=dict)
-
-
-_FAST = {LightGBMShares: {"weeks": 8, "at_most": 300}, LightGBMRanking: {"weeks": 6, "at_most": 900}}
-
-PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(Recipe(pretrain_epochs=1, epochs=4), weeks=30, reader_step=2, sizes=_FAST),
-    "balanced": Preset(Recipe(pretrain_epochs=2, epochs=10)),
-    "best": Preset(Recipe(pretrain_epochs=4, epochs=20, learning_rate=1e-3, patience=3), item_weeks=16),
-}
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained model: per task every predictor by name, which of them is served, and why.
-
-    `choice` is the report on the validation cut-offs by which `served` and `baseline` were chosen.
-    """
-
-    until: datetime
-    tasks: tuple[Task, ...]
-    reader: Rolling | None
-    reading: ReaderColumns | None
-    predictors: Mapping[str, Mapping[str, Predictor]]
-    served: Mapping[str, str]
-    baseline: Mapping[str, str]
-    choice: Report
-
-    def task(self, name: str) -> Task:
-        """The task of that name. Raises ConfigError where the model was not trained on it."""
-        for task in self.tasks:
-            if task.name == name:
-                return task
-        raise ConfigError(
-            f"The model has no task {name!r}.", mend=f"It answers {', '.join(task.name for task in self.tasks)}."
-        )
-
-    def predict(self, name: str, log: Log, at: datetime, predictor: str | None = None) -> tuple[Examples, Scores]:
-        """The answers of everyone asked at `at`, by the served predictor or a named one."""
-        examples = self.task(name).questions(log, at)
-        return examples, self.answer(examples, Past(log, examples), predictor)
-
-    def answer(self, examples: Examples, past: Past, predictor: str | None = None) -> Scores:
-        """The answers of some examples, by the served predictor or a named one."""
-        name = examples.task.name
-        return self.predictors[name][predictor or self.served[name]].predict(examples.hide(), past)
-
-
-def boosted(
-    task: Task,
-    reading: ReaderColumns | None,
-    items: ItemColumns | None,
-    threads: int,
-    seed: int,
-    sizes: Mapping[type, Mapping[str, int]] | None = None,
-) -> dict[str, Predictor]:
-    """LightGBM without and, where there is a reader, with the reader's columns."""
-    for kind in BOOSTED:
-        alone = kind(name=OPPONENT, threads=threads, seed=seed, **(sizes or {}).get(kind, {}))
-        if not alone.answers(task):
-            continue
-        extra = items if kind is LightGBMDemand else reading
-        if extra is None:
-            return {OPPONENT: alone}
-        if kind is LightGBMRanking:
-            # The same pairs for both: the reader proposes, only the stack may read its columns.
-            alone = replace(alone, candidates=extra)
-        return {OPPONENT: alone, STACK: replace(alone, name=STACK, reading=extra)}
-    return {}
+Booster = LightGBMCustomer | LightGBMShares | LightGBMRanking | LightGBMDemand
 
 
 def train(
@@ -163,164 +64,119 @@ def train(
     if adapt not in ADAPTATIONS:
         raise ConfigError(f"There is no way {adapt!r} to adapt.", mend=f"Choose one of {', '.join(ADAPTATIONS)}.")
     plan = PRESETS[preset]
-    recipe = replace(plan.recipe, seed=seed, threads=threads or plan.recipe.threads)
-    known = log.before(until)
-    tasks = tuple(tasks)
+    threads = threads or plan.recipe.threads
+    # The reader shares the machine with the boosters that do not wait for it.
+    recipe = replace(plan.recipe, seed=seed, threads=max(1, threads // 2))
+    known, tasks = log.before(until), tuple(tasks)
     data = {task.name: _examples(task, known, until, plan) for task in tasks}
-    reader, reading = None, None
-    old: FittedReader | None = None
-    asked_customers = tuple(task for task in tasks if task.key == schema.USER)
+    times = choice_cutoffs(tasks, until)
+    choices = {task.name: Choice.of(task, times, known) for task in tasks}
+    readable = tuple(task for task in tasks if task.key == schema.USER)
     if checkpoints is not None:
         # An interrupted training is gone on with only where it is the same training.
         same = (known.fingerprint(), until, [task.name for task in tasks], plan, recipe, model, adapt)
         checkpoints = checkpoints / hashlib.sha256(repr(same).encode()).hexdigest()[:16]
-    if asked_customers:
-        reader_until = until - plan.reader_weeks * WEEK
-        reader, old, reading = _read(
-            known,
-            reader_until,
-            until,
-            plan,
-            asked_customers,
-            recipe,
-            Text(model=model, adapt=adapt),
-            before,
-            checkpoints,
-            progress,
-        )
-    items = None if reader is None else ItemColumns(reader.newest)
-    # The same times for all choices: the last at which every task's window is whole.
-    last_choice = min(last_cutoff(task, until) for task in tasks)
-    choice_at = weekly(last_choice - (_CHOICE_CUTOFFS - 1) * WEEK, last_choice)
-    readers = {made.name: made for made in (reader, old) if made is not None}
-    trials = []
-    for task in tasks:
-        chosen = _choice(task, choice_at, known)
-        # Boosters run side by side, a thread each: two threads on one booster are worth less than two boosters.
-        candidates: dict[str, Predictor] = {
-            made.name: made for made in (kind() for kind in PLAIN) if made.answers(task)
-        }
-        candidates |= boosted(task, reading, items, 1, seed, plan.sizes)
-        candidates |= {name: made for name, made in readers.items() if made.answers(task)}
-        trials += [_Trial(name, candidate, chosen, data[task.name]) for name, candidate in candidates.items()]
-    with side_by_side(recipe.threads) as pool:
-        done: dict[_Trial, _Tried] = {}
-        # What takes longest goes first.
-        for tried in pool.map(_Trial.run, sorted(trials, key=lambda trial: trial.lightness)):
-            done[tried.trial] = tried
-            progress("fitting and choosing", len(done) / len(trials))
-        mine = {task.name: [done[trial] for trial in trials if trial.choice.task is task] for task in tasks}
-        settled = dict(zip(mine, pool.map(_settled, tasks, mine.values()), strict=True))
+    fresh = Freshness(until - plan.reader_weeks * WEEK, until, plan.refresh_weeks, plan.reader_step)
+    asked = _Asked(tasks, choices, data, plan, seed)
+
+    with side_by_side(threads) as workers:
+        heard = workers.heard(progress)
+        reading: Future[Read] | None = None
+        if readable:
+            text = Text(model=model, adapt=adapt)
+            reading = workers.pool.submit(kept_fresh, known, readable, recipe, text, fresh, before, checkpoints, heard)
+        everyone = asked.customers()
+        if everyone is not None:
+            # Once for all tasks, whose cut-offs overlap.
+            workers.pool.submit(windowed, everyone[1])
+        started = [workers.pool.submit(trial.run) for trial in asked.without_reader(waiting=bool(readable))]
+        read = None if reading is None else reading.result()
+        if read is not None and everyone is not None:
+            parts = read.rolling.parts(*everyone)
+            for _ in workers.pool.map(lambda part: part[0].read(part[2]), parts):
+                progress("reading every past", 1.0)
+            started += [workers.pool.submit(trial.run) for trial in asked.with_reader(read)]
+        tried = _finished(started, progress)
+        mine = {task.name: [one for one in tried if one.trial.choice.task is task] for task in tasks}
+        settled = dict(zip(mine, workers.pool.map(chosen, tasks, mine.values()), strict=True))
     return Trained(
         until,
         tasks,
-        reader,
-        reading,
+        None if read is None else read.rolling,
+        None if read is None else read.columns,
         {name: one.predictors for name, one in settled.items()},
         {name: one.served for name, one in settled.items()},
         {name: one.baseline for name, one in settled.items()},
-        Report().join(*(one.choice for one in settled.values())),
+        Report().join(*(one.report for one in settled.values())),
     )
 
 
-@contextlib.contextmanager
-def side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """As many workers as threads, each with one thread of its own; an interrupt drops what has not begun."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    # The number is each thread's own: workers have to be told too.
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
-
-
 @dataclass(frozen=True)
-class _Choice:
-    """The examples on which a task's candidates are fitted for the choice, and those on which they are judged."""
+class _Asked:
+    """What is asked of every candidate."""
 
-    task: Task
-    fit: tuple[Examples, Past]
-    judge: tuple[Examples, Past]
+    tasks: tuple[Task, ...]
+    choices: Mapping[str, Choice]
+    data: Mapping[str, tuple[Examples, Past]]
+    plan: Preset
+    seed: int
 
+    def customers(self) -> tuple[Examples, Past] | None:
+        """Every question about customers, whatever the task, each (customer, at) once."""
+        names = [task.name for task in self.tasks if task.key == schema.USER]
+        parts = [part for name in names for part in (self.data[name], self.choices[name].fit, self.choices[name].judge)]
+        return together([past for _, past in parts])[:2] if parts else None
 
-def _choice(task: Task, at: Sequence[datetime], known: Log) -> _Choice:
-    """Judged at `at`, fitted on the newest windows that end by the first of them."""
-    last = last_cutoff(task, at[0])
-    first = max(known.observed_from + 4 * WEEK, last - (_CHOICE_WEEKS - 1) * WEEK)
-    earlier = known.before(at[0])
-    fit = task.examples(earlier, weekly(min(first, last), last))
-    judge = task.examples(known, at)
-    return _Choice(task, (fit, Past(earlier, fit)), (judge, Past(known, judge.hide())))
+    def without_reader(self, waiting: bool) -> list[Trial]:
+        """Baselines, and the boosters that read nothing; what has to wait for a reader is left for later."""
+        return _heaviest_first(
+            self._trial(task, made)
+            for task in self.tasks
+            for made in (*(kind() for kind in PLAIN), *self._boosters(task))
+            if made.answers(task) and not (waiting and isinstance(made, LightGBMRanking))
+        )
 
+    def with_reader(self, read: Read) -> list[Trial]:
+        """The reader itself, and the boosters that read its columns."""
+        items = ItemColumns(read.rolling.newest)
+        found: list[Trial] = []
+        for task in self.tasks:
+            for alone in self._boosters(task):
+                match alone:
+                    case LightGBMRanking():
+                        # The same pairs for both: the reader proposes, only the stack may read its columns.
+                        alike = replace(alone, candidates=read.columns)
+                        found.append(self._trial(task, alike))
+                        found.append(self._trial(task, replace(alike, name=STACK, reading=read.columns)))
+                    case LightGBMDemand():
+                        found.append(self._trial(task, replace(alone, name=STACK, reading=items)))
+                    case LightGBMCustomer():
+                        found.append(self._trial(task, replace(alone, name=STACK, reading=read.columns)))
+                    case LightGBMShares():
+                        found.append(self._trial(task, replace(alone, name=STACK, reading=read.columns)))
+            readers = (read.rolling, *(() if read.before is None else (read.before,)))
+            found += [self._trial(task, made) for made in readers if made.answers(task)]
+        return _heaviest_first(found)
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """One candidate for one task, fitted and asked for the choice, then fitted on everything."""
+    def _boosters(self, task: Task) -> list[Booster]:
+        # A thread each: two threads on one booster are worth less than two boosters.
+        made = (kind(name=OPPONENT, threads=1, seed=self.seed, **self.plan.sizes.get(kind, {})) for kind in BOOSTED)
+        return [booster for booster in made if booster.answers(task)]
 
-    name: str
-    candidate: Predictor
-    choice: _Choice
-    data: tuple[Examples, Past]
-
-    @property
-    def lightness(self) -> int:
-        """The heaviest come first: rankings, then shares, then other boosters, then the rest."""
-        kinds: tuple[type, ...] = (LightGBMRanking, LightGBMShares, *BOOSTED)
-        return next((place for place, kind in enumerate(kinds) if isinstance(self.candidate, kind)), len(kinds))
-
-    def run(self) -> _Tried:
-        """Fit, ask, fit again; a candidate that finds too little to learn from is left out."""
-        examples, past = self.choice.judge
-        try:
-            scores = self.candidate.fit(*self.choice.fit).predict(examples.hide(), past)
-        except TooFewExamples:
-            return _Tried(self, None, None)
-        return _Tried(self, scores, self.candidate.fit(*self.data))
-
-
-@dataclass(frozen=True)
-class _Tried:
-    trial: _Trial
-    scores: Scores | None
-    fitted: Predictor | None
-
-
-@dataclass(frozen=True)
-class _Settled:
-    predictors: Mapping[str, Predictor]
-    served: str
-    baseline: str
-    choice: Report
+    def _trial(self, task: Task, candidate: Predictor) -> Trial:
+        return Trial(candidate.name, candidate, self.choices[task.name], self.data[task.name])
 
 
-def _settled(task: Task, tried: Sequence[_Tried]) -> _Settled:
-    """Judge the candidates of a task, blend the best of them, and choose."""
-    able = [one for one in tried if one.scores is not None and one.fitted is not None]
-    predictions = {one.trial.name: one.scores for one in able if one.scores is not None}
-    fitted = {one.trial.name: one.fitted for one in able if one.fitted is not None}
-    examples = able[0].trial.choice.judge[0]
-    blend = _blended(task, examples, predictions, fitted)
-    if blend is not None:
-        predictions[BLEND] = mixed(predictions[blend.base], predictions[READER], blend.weight)
-        fitted[BLEND] = blend
-    choice = compare(task, examples, predictions, replicates=100, rng=np.random.default_rng(0))
-    simple = [name for name in fitted if name not in (STACK, READER, BLEND, BEFORE)]
-    return _Settled(
-        fitted,
-        served=choice.best(task.name, [name for name in fitted if name != BEFORE]),
-        baseline=choice.best(task.name, simple),
-        choice=choice,
-    )
+def _heaviest_first(trials: Iterator[Trial] | list[Trial]) -> list[Trial]:
+    return sorted(trials, key=lambda trial: trial.lightness)
 
 
-def last_cutoff(task: Task, until: datetime) -> datetime:
-    """The latest weekly cut-off, counted back from `until`, whose window ends by `until`."""
-    return until - -(-task.horizon // WEEK) * WEEK
+def _finished(started: Sequence[Future[Tried]], progress: Progress) -> list[Tried]:
+    """All results, the lightest first, so that a report begins with the plainest."""
+    for number, done in enumerate(as_completed(started)):
+        done.result()
+        progress("fitting and choosing", (number + 1) / len(started))
+    return sorted((one.result() for one in started), key=lambda one: -one.trial.lightness)
 
 
 def _examples(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Examples, Past]:
@@ -347,83 +203,3 @@ def _examples(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Ex
             mend="Nothing can be learned from one class: bring a longer log, or leave the task out with --tasks.",
         )
     return examples, Past(known, examples)
-
-
-def _read(
-    known: Log,
-    first: datetime,
-    until: datetime,
-    plan: Preset,
-    tasks: tuple[Task, ...],
-    recipe: Recipe,
-    text: Text,
-    before: bool,
-    checkpoints: Path | None,
-    progress: Progress,
-) -> tuple[Rolling, FittedReader | None, ReaderColumns]:
-    """Fine-tune a reader on windows that end by `first`, stopped early on the windows after it, and take it
-    further every `plan.refresh_weeks` until `until`.
-    """
-    if first <= known.observed_from + 6 * WEEK:
-        raise TooFewExamples(
-            f"Only {(known.observed_until - known.observed_from).days} days are known.",
-            mend="Fine-tuning takes about half a year of log; bring more of it.",
-        )
-    earlier = known.before(first)
-    train: dict[str, tuple[Examples, Past]] = {}
-    held_out: dict[str, tuple[Examples, Past]] = {}
-    for task in tasks:
-        last = last_cutoff(task, first)
-        cutoffs = weekly(earlier.observed_from + 4 * WEEK, last)[:: -plan.reader_step]
-        examples = task.examples(earlier, cutoffs)
-        train[task.name] = (examples, Past(earlier, examples))
-        later = task.examples(known.before(first + task.horizon), [first])
-        held_out[task.name] = (later, Past(known, later))
-    made = SequenceReader(tasks, recipe, text)
-    reader = made.fit(train, held_out, checkpoints=checkpoints, progress=progress)
-    old = None
-    if before:
-        still = replace(recipe, train_reader=False, epochs=max(2, recipe.epochs // 2))
-        old = replace(made, name=BEFORE, recipe=still, text=reader.text).fit(train, held_out, progress=progress)
-    stages = [(first, reader)]
-    freshen = replace(recipe, pretrain_epochs=0, epochs=1, learning_rate=recipe.learning_rate / 3)
-    while stages[-1][0] < until:
-        since = min(stages[-1][0] + plan.refresh_weeks * WEEK, until)
-        part = _part(progress, f"keeping the reader fresh, {since:%Y-%m-%d}", 0.0, 1.0)
-        stages.append((since, _fresher(known.before(since), since, tasks, replace(made, recipe=freshen), reader, part)))
-        reader = stages[-1][1]
-    rolling = Rolling(tuple(stages))
-    return rolling, old, ReaderColumns.of(rolling, held_out[tasks[0].name][1])
-
-
-def _fresher(
-    known: Log, until: datetime, tasks: tuple[Task, ...], made: SequenceReader, start: FittedReader, progress: Progress
-) -> FittedReader:
-    """The reader taken further on the newest windows that end by `until`."""
-    train = {}
-    for task in tasks:
-        last = last_cutoff(task, until)
-        examples = task.examples(known, weekly(last - (_FRESH_WEEKS - 1) * WEEK, last))
-        train[task.name] = (examples, Past(known, examples))
-    return made.fit(train, start=start, progress=progress)
-
-
-def _blended(
-    task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
-) -> Blend | None:
-    """The best weight of the reader beside one of the boosters, by the task's primary metric."""
-    bases = [name for name in (OPPONENT, STACK) if name in predictions]
-    if READER not in predictions or isinstance(task.answer, Ranking) or not bases:
-        return None
-    metric = metrics.of(type(task.answer).__name__, task.metrics)[0]
-
-    def goodness(base: str, weight: float) -> float:
-        scores = mixed(predictions[base], predictions[READER], weight)
-        return float(metric.goodness(metric.value(*encode(task, examples, scores))))
-
-    base, weight = max(((base, weight) for base in bases for weight in WEIGHTS), key=lambda pair: goodness(*pair))
-    return Blend(base, fitted[base], fitted[READER], weight)
-
-
-def _part(progress: Progress, what: str, begin: float, length: float = 0.2) -> Progress:
-    return lambda _what, fraction: progress(what, begin + length * fraction)

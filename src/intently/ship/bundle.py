@@ -36,7 +36,7 @@ from intently.learn.numbers import Numbers
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.learn.texts import Text
-from intently.learn.train import BEFORE, READER, Trained
+from intently.learn.trained import BEFORE, READER, Trained
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from intently.contract import QUANTILES
-from intently.learn.batches import Truths
+from intently.learn.batches import MEMORY_FEATURES, Truths
 from intently.learn.heads import AmountHead, RankingHead, YesNoHead, _log_add
 from intently.tasks.purchase_intent import TASK as INTENT
 from intently.tasks.purchasing_power import TASK as POWER
@@ -56,7 +56,7 @@ def test_the_ranking_loss_is_a_softmax_over_negatives_own_and_true_items() -> No
         "memory.t.now": torch.tensor([0, 1, 1]),
         "memory.t.value": torch.tensor([3, 2, 5]),
         "memory.t.code": torch.tensor([3, 2, 5]),
-        "memory.t.features": torch.randn(3, 6),
+        "memory.t.features": torch.randn(3, MEMORY_FEATURES),
     }
     found = head.loss(states, batch, "t", vectors, bias)
     plain = head.query(states) @ vectors.T + bias

@@ -1,0 +1,135 @@
+"""Which predictor serves a task: every candidate fitted on earlier windows and judged on the newest whole ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from intently import metrics
+from intently.baselines import BOOSTED
+from intently.baselines.lightgbm_ranking import LightGBMRanking
+from intently.baselines.lightgbm_shares import LightGBMShares
+from intently.contract import Examples, Past, Predictor, Ranking, Scores, Task, weekly
+from intently.errors import TooFewExamples
+from intently.evaluate.compare import Report, compare, encode
+from intently.learn.blend import WEIGHTS, Blend, mixed
+from intently.learn.trained import BEFORE, BLEND, OPPONENT, READER, STACK
+from intently.log.log import Log
+
+WEEK = timedelta(days=7)
+# The newest cut-offs are enough to tell candidates apart, and a third of the work.
+_FIT_WEEKS = 7
+_JUDGED = 3
+
+
+def last_cutoff(task: Task, until: datetime) -> datetime:
+    """The latest weekly cut-off, counted back from `until`, whose window ends by `until`."""
+    return until - -(-task.horizon // WEEK) * WEEK
+
+
+def choice_cutoffs(tasks: Sequence[Task], until: datetime) -> list[datetime]:
+    """The same times for all choices: the last at which every task's window is whole."""
+    last = min(last_cutoff(task, until) for task in tasks)
+    return weekly(last - (_JUDGED - 1) * WEEK, last)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The examples on which a task's candidates are fitted for the choice, and those on which they are judged."""
+
+    task: Task
+    fit: tuple[Examples, Past]
+    judge: tuple[Examples, Past]
+
+    @classmethod
+    def of(cls, task: Task, at: Sequence[datetime], known: Log) -> Choice:
+        """Judged at `at`, fitted on the newest windows that end by the first of them."""
+        last = last_cutoff(task, at[0])
+        first = max(known.observed_from + 4 * WEEK, last - (_FIT_WEEKS - 1) * WEEK)
+        fit = task.examples(known.before(at[0]), weekly(min(first, last), last))
+        judge = task.examples(known, at)
+        return cls(task, (fit, Past(known, fit)), (judge, Past(known, judge.hide())))
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One candidate for one task, to be fitted and asked for the choice, then fitted on everything."""
+
+    name: str
+    candidate: Predictor
+    choice: Choice
+    data: tuple[Examples, Past]
+
+    @property
+    def lightness(self) -> int:
+        """The heaviest come first: rankings, then shares, then other boosters, then the rest."""
+        kinds: tuple[type, ...] = (LightGBMRanking, LightGBMShares, *BOOSTED)
+        return next((place for place, kind in enumerate(kinds) if isinstance(self.candidate, kind)), len(kinds))
+
+    def run(self) -> Tried:
+        """Fit, ask, fit again; a candidate that finds too little to learn from is left out."""
+        examples, past = self.choice.judge
+        try:
+            scores = self.candidate.fit(*self.choice.fit).predict(examples.hide(), past)
+        except TooFewExamples:
+            return Tried(self, None, None)
+        return Tried(self, scores, self.candidate.fit(*self.data))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate's answers for the choice, and itself fitted on everything; None where it found too little."""
+
+    trial: Trial
+    scores: Scores | None
+    fitted: Predictor | None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The fitted predictors of a task, which of them is served, the best without the reader, and the figures."""
+
+    predictors: Mapping[str, Predictor]
+    served: str
+    baseline: str
+    report: Report
+
+
+def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
+    """Judge the candidates of a task, blend the best booster with the reader, and choose."""
+    able = [one for one in tried if one.scores is not None and one.fitted is not None]
+    predictions = {one.trial.name: one.scores for one in able if one.scores is not None}
+    fitted = {one.trial.name: one.fitted for one in able if one.fitted is not None}
+    examples = able[0].trial.choice.judge[0]
+    blend = _blended(task, examples, predictions, fitted)
+    if blend is not None:
+        predictions[BLEND] = mixed(predictions[blend.base], predictions[READER], blend.weight)
+        fitted[BLEND] = blend
+    report = compare(task, examples, predictions, replicates=100, rng=np.random.default_rng(0))
+    simple = [name for name in fitted if name not in (STACK, READER, BLEND, BEFORE)]
+    return Chosen(
+        fitted,
+        served=report.best(task.name, [name for name in fitted if name != BEFORE]),
+        baseline=report.best(task.name, simple),
+        report=report,
+    )
+
+
+def _blended(
+    task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
+) -> Blend | None:
+    """The best weight of the reader beside one of the boosters, by the task's primary metric."""
+    bases = [name for name in (OPPONENT, STACK) if name in predictions]
+    if READER not in predictions or isinstance(task.answer, Ranking) or not bases:
+        return None
+    metric = metrics.of(type(task.answer).__name__, task.metrics)[0]
+
+    def goodness(base: str, weight: float) -> float:
+        scores = mixed(predictions[base], predictions[READER], weight)
+        return float(metric.goodness(metric.value(*encode(task, examples, scores))))
+
+    base, weight = max(((base, weight) for base in bases for weight in WEIGHTS), key=lambda pair: goodness(*pair))
+    return Blend(base, fitted[base], fitted[READER], weight)

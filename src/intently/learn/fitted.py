@@ -1,0 +1,318 @@
+"""A fine-tuned sequence reader: a language model's vectors of items, read in order, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from intently.contract import Examples, Past, Ranking, Scores, ShareLabels, Shares, Task
+from intently.learn.batches import Batches, Catalogue, Truths
+from intently.learn.calibrate import Calibration
+from intently.learn.finetune import Network, Recipe, remembers
+from intently.learn.heads import head_for
+from intently.learn.memo import Memo
+from intently.learn.network import Reader, Shape
+from intently.learn.numbers import Numbers
+from intently.learn.texts import Text
+from intently.log import schema
+from intently.log.pack import Array, codes
+from intently.text.arrays import sequences
+from intently.text.language_model import embed
+from intently.text.verbalise import item_texts
+
+TOP = 100
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The first hundred item codes (n, k), best first, their logits, and the log of the softmax's denominator (n,)."""
+
+    top: Array
+    score: Array
+    log_total: Array
+
+    def take(self, rows: Array) -> Ranked:
+        """The rankings at these row numbers."""
+        return Ranked(self.top[rows], self.score[rows], self.log_total[rows])
+
+
+@dataclass(frozen=True)
+class FittedReader:
+    """A fine-tuned sequence reader; a Predictor of each of its tasks."""
+
+    name: str
+    recipe: Recipe
+    shape: Mapping[str, Any]
+    text: Text
+    tasks: tuple[Task, ...]
+    labels: Mapping[str, ShareLabels]
+    known: pl.DataFrame
+    event_types: tuple[str, ...]
+    texts: dict[str, Array]
+    numbers: Numbers
+    fitted: Network | None = None
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    curve: Mapping[str, list[float]] = field(default_factory=dict)
+    _memo: Memo = field(default_factory=Memo, repr=False, compare=False)
+    _latest: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def answers(self, task: Task) -> bool:
+        """Whether it was fine-tuned on this task."""
+        return any(task.name == mine.name for mine in self.tasks)
+
+    def fit(self, examples: Examples, past: Past) -> FittedReader:
+        """Itself: it has been fitted on all its tasks together."""
+        return self
+
+    def empty_network(self) -> Network:
+        """A network of the right shape, for weights to be loaded into."""
+        truths = {}
+        for task in self.tasks:
+            width = len(self.labels[task.name].labels)
+            values = np.ones((1, width) if isinstance(task.answer, Shares) else 1, dtype=np.float32)
+            truths[task.name] = Truths(task, np.zeros(0, dtype=np.int64), values)
+        return self.network(truths)
+
+    def network(self, truths: Mapping[str, Truths]) -> Network:
+        """A network with fresh weights, whose heads start at the best constant answers."""
+        import torch
+
+        stacked = self._stacked()
+        shape = Shape(
+            text_width=stacked.shape[1],
+            texts=len(stacked),
+            deltas=int(self.known["delta"].max() or 0),  # type: ignore[arg-type]
+            event_types=len(self.event_types),
+            numbers=len(self.numbers.names),
+            **self.shape,
+        )
+        heads = {
+            task.name: head_for(task.answer, shape.width, shape.item_width, truths[task.name]) for task in self.tasks
+        }
+        return Network(Reader(shape, torch.from_numpy(stacked)), heads, self.tasks, len(self.event_types) + 1)
+
+    def catalogue(self, past: Past) -> Catalogue:
+        """The catalogue of a past as this reader sees it; texts never seen before are read now."""
+        items = past.items
+        told = self._latest.get("catalogue")
+        if told and told[1] == past.event_types and told[0].equals(items):
+            return told[2]
+        texts, number = item_texts(items)
+        new = [text for text in texts if text not in self.texts]
+        if new:
+            for text, vector in zip(
+                new, self.text.apply(embed(new, self.text.model, adapter=self.text.adapter)), strict=True
+            ):
+                self.texts[text] = vector
+            if self.fitted is not None:
+                import torch
+
+                stacked = self._stacked()
+                self.fitted.reader.items.text = torch.from_numpy(stacked)
+        place = {text: i for i, text in enumerate(self.texts, start=1)}
+        text_number = np.array([place[text] for text in texts])[number]
+        met = items.select(schema.ITEM).join(self.known, on=schema.ITEM, how="left", maintain_order="left")
+        met = met.with_columns(pl.col("delta", "count").fill_null(0))
+        label = {
+            task.name: np.append(
+                _label_codes(items, task.answer.of, self.labels[task.name].labels),
+                len(self.labels[task.name].labels) - 1,
+            )
+            for task in self.tasks
+            if isinstance(task.answer, Shares)
+        }
+        known_types = pl.Series(list(self.event_types), dtype=pl.String)
+        event_type = codes(pl.Series(list(past.event_types), dtype=pl.String), known_types)
+        found = Catalogue(
+            event_type=np.where(event_type < 0, len(self.event_types), event_type),
+            text=np.append(text_number, 0),
+            delta=np.append(met["delta"].to_numpy(), 0).astype(np.int64),
+            count=np.append(met["count"].to_numpy(), 0).astype(np.float32),
+            label=label,
+        )
+        self._latest["catalogue"] = (items, past.event_types, found)
+        return found
+
+    def _stacked(self) -> Array:
+        """Text vectors by text number; number 0 is no text."""
+        return np.stack([np.zeros(self.text.whiten.shape[1], dtype=np.float32), *self.texts.values()])
+
+    def predict(self, examples: Examples, past: Past) -> Scores:
+        """Answers, calibrated on the windows by which training was stopped."""
+        task = next(mine for mine in self.tasks if mine.name == examples.task.name)
+        answers = self.read(past)
+        match task.answer:
+            case Ranking():
+                return self._rank(examples, past)
+            case _:
+                values = answers[task.name].astype(np.float32)
+                if task.name in self.calibration:
+                    values = self.calibration[task.name].apply(task, values)
+                labels = (
+                    self.labels[task.name].labels
+                    if isinstance(task.answer, Shares)
+                    else getattr(task.answer, "labels", ())
+                )
+                return Scores(examples.task.answer, values, labels)
+
+    def read(self, past: Past) -> dict[str, Array]:
+        """Every task's answer for the asked customers of a past, and their states under "state".
+
+        A Ranking gives queries (n, item_width) under its name and what is remembered under
+        "NAME.memory": (now, item code, what to add to the logit).
+        """
+        return self._memo.of("read", past, lambda: self._read(past), _part)
+
+    def _read(self, past: Past) -> dict[str, Array]:
+        import torch
+
+        assert self.fitted is not None
+        seq = sequences(past)
+        memories = tuple(task for task in self.tasks if remembers(task))
+        batches = Batches(seq, self.catalogue(past), self.numbers.apply(past), memories)
+        order = np.argsort(np.diff(seq.moment_start), kind="stable")
+        now_order, now_start = batches.now_order
+        found: dict[str, list[Array]] = {}
+        rows: list[Array] = []
+        met_before: dict[str, list[tuple[Array, Array, Array]]] = {}
+        self.fitted.eval()
+        with torch.inference_mode():
+            for begin in range(0, len(order), 64):
+                chosen = order[begin : begin + 64]
+                nows = np.concatenate([now_order[now_start[h] : now_start[h + 1]] for h in chosen])
+                batch = batches.collate(chosen)
+                items = self.fitted.reader.items(batch["item_text"], batch["item_delta"], batch["item_count"])
+                _, states = self.fitted.reader(batch, items[0])
+                rows.append(nows)
+                found.setdefault("state", []).append(states.numpy())
+                for task in self.tasks:
+                    head: Any = self.fitted.heads[task.name]
+                    if isinstance(task.answer, Ranking):
+                        now = batch[f"memory.{task.name}.now"]
+                        answer = head.query(states)
+                        met = batch[f"memory.{task.name}.value"]
+                        plain = (answer[now] * items[0][met]).sum(-1) + items[1][met]
+                        more = head.memory(states, now, batch[f"memory.{task.name}.features"], plain)
+                        code = batch[f"memory.{task.name}.code"].numpy()
+                        met_before.setdefault(task.name, []).append((nows[now.numpy()], code, more.numpy()))
+                    elif isinstance(task.answer, Shares):
+                        answer = torch.softmax(head.logits(states, batch, task.name), dim=-1)
+                    else:
+                        answer = head.answer(states)
+                    found.setdefault(task.name, []).append(answer.numpy())
+        back = np.argsort(np.concatenate(rows), kind="stable")
+        answers = {name: np.concatenate(parts)[back] for name, parts in found.items()}
+        for name, cells in met_before.items():
+            answers |= {
+                f"{name}.memory_now": np.concatenate([cell[0] for cell in cells]),
+                f"{name}.memory_item": np.concatenate([cell[1] for cell in cells]),
+                f"{name}.memory_more": np.concatenate([cell[2] for cell in cells]),
+            }
+        return answers
+
+    def item_vectors(self, past: Past) -> tuple[Array, Array]:
+        """Vectors (items, item_width) and biases (items,) of the whole catalogue of a past."""
+        import torch
+
+        assert self.fitted is not None
+        catalogue = self.catalogue(past)
+        if self._latest.get("vectors_of") is catalogue:
+            return self._latest["vectors"]
+        with torch.inference_mode():
+            vectors, bias = self.fitted.reader.items(
+                torch.from_numpy(catalogue.text[:-1]),
+                torch.from_numpy(catalogue.delta[:-1]),
+                torch.from_numpy(catalogue.count[:-1]),
+            )
+        self._latest.update(vectors_of=catalogue, vectors=(vectors.numpy(), bias.numpy()))
+        return self._latest["vectors"]
+
+    def logits(self, task: Task, past: Past, rows: Array) -> Array:
+        """Logits of the whole catalogue for some of the asked customers, (rows, items)."""
+        answers = self.read(past)
+        vectors, bias = self.item_vectors(past)
+        logits = answers[task.name][rows] @ vectors.T + bias
+        place = np.full(len(past), -1)
+        place[rows] = np.arange(len(rows))
+        now = place[answers[f"{task.name}.memory_now"]]
+        mine = now >= 0
+        logits[now[mine], answers[f"{task.name}.memory_item"][mine]] += answers[f"{task.name}.memory_more"][mine]
+        return logits
+
+    def ranked(self, task: Task, past: Past) -> Ranked:
+        """The whole catalogue ranked for the asked customers of a past; the newest few pasts are kept."""
+        return self._memo.of(f"ranked {task.name}", past, lambda: self._ranked(task, past), Ranked.take)
+
+    def _ranked(self, task: Task, past: Past) -> Ranked:
+        import torch
+
+        n, k = len(past), min(TOP, len(past.items))
+        top, score = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
+        log_total = np.empty(n, dtype=np.float32)
+        for begin in range(0, n, _BLOCK):
+            rows = np.arange(begin, min(begin + _BLOCK, n))
+            logits = torch.from_numpy(self.logits(task, past, rows))
+            best = logits.topk(k, dim=1)
+            top[rows], score[rows] = best.indices.numpy(), best.values.numpy()
+            log_total[rows] = logits.logsumexp(dim=1).numpy()
+        return Ranked(top, score, log_total)
+
+    def _rank(self, examples: Examples, past: Past) -> Scores:
+        import torch
+
+        answer, ids = examples.task.answer, past.items[schema.ITEM]
+        assert isinstance(answer, Ranking)
+        if not answer.unseen:
+            found = self.ranked(examples.task, past)
+            return Scores(answer, found.score, ids=ids.to_numpy()[found.top])
+        k = min(TOP, len(ids))
+        top, score = np.empty((len(past), k), dtype=np.int64), np.empty((len(past), k), dtype=np.float32)
+        for cutoff in examples.cutoffs:
+            asked = np.flatnonzero((examples.at == cutoff).to_numpy())
+            closed = codes(past.shop(cutoff).events[schema.ITEM].drop_nulls().unique(), ids)
+            for begin in range(0, len(asked), _BLOCK):
+                rows = asked[begin : begin + _BLOCK]
+                logits = self.logits(examples.task, past, rows)
+                logits[:, closed[closed >= 0]] = -np.inf
+                best = torch.from_numpy(logits).topk(k, dim=1)
+                top[rows], score[rows] = best.indices.numpy(), best.values.numpy()
+        return Scores(answer, score, ids=ids.to_numpy()[top])
+
+    def settings(self) -> dict[str, Any]:
+        """What a bundle writes about it, without arrays."""
+        return {
+            "name": self.name,
+            "model": self.text.model,
+            "keep": self.text.keep,
+            "adapt": self.text.adapt,
+            "recipe": asdict(self.recipe),
+            "shape": dict(self.shape),
+            "event_types": list(self.event_types),
+            "numbers": list(self.numbers.names),
+            "labels": {name: list(labels.labels) for name, labels in self.labels.items()},
+            "tasks": [task.name for task in self.tasks],
+        }
+
+
+def _part(answers: dict[str, Array], rows: Array) -> dict[str, Array]:
+    """What `read` gave, for some of the asked customers."""
+    place = np.full(len(answers["state"]), -1)
+    place[rows] = np.arange(len(rows))
+    found = {}
+    for name, values in answers.items():
+        if (cell := name.rfind(".memory_")) < 0:
+            found[name] = values[rows]
+            continue
+        now = place[answers[name[:cell] + ".memory_now"]]
+        found[name] = now[now >= 0] if name.endswith("_now") else values[now >= 0]
+    return found
+
+
+def _label_codes(items: pl.DataFrame, column: str, labels: Sequence[str]) -> Array:
+    found = codes(items[column].cast(pl.String), pl.Series(list(labels), dtype=pl.String))
+    return np.where(found < 0, len(labels) - 1, found)

@@ -1,0 +1,38 @@
+"""How much work a training may take, by one word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from intently.baselines.lightgbm_ranking import LightGBMRanking
+from intently.baselines.lightgbm_shares import LightGBMShares
+from intently.learn.finetune import Recipe
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much work a training may take.
+
+    `weeks` of cut-offs for boosters, `reader_weeks` between the end of the first reader's windows and
+    `until`, `refresh_weeks` from one refreshing of the reader to the next, `reader_step` weeks between the
+    reader's cut-offs, `item_weeks` of cut-offs for questions about items, `sizes` what a kind of booster is
+    made with.
+    """
+
+    recipe: Recipe
+    weeks: int = 40
+    reader_weeks: int = 14
+    refresh_weeks: int = 7
+    reader_step: int = 1
+    item_weeks: int = 10
+    sizes: Mapping[type, Mapping[str, int]] = field(default_factory=dict)
+
+
+_FAST = {LightGBMShares: {"weeks": 8, "at_most": 300}, LightGBMRanking: {"weeks": 6, "at_most": 900}}
+
+PRESETS: Mapping[str, Preset] = {
+    "fast": Preset(Recipe(pretrain_epochs=1, epochs=4), weeks=30, reader_step=2, sizes=_FAST),
+    "balanced": Preset(Recipe(pretrain_epochs=2, epochs=10)),
+    "best": Preset(Recipe(pretrain_epochs=4, epochs=20, learning_rate=1e-3, patience=3), item_weeks=16),
+}

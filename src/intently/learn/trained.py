@@ -1,0 +1,56 @@
+"""What a training gives: every predictor of every task, which of them is served, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from intently.contract import Examples, Past, Predictor, Scores, Task
+from intently.errors import ConfigError
+from intently.evaluate.compare import Report
+from intently.learn.rolling import Rolling
+from intently.learn.stack import ReaderColumns
+from intently.log.log import Log
+
+STACK = "stack"
+BLEND = "blend"
+OPPONENT = "lightgbm"
+READER = "reader"
+BEFORE = "reader_before"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model: per task every predictor by name, which of them is served, and why.
+
+    `choice` is the report on the validation cut-offs by which `served` and `baseline` were chosen.
+    """
+
+    until: datetime
+    tasks: tuple[Task, ...]
+    reader: Rolling | None
+    reading: ReaderColumns | None
+    predictors: Mapping[str, Mapping[str, Predictor]]
+    served: Mapping[str, str]
+    baseline: Mapping[str, str]
+    choice: Report
+
+    def task(self, name: str) -> Task:
+        """The task of that name. Raises ConfigError where the model was not trained on it."""
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise ConfigError(
+            f"The model has no task {name!r}.", mend=f"It answers {', '.join(task.name for task in self.tasks)}."
+        )
+
+    def predict(self, name: str, log: Log, at: datetime, predictor: str | None = None) -> tuple[Examples, Scores]:
+        """The answers of everyone asked at `at`, by the served predictor or a named one."""
+        examples = self.task(name).questions(log, at)
+        return examples, self.answer(examples, Past(log, examples), predictor)
+
+    def answer(self, examples: Examples, past: Past, predictor: str | None = None) -> Scores:
+        """The answers of some examples, by the served predictor or a named one."""
+        name = examples.task.name
+        return self.predictors[name][predictor or self.served[name]].predict(examples.hide(), past)
