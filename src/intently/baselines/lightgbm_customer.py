@@ -209,7 +209,8 @@ _PARAMETERS: dict[str, Any] = {
     "learning_rate": 0.05,
     "max_bin": 127,
     "num_leaves": 24,
-    "feature_fraction": 0.5,
+    # Against .5, at five cut-offs to 2017-10-08: spend Spearman .7858 and .7853, normalised Gini .8291 and .8280.
+    "feature_fraction": 0.3,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 5.0,

@@ -121,15 +121,13 @@ def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
 def _blended(
     task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
 ) -> Blend | None:
-    """The best weight of the reader beside one of the boosters, by the task's primary metric."""
-    bases = [name for name in (OPPONENT, STACK) if name in predictions]
-    if READER not in predictions or isinstance(task.answer, Ranking) or not bases:
+    """The best weight of the reader beside the booster that reads nothing, by the task's primary metric."""
+    if READER not in predictions or OPPONENT not in predictions or isinstance(task.answer, Ranking):
         return None
     metric = metrics.of(type(task.answer).__name__, task.metrics)[0]
 
-    def goodness(base: str, weight: float) -> float:
-        scores = mixed(predictions[base], predictions[READER], weight)
+    def goodness(weight: float) -> float:
+        scores = mixed(predictions[OPPONENT], predictions[READER], weight)
         return float(metric.goodness(metric.value(*encode(task, examples, scores))))
 
-    base, weight = max(((base, weight) for base in bases for weight in WEIGHTS), key=lambda pair: goodness(*pair))
-    return Blend(base, fitted[base], fitted[READER], weight)
+    return Blend(OPPONENT, fitted[OPPONENT], fitted[READER], max(WEIGHTS, key=goodness))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,10 @@ class FittedReader:
     def fit(self, examples: Examples, past: Past) -> FittedReader:
         """Itself: it has been fitted on all its tasks together."""
         return self
+
+    def uncalibrated(self) -> FittedReader:
+        """The same reader before calibration; readings are shared."""
+        return replace(self, calibration={})
 
     def empty_network(self) -> Network:
         """A network of the right shape, for weights to be loaded into."""

@@ -92,7 +92,7 @@ class SequenceReader:
         network = blank.network({truths.task.name: truths for truths in batches.truths})
         curve = finetune(network, batches, held_out, self.recipe, checkpoints=checkpoints, progress=progress)
         fitted = replace(blank, fitted=network, curve=curve)
-        return replace(fitted, calibration=_calibrated(fitted, validation or {}))
+        return replace(fitted, calibration=calibrated(fitted, validation or {}))
 
     def _go_on(
         self,
@@ -125,7 +125,8 @@ class SequenceReader:
         return replace(blank, fitted=network, curve=curve)
 
 
-def _calibrated(reader: FittedReader, held_out: Mapping[str, tuple[Examples, Past]]) -> Mapping[str, Calibration]:
+def calibrated(reader: FittedReader, held_out: Mapping[str, tuple[Examples, Past]]) -> Mapping[str, Calibration]:
+    """How to calibrate an uncalibrated reader, by examples that it was not fitted on."""
     found = {}
     for task in reader.tasks:
         if task.name in held_out and not isinstance(task.answer, Ranking):
