@@ -51,12 +51,17 @@ class Estimate:
     memory_gigabytes: float
     disk_gigabytes: float
 
+    @property
+    def minutes(self) -> str:
+        """The time in words."""
+        return "under a minute" if self.seconds < 60 else f"about {self.seconds / 60:.0f} minutes"
+
 
 def estimate(tables: Tables, threads: int = 2) -> Estimate:
     """Time, peak memory, and room on the disk while packing."""
     events = len(tables)
     width = sum(dtype.itemsize for dtype in _layout(tables.columns(), events).values())
-    memory = 0.4 + 1.2e-6 * threads * min(events, BLOCK)
+    memory = 0.3 + 2e-7 * threads * min(events, 4 * BLOCK)
     return Estimate(events, 1 + events / 400_000, memory, 3e-9 * width * events)
 
 
