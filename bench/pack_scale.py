@@ -103,7 +103,7 @@ def packed(folder: Path) -> dict:
     return {
         "command": f"python bench/pack_scale.py --events {told['events']}",
         "date": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "load_before_and_after": [load[0], os.getloadavg()[0]],
         "niceness": os.nice(0),
         "events": told["events"],

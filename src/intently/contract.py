@@ -439,7 +439,7 @@ class Past:
         first = np.cumsum(end - begin) - (end - begin)
         row = np.arange(len(key)) + (begin - first)[key]
         # One sum a key: a sum over several would round by what others do, and by what comes later.
-        table = pl.DataFrame({"key": key, "value": np.asarray(values[row], dtype=np.float64)})
+        table = pl.DataFrame({"key": key, "value": np.asarray(values).take(row).astype(np.float64)})
         running = table.select(pl.col("value").cum_sum().over("key"))["value"].to_numpy()
         return np.concatenate([[0.0], running]), first[who]
 
@@ -449,7 +449,12 @@ class Past:
         offset = np.cumsum(length) - length
         index = np.arange(length.sum()) - np.repeat(offset - start, length)
         order = self._order
-        time = order.time[index]
+
+        def read(column: Array) -> Array:
+            # The same rows of a memory map, at half the cost of indexing the map itself.
+            return np.asarray(column).take(index)
+
+        time = read(order.time)
         new = np.ones(len(index), dtype=bool)
         new[1:] = (time[1:] != time[:-1]) | (example[1:] != example[:-1])
         return Rows(
@@ -457,12 +462,12 @@ class Past:
             age=days(at[example] - time),
             moment=np.cumsum(new) - 1,
             hour_of_week=hour_of_week(time),
-            user=order.user[index],
-            item=order.item[index],
-            event_type=order.event_type[index],
-            quantity=order.quantity[index],
-            amount=order.amount[index],
-            extra={name: values[index] for name, values in order.extra.items()},
+            user=read(order.user),
+            item=read(order.item),
+            event_type=read(order.event_type),
+            quantity=read(order.quantity),
+            amount=read(order.amount),
+            extra={name: read(values) for name, values in order.extra.items()},
         )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intently.log.log import Log
@@ -29,7 +29,10 @@ def events(draw) -> pl.DataFrame:
         return pl.Series(draw(st.lists(values, min_size=size, max_size=size)), dtype=dtype)
 
     late = draw(st.booleans())
-    table = {"timestamp": column(TIMES, pl.Datetime("us", "UTC")), "event_type": column(st.sampled_from("ab"), pl.String)}
+    table = {
+        "timestamp": column(TIMES, pl.Datetime("us", "UTC")),
+        "event_type": column(st.sampled_from("ab"), pl.String),
+    }
     whole = draw(st.booleans())
     ids, dtype = (NUMBERS, pl.Int32) if whole else (WORDS, pl.String)
     visits = draw(st.booleans())
@@ -49,15 +52,20 @@ def events(draw) -> pl.DataFrame:
 
 
 ITEMS = st.none() | st.lists(NUMBERS, max_size=4).map(
-    lambda ids: pl.DataFrame({"item_id": ids, "title": [f"thing {n}" for n in ids]}, schema_overrides={"item_id": pl.Int64})
+    lambda ids: pl.DataFrame(
+        {"item_id": ids, "title": [f"thing {n}" for n in ids]}, schema_overrides={"item_id": pl.Int64}
+    )
 )
-USERS = st.none() | st.lists(WORDS, max_size=4).map(lambda ids: pl.DataFrame({"user_id": ids}, schema={"user_id": pl.String}))
+USERS = st.none() | st.lists(WORDS, max_size=4).map(
+    lambda ids: pl.DataFrame({"user_id": ids}, schema={"user_id": pl.String})
+)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@settings(max_examples=40)
 @given(events(), ITEMS, USERS, st.integers(1, 3), st.sampled_from([1, 3, 7, 100]), st.sampled_from([1, 5, 100]))
 def test_the_files_are_those_of_a_pack_made_in_memory(table, items, users, count, block, part):
     with tempfile.TemporaryDirectory() as name:

@@ -31,8 +31,8 @@ def command(
     needs = estimate(tables, threads)
     if not as_json:
         console.say(
-            f"Estimate for {needs.events:,} events: {needs.minutes} on 2 cores, {needs.memory_gigabytes:.1f} GB of memory, "
-            f"{needs.disk_gigabytes:.2g} GB of disk while packing and a third of it after."
+            f"Estimate for {needs.events:,} events: {needs.minutes} on 2 cores, {needs.memory_gigabytes:.1f} GB of "
+            f"memory, {needs.disk_gigabytes:.2g} GB of disk while packing and a third of it after."
         )
     with measured() as cost, console.progress(as_json) as progress:
         pack(tables, out, threads=threads, progress=progress)

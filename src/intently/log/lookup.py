@@ -8,6 +8,7 @@ import polars as pl
 Array = np.ndarray
 
 UNKNOWN = -1
+_NOT_THERE = np.int32(UNKNOWN)
 
 
 class Lookup:
@@ -38,12 +39,12 @@ class Lookup:
         while len(open_):
             place[open_] += 1
             open_ = open_[self._hash[place[open_]] < hashes[open_]]
-        codes = np.where(self._hash[place] == hashes, self._code[place], UNKNOWN)
+        codes = np.where(self._hash[place] == hashes, self._code[place], _NOT_THERE)
         # Two ids may share a hash, so the ids themselves decide; then the next of that hash is tried.
         wrong = self._wrong(codes, ids)
         while len(wrong):
             place[wrong] = np.minimum(place[wrong] + 1, len(self._code) - 1)
-            codes[wrong] = np.where(self._hash[place[wrong]] == hashes[wrong], self._code[place[wrong]], UNKNOWN)
+            codes[wrong] = np.where(self._hash[place[wrong]] == hashes[wrong], self._code[place[wrong]], _NOT_THERE)
             wrong = wrong[self._wrong(codes[wrong], ids.gather(wrong))]
         return codes
 

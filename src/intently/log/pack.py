@@ -19,7 +19,9 @@ import polars as pl
 
 from intently.errors import DataError
 from intently.log import schema
-from intently.log.lookup import UNKNOWN, Array, Lookup
+from intently.log.lookup import UNKNOWN as UNKNOWN
+from intently.log.lookup import Array as Array
+from intently.log.lookup import Lookup
 
 # Written last: a folder without it is not a whole pack.
 MANIFEST = "pack.json"
@@ -226,4 +228,6 @@ def days(microseconds: Array) -> Array:
 def hour_of_week(microseconds: Array) -> Array:
     """The hour of the week of times in microseconds UTC: 0 is Monday 00:00, int16."""
     # 1970-01-01 was a Thursday.
-    return ((microseconds // 3_600_000_000 + 72) % 168).astype(np.int16)
+    hours = microseconds // 3_600_000_000 + 72
+    # numpy divides by a constant four times as fast as it takes the remainder.
+    return (hours - hours // 168 * 168).astype(np.int16)

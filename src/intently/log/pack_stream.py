@@ -135,7 +135,9 @@ def _made(tables: Tables, site: _Site) -> None:
             coded = _coded(blocks, found, site.block)
         else:
             count, coded = _in_order(blocks, found, layout, site)
-        site.each("turning ids into codes", count, lambda k: all(run.has(k) for run in runs.values()), _put(coded, runs))
+        site.each(
+            "turning ids into codes", count, lambda k: all(run.has(k) for run in runs.values()), _put(coded, runs)
+        )
         site.notes.add(f"encoded {count}")
         shutil.rmtree(site.work / "by_time", ignore_errors=True)
     count = int(site.notes.said("encoded"))
@@ -304,7 +306,7 @@ def _sorted(key: _Key, runs: Runs, blocks: int, what: str, site: _Site) -> None:
                 out.seek((int(before[low]) - int(before[-1])) * dtype.itemsize, os.SEEK_END)
                 pieces = runs.pieces(part, name, offsets) if rows is None else [runs.column(part, name, offsets)[rows]]
                 for piece in pieces:
-                    out.write(memoryview(piece))
+                    out.write(piece.data)
                 out.flush()
                 os.fsync(out.fileno())
         site.notes.add(f"{key.order}-{part}")
@@ -419,7 +421,9 @@ def _alone(begun: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"Another run writes {begun}.", mend="Wait for it, or give --out another folder.") from None
+            raise ConfigError(
+                f"Another run writes {begun}.", mend="Wait for it, or give --out another folder."
+            ) from None
         yield
 
 

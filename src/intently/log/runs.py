@@ -39,9 +39,9 @@ class Runs:
         file = self._file(block)
         begun = file.with_name(file.name + ".part")
         with begun.open("wb") as out:
-            out.write(memoryview(offsets))
+            out.write(offsets.data)
             for name, dtype in self.layout.items():
-                out.write(memoryview(columns[name][rows].astype(dtype, copy=False)))
+                out.write(columns[name][rows].astype(dtype, copy=False).data)
             out.flush()
             os.fsync(out.fileno())
         begun.replace(file)

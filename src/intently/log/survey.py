@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def survey(tables: Tables, blocks: Blocks, parts: list[Path]) -> Survey:
     users, user_ids, user_rows = _actors(tables, blocks, parts, nameless)
     items, item_ids, item_rows = _catalogue(tables, blocks, parts)
     in_order = all(one["in_order"] for one in told)
-    in_order &= all(one["last"] <= other["first"] for one, other in zip(told[:-1], told[1:], strict=True))
+    in_order &= all(one["last"] <= other["first"] for one, other in pairwise(told))
     latest = max(one["latest"] for one in told)
     return Survey(
         user_ids,
@@ -169,9 +170,7 @@ def _faults(frame: pl.DataFrame, numbers: list[str], start: int) -> list[tuple[s
     for name in numbers:
         values = frame[name].cast(pl.Float64)
         found.append((name, "is not a finite number", (values.is_nan() | values.is_infinite()).fill_null(value=False)))
-    return [
-        (name, what, int(bad.sum()), start + int(bad.arg_max() or 0)) for name, what, bad in found if bad.any()
-    ]
+    return [(name, what, int(bad.sum()), start + int(bad.arg_max() or 0)) for name, what, bad in found if bad.any()]
 
 
 def _raise(told: list[dict[str, Any]]) -> None:
@@ -181,7 +180,9 @@ def _raise(told: list[dict[str, Any]]) -> None:
             before = found.get((name, what), (0, first))
             found[name, what] = (before[0] + rows, before[1])
     if found:
-        faults = [f"events: {n!r} {what} in {rows} rows, the first is row {row}" for (n, what), (rows, row) in found.items()]
+        faults = [
+            f"events: {n!r} {what} in {rows} rows, the first is row {row}" for (n, what), (rows, row) in found.items()
+        ]
         raise DataError(
             f"The log cannot be read: {gathered(faults)}.", mend="Correct the columns; docs/log.md lists them all."
         )

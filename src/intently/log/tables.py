@@ -91,6 +91,8 @@ class Blocks:
 
     def rows(self, start: int, stop: int, names: list[str]) -> pl.LazyFrame:
         """Rows `start` to `stop` of these columns."""
+        if start == stop:
+            return pl.LazyFrame(schema={name: self.columns[name] for name in names})
         parts = []
         first = int(np.searchsorted(self.starts, start, side="right")) - 1
         for file, begin, end in zip(self.files[first:], self.starts[first:], self.starts[first + 1 :], strict=False):
