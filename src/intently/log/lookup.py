@@ -24,7 +24,7 @@ class Lookup:
         order = np.argsort(hashes, kind="stable")
         # The last hash is a fence: a search that runs off the end stops there.
         self._hash = np.append(hashes[order], np.uint64(2**64 - 1))
-        self._code = np.append(order.astype(np.int32), UNKNOWN)
+        self._code = np.append(order.astype(np.int32), _NOT_THERE)
         # A hash's first bits say where to begin; about one id begins with the same bits.
         bits = max(1, len(table).bit_length())
         self._shift = np.uint64(64 - bits)
