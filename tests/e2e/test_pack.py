@@ -130,7 +130,7 @@ def test_what_would_not_fit_is_refused_at_once(shop: Path, small_disk: Path) -> 
 def test_a_disk_that_fills_up_is_one_sentence_and_with_room_it_goes_on(
     shop: Path, expected: dict[str, bytes], small_disk: Path
 ) -> None:
-    unaware = SMALL + "p._room = lambda *_: None;"
+    unaware = SMALL + "p.room = lambda *_: None;"
     done = intently("pack", "--data", shop, "--out", small_disk / "pack", before=unaware)
     assert_one_sentence(done, "no room left")
     assert not (small_disk / "pack").exists()

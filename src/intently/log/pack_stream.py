@@ -8,14 +8,10 @@ when it has reached the disk, and a run that comes later goes on after the last 
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,20 +22,16 @@ import polars as pl
 from intently.errors import ConfigError, DataError
 from intently.log import schema
 from intently.log.lookup import UNKNOWN, Lookup
-from intently.log.pack import FORMAT, MANIFEST, Array, context, file_of, known, manifest, numbers, row_type
+from intently.log.pack import FORMAT, MANIFEST, Array, context, file_of, known, numbers, row_type
 from intently.log.packed import ITEMS, USERS
 from intently.log.runs import Notes, Runs, part_bounds, synced
+from intently.log.site import WORK, Progress, Site, alone, begin, put_in_place, room, told, whole
 from intently.log.survey import EVERY, Survey, check_columns, survey, survey_part
 from intently.log.tables import Blocks, Tables, actor
-
-Progress = Callable[[str, float], None]
 
 # Rows that are read and put down at once; rows that are sorted at once.
 BLOCK = 2_000_000
 PART = 4_000_000
-
-_WORK = "work"
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
@@ -61,36 +53,8 @@ def estimate(tables: Tables, threads: int = 2) -> Estimate:
     """Time, peak memory, and room on the disk while packing."""
     events = len(tables)
     width = sum(dtype.itemsize for dtype in _layout(tables.columns(), events).values())
-    memory = 0.3 + 2e-7 * threads * min(events, 4 * BLOCK)
-    return Estimate(events, 1 + events / 400_000, memory, 3e-9 * width * events)
-
-
-@dataclass(frozen=True)
-class _Site:
-    """Where a pack is made, and how: rows a block, rows a part, threads."""
-
-    folder: Path
-    notes: Notes
-    threads: int
-    progress: Progress
-    block: int
-    part: int
-
-    @property
-    def work(self) -> Path:
-        """What is needed only until the pack is whole."""
-        return self.folder / _WORK
-
-    def each(self, what: str, count: int, done: Callable[[int], bool], do: Callable[[int], None]) -> None:
-        """Do what is not done yet, `threads` at a time."""
-        left = [number for number in range(count) if not done(number)]
-        pool = ThreadPoolExecutor(self.threads)
-        self.progress(what, 1 - len(left) / max(count, 1))
-        try:
-            for number, _ in enumerate(pool.map(do, left), 1):
-                self.progress(what, 1 - (len(left) - number) / count)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    memory = 0.3 + 4.5e-8 * threads * min(events, 4 * BLOCK) + 7e-9 * events
+    return Estimate(events, 1 + events / 250_000, memory, 3e-9 * width * events)
 
 
 def pack(
@@ -111,16 +75,16 @@ def pack(
     if out.exists() and not (out / MANIFEST).exists() and (out.is_file() or any(out.iterdir())):
         raise ConfigError(f"{out} holds something that is not a pack.", mend="Give --out another folder.")
     begun = out.with_name(out.name + ".part")
-    with _told(out), _alone(begun):
+    with told(out), alone(begun):
         identity = {"format": FORMAT, "stamp": tables.stamp, "block": block, "part": part}
-        if not _whole(begun, tables.stamp):
-            _begin(begun, identity)
-            _room(tables, begun)
-            _made(tables, _Site(begun, Notes(begun / _WORK / "notes"), threads, progress, block, part))
-        _put_in_place(begun, out)
+        if not whole(begun, tables.stamp):
+            begin(begun, identity)
+            room(estimate(tables).disk_gigabytes, begun)
+            _made(tables, Site(begun, Notes(begun / WORK / "notes"), threads, progress, block, part))
+        put_in_place(begun, out)
 
 
-def _made(tables: Tables, site: _Site) -> None:
+def _made(tables: Tables, site: Site) -> None:
     """Every step of a pack; what was done before is not done again."""
     blocks = Blocks.of(_inputs(tables, site))
     check_columns(tables, blocks)
@@ -146,7 +110,7 @@ def _made(tables: Tables, site: _Site) -> None:
     _finish(tables, found, len(blocks), site)
 
 
-def _inputs(tables: Tables, site: _Site) -> tuple[Path, ...]:
+def _inputs(tables: Tables, site: Site) -> tuple[Path, ...]:
     """The events as Parquet files: those that are not, and those read through an expression, are written anew."""
     files = []
     for number, part in enumerate(tables.events):
@@ -165,7 +129,7 @@ def _inputs(tables: Tables, site: _Site) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _surveyed(tables: Tables, blocks: Blocks, site: _Site) -> Survey:
+def _surveyed(tables: Tables, blocks: Blocks, site: Site) -> Survey:
     """Count ids a few blocks at a time."""
     rows = 4 * site.block
     parts = [site.work / f"survey-{start:015}" for start in range(0, len(blocks), rows)]
@@ -241,7 +205,7 @@ def _coded(blocks: Blocks, found: Survey, rows: int) -> _Coded:
     return coded
 
 
-def _in_order(blocks: Blocks, found: Survey, layout: Mapping[str, Any], site: _Site) -> tuple[int, _Coded]:
+def _in_order(blocks: Blocks, found: Survey, layout: Mapping[str, Any], site: Site) -> tuple[int, _Coded]:
     """Blocks of the log in the order in which events became known, for a log that is not written in it."""
     step = max(1, site.block // EVERY)
     bounds = np.unique(found.instants[step::step])
@@ -279,7 +243,7 @@ def _put(coded: _Coded, runs: Mapping[_Key, Runs]) -> Callable[[int], None]:
 # --- From parts to the files of the pack. ---
 
 
-def _sorted(key: _Key, runs: Runs, blocks: int, what: str, site: _Site) -> None:
+def _sorted(key: _Key, runs: Runs, blocks: int, what: str, site: Site) -> None:
     """Sort every part into its place in the files of one order."""
     if site.notes.has(key.order):
         return
@@ -331,7 +295,7 @@ def _create(file: Path, dtype: np.dtype[Any], rows: int) -> None:
             out.truncate(out.tell() + rows * dtype.itemsize)
 
 
-def _finish(tables: Tables, found: Survey, events: int, site: _Site) -> None:
+def _finish(tables: Tables, found: Survey, events: int, site: Site) -> None:
     """The tables beside the rows, and last of all that the pack is whole."""
     content = {
         "users.parquet": pl.DataFrame({"id": found.user_ids}),
@@ -342,8 +306,8 @@ def _finish(tables: Tables, found: Survey, events: int, site: _Site) -> None:
     }
     for name, table in content.items():
         table.write_parquet(site.folder / name)
-    for path in site.folder.rglob("*"):
-        synced(path)
+    for path in (*content, *(file for key in ("by_user", "by_item") for file in (key, *(site.folder / key).iterdir()))):
+        synced(site.folder / path)
     about = {
         "format": FORMAT,
         "events": events,
@@ -357,89 +321,3 @@ def _finish(tables: Tables, found: Survey, events: int, site: _Site) -> None:
     synced(begun)
     begun.replace(site.folder / MANIFEST)
     synced(site.folder)
-
-
-# --- Beginning, going on, and putting in place. ---
-
-
-def _whole(begun: Path, stamp: str) -> bool:
-    """Whether a pack of the same log was finished and only not put in place."""
-    return (begun / MANIFEST).exists() and manifest(begun).get("stamp") == stamp
-
-
-def _begin(begun: Path, identity: Mapping[str, Any]) -> None:
-    """Make room for a pack, and keep what an interrupted run of the same log has done."""
-    note = begun / _WORK / "identity.json"
-    same = False
-    if note.exists():
-        try:
-            same = json.loads(note.read_text()) == identity
-        except ValueError:
-            same = False
-    if same and not (begun / MANIFEST).exists():
-        return
-    for path in begun.iterdir():
-        if path.name != _LOCK:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    note.parent.mkdir()
-    note.write_text(json.dumps(identity))
-    synced(note)
-
-
-def _room(tables: Tables, begun: Path) -> None:
-    """Refuse before the work what would not fit."""
-    used = sum(path.stat().st_size for path in begun.rglob("*") if path.is_file())
-    needed, free = estimate(tables).disk_gigabytes * 1e9 - used, shutil.disk_usage(begun).free
-    if free < needed:
-        raise ConfigError(
-            f"Packing needs {needed / 1e9:.3g} GB where {begun} stands, and {free / 1e9:.3g} GB are free.",
-            mend="Free some space, or give --out a folder on another disk.",
-        )
-
-
-def _put_in_place(begun: Path, out: Path) -> None:
-    """Let a whole pack take the place of what was there; files that are still open stay readable."""
-    shutil.rmtree(begun / _WORK, ignore_errors=True)
-    old = out.with_name(out.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    (begun / _LOCK).unlink(missing_ok=True)
-    begun.rename(out)
-    synced(out.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-_LOCK = "lock"
-
-
-@contextmanager
-def _alone(begun: Path) -> Iterator[None]:
-    """One run at a time; the lock goes with the process, however it ends."""
-    begun.mkdir(parents=True, exist_ok=True)
-    with (begun / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"Another run writes {begun}.", mend="Wait for it, or give --out another folder."
-            ) from None
-        yield
-
-
-@contextmanager
-def _told(out: Path) -> Iterator[None]:
-    """Say in one sentence what a full disk or a broken file is."""
-    try:
-        yield
-    except (OSError, pl.exceptions.PolarsError) as error:
-        if getattr(error, "errno", None) in _FULL or "No space left" in str(error):
-            raise ConfigError(
-                f"There is no room left to pack into {out}.",
-                mend="Free some space and run the same command again: it goes on where it stopped.",
-            ) from error
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise DataError(
-            f"The log cannot be read: {str(error).splitlines()[0]}.", mend="Write the file again as Parquet or CSV."
-        ) from error

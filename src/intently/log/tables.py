@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -66,8 +68,9 @@ class Tables:
 
     def columns(self) -> dict[str, pl.DataType]:
         """The columns of the events and their types."""
-        scans = [pl.scan_parquet(part) if isinstance(part, Path) else part for part in self.events]
-        return dict(pl.concat(scans, how="diagonal_relaxed").collect_schema())
+        with _readable("the source"):
+            scans = [pl.scan_parquet(part) if isinstance(part, Path) else part for part in self.events]
+            return dict(pl.concat(scans, how="diagonal_relaxed").collect_schema())
 
 
 @dataclass(frozen=True)
@@ -133,16 +136,21 @@ def _csv(path: Path) -> pl.LazyFrame:
 
 
 def _rows(part: Path | pl.LazyFrame) -> int:
-    scan = pl.scan_parquet(part) if isinstance(part, Path) else part
-    try:
+    with _readable(part if isinstance(part, Path) else "the source"):
+        scan = pl.scan_parquet(part) if isinstance(part, Path) else part
         count: int = scan.select(pl.len()).collect(engine="streaming").item()
+    return count
+
+
+@contextmanager
+def _readable(where: Path | str) -> Iterator[None]:
+    try:
+        yield
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
-            f"The events in {part if isinstance(part, Path) else 'the source'} cannot be read: "
-            f"{str(error).splitlines()[0]}.",
+            f"The events in {where} cannot be read: {str(error).splitlines()[0]}.",
             mend="Write the file again as Parquet or CSV.",
         ) from error
-    return count
 
 
 def _stamp(folder: Path) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from intently.errors import ConfigError, DataError
-from intently.log import pack_stream, runs
+from intently.log import pack_stream, runs, site
 from intently.log.log import Log
 from intently.log.pack import Pack
 from intently.log.pack_stream import estimate, pack
@@ -55,13 +55,11 @@ class Killed(BaseException):
 def interrupt(monkeypatch, after: int) -> None:
     """End the process at the n-th time that anything is to reach the disk."""
     left = [after]
-    sync = os.fsync
 
-    def fsync(number: int) -> None:
+    def fsync(_: int) -> None:
         left[0] -= 1
         if left[0] < 0:
             raise Killed
-        sync(number)
 
     monkeypatch.setattr(os, "fsync", fsync)
 
@@ -141,9 +139,19 @@ def test_nothing_else_is_replaced(shop, tmp_path):
     assert (tmp_path / "pack" / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("name", ["pack.part", "pack.old"])
+def test_a_stranger_that_bears_our_name_is_left_alone(shop, tmp_path, name):
+    packed(shop, tmp_path / "pack")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("years of work")
+    with pytest.raises((ConfigError, OSError)):
+        packed(shop, tmp_path / "pack")
+    assert (tmp_path / name / "thesis.txt").read_text() == "years of work"
+
+
 def test_two_runs_do_not_write_the_same_pack(shop, tmp_path):
     begun = tmp_path / "pack.part"
-    with pack_stream._alone(begun), pytest.raises(ConfigError, match="Another run"):
+    with site.alone(begun), pytest.raises(ConfigError, match="Another run"):
         packed(shop, tmp_path / "pack")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from intently import contract
 from intently.contract import Amount, Everyone, Examples, Past, Task
 from intently.errors import DataError
 from intently.log.log import Log
@@ -65,3 +66,37 @@ def test_what_is_not_whole_is_not_opened(shop, tmp_path):
         PackedLog.open(shop / "pack")
     with pytest.raises(DataError, match="does not hold a whole pack"):
         PackedLog.open(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 10**6])
+def test_sums_are_the_same_to_the_last_bit_however_many_rows_are_read_at_once(rows_at_once, monkeypatch):
+    monkeypatch.setattr(contract, "_ROWS_AT_ONCE", rows_at_once)
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame(
+        {
+            "user_id": rng.choice(["ann", "bo", "cy", "di"], 90),
+            "event_type": "buy",
+            "timestamp": [day(float(number)) for number in rng.integers(0, 40, 90)],
+            "amount": rng.random(90) * 1e3,
+        }
+    )
+    log = Log.of(table)
+    asked = Examples(
+        SPEND,
+        pl.DataFrame(
+            {
+                "user_id": rng.choice(["ann", "bo", "cy", "di", "no"], 50),
+                "at": [day(float(n)) for n in rng.integers(0, 45, 50)],
+            }
+        ),
+    )
+    past = Past(log, asked)
+    for days in (None, 6.5):
+        expected = []
+        for who, at in asked.frame.iter_rows():
+            own = log.events.filter(pl.col("user_id") == who, pl.col("timestamp") < at)
+            running = np.cumsum(own["amount"].cast(pl.Float32).cast(pl.Float64).to_numpy())
+            first = 0 if days is None else own.filter(pl.col("timestamp") < at - timedelta(days=days)).height
+            before = running[first - 1] if first else 0.0
+            expected.append(running[-1] - before if len(running) > first else 0.0)
+        assert past.total("amount", days).tolist() == expected
