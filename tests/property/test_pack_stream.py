@@ -65,7 +65,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(events(), ITEMS, USERS, st.integers(1, 3), st.sampled_from([1, 3, 7, 100]), st.sampled_from([1, 5, 100]))
 def test_the_files_are_those_of_a_pack_made_in_memory(table, items, users, count, block, part):
     with tempfile.TemporaryDirectory() as name:

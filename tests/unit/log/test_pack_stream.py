@@ -129,6 +129,10 @@ def test_a_pack_takes_the_place_of_the_one_before(shop, tmp_path):
     assert len(Pack.load(tmp_path / "pack").by_user.row) == 80
     assert int(before.by_user.row.max()) == 59
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pack", "shop"]
+    assert sorted(path.name for path in (tmp_path / "pack").iterdir()) == [
+        "by_item", "by_user", "catalogue.parquet", "customers.parquet", "items.parquet", "pack.json", "types.parquet",
+        "users.parquet",
+    ]  # fmt: skip
 
 
 def test_nothing_else_is_replaced(shop, tmp_path):
