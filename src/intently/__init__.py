@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intently.errors import IntentlyError
     from intently.log.log import Log
+    from intently.log.packed import PackedLog
     from intently.model import LanguageModel
 
-__all__ = ["IntentlyError", "LanguageModel", "Log"]
+__all__ = ["IntentlyError", "LanguageModel", "Log", "PackedLog"]
 
-_WHERE = {"IntentlyError": "intently.errors", "LanguageModel": "intently.model", "Log": "intently.log.log"}
+_WHERE = {
+    "IntentlyError": "intently.errors",
+    "LanguageModel": "intently.model",
+    "Log": "intently.log.log",
+    "PackedLog": "intently.log.packed",
+}
 
 
 def __getattr__(name: str) -> Any:

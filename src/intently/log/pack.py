@@ -6,18 +6,28 @@ larger than memory is served from disk.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 import polars as pl
 
+from intently.errors import DataError
 from intently.log import schema
+from intently.log.lookup import UNKNOWN as UNKNOWN
+from intently.log.lookup import Array as Array
+from intently.log.lookup import Lookup
 
-Array = np.ndarray
+# Written last: a folder without it is not a whole pack.
+MANIFEST = "pack.json"
+FORMAT = 1
 
-UNKNOWN = -1
+_EXTRA = "extra."
 _MICROSECONDS_PER_DAY = 86_400_000_000
 
 
@@ -82,14 +92,10 @@ class Pack:
             if schema.ITEM in events.columns
             else np.full(len(events), UNKNOWN, dtype=np.int32),
             "event_type": codes(events[schema.TYPE].cast(pl.String), pl.Series(types, dtype=pl.String)),
-            "quantity": _numbers(events, schema.QUANTITY),
-            "amount": _numbers(events, schema.AMOUNT),
+            "quantity": numbers(events, schema.QUANTITY),
+            "amount": numbers(events, schema.AMOUNT),
         }
-        extra = {
-            name: _numbers(events, name)
-            for name, dtype in events.schema.items()
-            if dtype.is_numeric() and name not in _NOT_CONTEXT
-        }
+        extra = {name: numbers(events, name) for name in context(events.schema)}
         return cls(
             user_ids,
             item_ids,
@@ -99,21 +105,24 @@ class Pack:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the arrays as `.npy` files and the key tables as Parquet."""
+        """Write the arrays as `.npy` files, the key tables as Parquet, and that it is whole."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
         pl.DataFrame({"id": self.user_ids}).write_parquet(folder / "users.parquet")
         pl.DataFrame({"id": self.item_ids}).write_parquet(folder / "items.parquet")
         pl.DataFrame({"id": list(self.event_types)}).write_parquet(folder / "types.parquet")
         for name, order in (("by_user", self.by_user), ("by_item", self.by_item)):
             (folder / name).mkdir(exist_ok=True)
             for column in (*_ARRAYS, "row"):
-                np.save(folder / name / f"{column}.npy", getattr(order, column))
+                np.save(folder / name / file_of(column), getattr(order, column))
             for column, values in order.extra.items():
-                np.save(folder / name / f"extra.{column}.npy", values)
+                np.save(folder / name / file_of(column, extra=True), values)
+        (folder / MANIFEST).write_text(json.dumps({"format": FORMAT}) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Pack:
-        """Open a saved pack; arrays stay on disk until they are read."""
+        """Open a saved pack; arrays stay on disk until they are read. Raises DataError where it is not whole."""
+        manifest(folder)
 
         def ids(name: str) -> pl.Series:
             return pl.read_parquet(folder / f"{name}.parquet")["id"]
@@ -123,10 +132,21 @@ class Pack:
                 path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
                 for path in sorted((folder / name).glob("*.npy"))
             }
-            extra = {key.removeprefix("extra."): arrays.pop(key) for key in list(arrays) if key.startswith("extra.")}
+            extras = [key for key in arrays if key.startswith(_EXTRA)]
+            extra = {unquote(key.removeprefix(_EXTRA)): arrays.pop(key) for key in extras}
             return Order(**arrays, extra=extra)
 
         return cls(ids("users"), ids("items"), tuple(ids("types")), order("by_user"), order("by_item"))
+
+    @cached_property
+    def user_codes(self) -> Lookup:
+        """From customers' ids to their codes."""
+        return Lookup(self.user_ids)
+
+    @cached_property
+    def item_codes(self) -> Lookup:
+        """From items' ids to their codes."""
+        return Lookup(self.item_ids)
 
 
 _ARRAYS = ("offsets", "known", "time", "user", "item", "event_type", "quantity", "amount")
@@ -146,6 +166,27 @@ def known() -> pl.Expr:
     return pl.max_horizontal(pl.col(f"^({schema.TIME}|{schema.ARRIVED})$"))
 
 
+def context(columns: Mapping[str, pl.DataType]) -> list[str]:
+    """The further number columns of the events, which are read as context."""
+    return [name for name, dtype in columns.items() if dtype.is_numeric() and name not in _NOT_CONTEXT]
+
+
+def file_of(column: str, *, extra: bool = False) -> str:
+    """The file of an order's column; a context column may have any name."""
+    return f"{_EXTRA}{quote(column, safe=' ')}.npy" if extra else f"{column}.npy"
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """What a whole pack says of itself. Raises DataError for anything else."""
+    try:
+        content: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise DataError(f"{folder} does not hold a whole pack.", mend="Write it with `intently pack`.") from None
+    if content.get("format") != FORMAT:
+        raise DataError(f"{folder} holds a pack of another version.", mend="Write it again with `intently pack`.")
+    return content
+
+
 def codes(ids: pl.Series, table: pl.Series) -> Array:
     """The row of each id in `table`, -1 where it is not there."""
     lookup = pl.DataFrame({"id": table}).with_row_index("code")
@@ -153,7 +194,8 @@ def codes(ids: pl.Series, table: pl.Series) -> Array:
     return joined["code"].cast(pl.Int32).fill_null(UNKNOWN).to_numpy()
 
 
-def _numbers(events: pl.DataFrame, name: str) -> Array:
+def numbers(events: pl.DataFrame, name: str) -> Array:
+    """A number column as float32, 0 where it is empty or missing."""
     if name not in events.columns:
         return np.zeros(len(events), dtype=np.float32)
     return events[name].cast(pl.Float32).fill_null(0).to_numpy()
@@ -168,9 +210,14 @@ def _order(columns: Mapping[str, Array], extra: Mapping[str, Array], key: str, k
     return Order(
         offsets=offsets,
         **{name: np.ascontiguousarray(values[rows]) for name, values in columns.items()},
-        row=rows.astype(np.int32 if len(rows) < 2**31 else np.int64),
+        row=rows.astype(row_type(len(columns[key]))),
         extra={name: np.ascontiguousarray(values[rows]) for name, values in extra.items()},
     )
+
+
+def row_type(events: int) -> np.dtype[Any]:
+    """What row numbers of so many events are kept as."""
+    return np.dtype(np.int32 if events < 2**31 else np.int64)
 
 
 def days(microseconds: Array) -> Array:
@@ -181,4 +228,6 @@ def days(microseconds: Array) -> Array:
 def hour_of_week(microseconds: Array) -> Array:
     """The hour of the week of times in microseconds UTC: 0 is Monday 00:00, int16."""
     # 1970-01-01 was a Thursday.
-    return ((microseconds // 3_600_000_000 + 72) % 168).astype(np.int16)
+    hours = microseconds // 3_600_000_000 + 72
+    # numpy divides by a constant four times as fast as it takes the remainder.
+    return (hours - hours // 168 * 168).astype(np.int16)
