@@ -40,5 +40,14 @@ def log_rates(shop: Log, ids: pl.Series, number: Array, near: Array, weight: Arr
     return logs
 
 
+def log_shares(shop: Log, ids: pl.Series, label: Array, labels: int) -> Array:
+    """Log of each label's share of all that the shop sold, (labels,); `label` is that of each item of `ids`."""
+    sales = shop_purchases(shop).group_by(schema.ITEM).len().collect()
+    code = codes(sales[schema.ITEM], ids)
+    count = np.bincount(label[code[code >= 0]], sales["len"].to_numpy()[code >= 0], minlength=labels) + 1.0
+    logs: Array = np.log(count / count.sum())
+    return logs
+
+
 def _rate(new: Array, unsold: Array, prior: Array | float) -> Array:
     return np.asarray((new + _PRIOR * prior) / (unsold + _PRIOR))

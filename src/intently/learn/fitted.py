@@ -13,19 +13,27 @@ from intently.contract import Examples, Past, Ranking, Scores, ShareLabels, Shar
 from intently.learn.batches import Batches, Catalogue, Truths
 from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Network, Recipe, remembers
+from intently.learn.first_sales import log_rates, log_shares
 from intently.learn.heads import head_for
 from intently.learn.memo import Memo
 from intently.learn.network import Reader, Shape
 from intently.learn.numbers import Numbers
 from intently.learn.texts import Text
 from intently.log import schema
+from intently.log.log import Log
 from intently.log.pack import Array, codes
 from intently.text.arrays import sequences
 from intently.text.language_model import embed
+from intently.text.nearest import nearest
 from intently.text.verbalise import item_texts
 
 TOP = 100
 _BLOCK = 256
+_NEAREST = 30
+_LEAST = 1e-6
+# How far what a customer leans to moves an item that nobody has bought: recall@100 on Complete Journey at five
+# cut-offs to 2017-10-08 was .0278, .0292, .0288, .0278 with .25, .5, .75, 1.
+_LEANING = 0.5
 
 
 @dataclass(frozen=True)
@@ -267,25 +275,51 @@ class FittedReader:
         return Ranked(top, score, log_total)
 
     def _rank(self, examples: Examples, past: Past) -> Scores:
-        import torch
-
         answer, ids = examples.task.answer, past.items[schema.ITEM]
         assert isinstance(answer, Ranking)
         if not answer.unseen:
             found = self.ranked(examples.task, past)
             return Scores(answer, found.score, ids=ids.to_numpy()[found.top])
+        return self._rank_unseen(examples, past)
+
+    def _rank_unseen(self, examples: Examples, past: Past) -> Scores:
+        """Items nobody has bought: how soon what reads alike finds a buyer, and what the customer leans to."""
+        ids = past.items[schema.ITEM]
         k = min(TOP, len(ids))
         top, score = np.empty((len(past), k), dtype=np.int64), np.empty((len(past), k), dtype=np.float32)
         for cutoff in examples.cutoffs:
+            shop = past.shop(cutoff)
+            sold = codes(shop.events[schema.ITEM].drop_nulls().unique(), ids)
+            rate = log_rates(shop, ids, *self.nearest(past))
+            rate[sold[sold >= 0]] = -np.inf
             asked = np.flatnonzero((examples.at == cutoff).to_numpy())
-            closed = codes(past.shop(cutoff).events[schema.ITEM].drop_nulls().unique(), ids)
             for begin in range(0, len(asked), _BLOCK):
                 rows = asked[begin : begin + _BLOCK]
-                logits = self.logits(examples.task, past, rows)
-                logits[:, closed[closed >= 0]] = -np.inf
-                best = torch.from_numpy(logits).topk(k, dim=1)
-                top[rows], score[rows] = best.indices.numpy(), best.values.numpy()
-        return Scores(answer, score, ids=ids.to_numpy()[top])
+                values = rate + self._leaning(examples.task, past, rows, shop)
+                top[rows] = np.argsort(-values, axis=1, kind="stable")[:, :k]
+                score[rows] = np.take_along_axis(values, top[rows], axis=1)
+        return Scores(examples.task.answer, score, ids=ids.to_numpy()[top])
+
+    def _leaning(self, task: Task, past: Past, rows: Array, shop: Log) -> Array:
+        """What customers lean to beyond the shop's customers, by item, (rows, items): by labels where shares are
+        answered, else by text.
+        """
+        answers = self.read(past)
+        for mine in self.tasks:
+            if isinstance(mine.answer, Shares):
+                label = self.catalogue(past).label[mine.name][:-1]
+                usual = log_shares(shop, past.items[schema.ITEM], label, len(self.labels[mine.name].labels))
+                lift = np.log(np.maximum(answers[mine.name][rows], _LEAST)) - usual
+                return np.asarray(_LEANING * lift[:, label])
+        return np.asarray(answers[task.name][rows] @ self.item_vectors(past)[0].T)
+
+    def nearest(self, past: Past) -> tuple[Array, Array, Array]:
+        """The text of each item of a past, (items,), and of each text the nearest and their weights, (texts, 30)."""
+        number = self.catalogue(past).text[:-1] - 1
+        found = self._latest.get("nearest")
+        if found is None or len(found[0]) != len(self.texts):
+            found = self._latest["nearest"] = nearest(self._stacked()[1:], _NEAREST)
+        return number, *found
 
     def settings(self) -> dict[str, Any]:
         """What a bundle writes about it, without arrays."""

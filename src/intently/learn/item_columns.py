@@ -6,8 +6,7 @@ age of the item. Vectors are of words alone, so nothing here knows a date but th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,10 +15,7 @@ from intently.contract import Amount, Examples, Past, Task
 from intently.learn.fitted import FittedReader
 from intently.log import schema
 from intently.log.pack import Array
-from intently.text.verbalise import item_texts
 
-_NEAREST = 30
-_BLOCK = 1024
 _NAMES = ("near_amount_14d", "near_amount_28d", "near_amount_84d", "near_growth_14d", "near_growth_28d", "near_live")
 
 
@@ -28,11 +24,10 @@ class ItemColumns:
     """Columns of asked items: sales per item of the nearest texts, the item itself left out."""
 
     reader: FittedReader
-    _memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def columns(self, task: Task, examples: Examples, past: Past) -> tuple[Array, tuple[str, ...]]:
         """Float32 (n, 6): what a like item sold in 14, 28 and 84 days, its growth, and how many like items sell."""
-        number, near, weight = self._near(past)
+        number, near, weight = self.reader.nearest(past)
         texts = len(near)
         units = task.answer == Amount("units")
         code = np.maximum(past.code, 0)
@@ -53,27 +48,3 @@ class ItemColumns:
             growth = (like[:, :2] * (6, 3) + 1) / (like[:, 2:3] + 1)
             values[rows] = np.column_stack([np.log1p(per_item), growth, like[:, 3]])
         return values, _NAMES
-
-    def _near(self, past: Past) -> tuple[Array, Array, Array]:
-        """The text of each item, and of each text the nearest (itself first) with their weights (texts, 30)."""
-        import torch
-
-        items = past.items
-        if "items" in self._memo and self._memo["items"].equals(items):
-            return self._memo["near"]
-        self.reader.catalogue(past)
-        texts, number = item_texts(items)
-        vectors = torch.from_numpy(np.stack([self.reader.texts[text] for text in texts]))
-        vectors = torch.nn.functional.normalize(vectors, dim=1)
-        k = min(_NEAREST, len(texts))
-        near, weight = np.empty((len(texts), k), dtype=np.int64), np.empty((len(texts), k))
-        for begin in range(0, len(texts), _BLOCK):
-            block = vectors[begin : begin + _BLOCK] @ vectors.T
-            # Itself first, whatever rounding says of the others.
-            rows = torch.arange(len(block))
-            block[rows, rows + begin] = 2.0
-            best = block.topk(k, dim=1)
-            near[begin : begin + _BLOCK] = best.indices.numpy()
-            weight[begin : begin + _BLOCK] = best.values.clamp(0, 1).numpy() ** 2
-        self._memo.update(items=items, near=(number, near, weight))
-        return number, near, weight
