@@ -233,6 +233,8 @@ def _side(
         .group_by(key, maintain_order=True)
         .agg(pl.col(one).drop_nulls().first() for one in columns if one in rows.columns)
     )
+    if name == "items" and schema.TITLE not in first.columns:
+        first = first.with_columns(pl.col(key).cast(pl.String).alias(schema.TITLE))
     return replace(found, frame=first.sort(key))
 
 

@@ -57,7 +57,10 @@ def _ask(url: str, query: str, folder: Path | None) -> pl.DataFrame:
     shown = without_password(url)
     try:
         with _connection(scheme, url, folder) as connection:
-            return pl.read_database(query, connection, infer_schema_length=None)
+            frame = pl.read_database(query, connection, infer_schema_length=None)
+        # PostgreSQL's numeric and other types that Arrow does not have come as text under a name of their own.
+        named = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.BaseExtension)]
+        return frame.with_columns(pl.col(name).ext.storage() for name in named)
     except (ConfigError, DataError):
         raise
     except Exception as error:

@@ -125,7 +125,7 @@ def _written(texts: pl.Series, zone: str, day_first: bool | None) -> pl.Series:
     found = pl.Series(texts.name, [None], dtype=schema.CLOCK).new_from_index(0, len(texts))
     for form in (*_PLAIN, *_ZONED):
         if _fits(texts, found, form):
-            parsed = texts.str.to_datetime(form, time_unit="us", strict=False)
+            parsed = _parsed(texts, form)
             found = _filled(found, parsed.cast(schema.CLOCK) if form in _ZONED else _on_clock(parsed, zone))
     left = (found.is_null() & texts.is_not_null()).arg_true()
     if len(left):
@@ -141,7 +141,13 @@ def _written(texts: pl.Series, zone: str, day_first: bool | None) -> pl.Series:
 def _fits(texts: pl.Series, found: pl.Series, form: str) -> bool:
     """Whether a form reads one of the first values that no other form has read."""
     sample = texts.filter(found.is_null() & texts.is_not_null()).head(20)
-    return bool(len(sample)) and sample.str.to_datetime(form, time_unit="us", strict=False).is_not_null().any()
+    return bool(len(sample)) and _parsed(sample, form).is_not_null().any()
+
+
+def _parsed(texts: pl.Series, form: str) -> pl.Series:
+    times = texts.str.to_datetime(form, time_unit="us", strict=False)
+    # 31-1-24 is no day in the year 31.
+    return times.set(times.dt.year() < 1000, None)
 
 
 def _filled(found: pl.Series, more: pl.Series) -> pl.Series:

@@ -1,0 +1,126 @@
+"""The tables of a shop, found in a file, a folder or a database, and which of them are items and users."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+import polars as pl
+
+from intently.errors import DataError
+from intently.log import schema
+from intently.log.alias import dialect_of
+from intently.log.read import files_of, kind_of, likely_encoding, read_file
+from intently.log.recognise import Choice, chosen
+from intently.log.source import MANIFEST
+from intently.log.sql import is_url, read_sql, tables_of
+
+# Guesses are made on so many first rows of a table.
+ROWS = 500_000
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a shop: where it lies (as `[data]` says it), the query of a database, its encoding, its first rows."""
+
+    where: str
+    query: str | None
+    encoding: str
+    frame: pl.DataFrame
+
+
+def found_tables(source: str | Path, beside: Path) -> dict[str, Table]:
+    """Every table with rows of a source, by name; paths are written as seen from the folder `beside`."""
+    if is_url(source):
+        url = str(source)
+        found = {
+            name: Table(_url_from(url, beside), name, "utf-8", read_sql(url, f'SELECT * FROM "{name}" LIMIT {ROWS}'))
+            for name in tables_of(url)
+        }
+    else:
+        path = Path(source).expanduser()
+        if not path.exists():
+            raise DataError(f"There is no file or folder {path}.", mend="Give the data to look at.")
+        groups = _groups(path) if path.is_dir() else {path.name: [path]}
+        found = {name: _table(path, name, files, beside) for name, files in groups.items()}
+    found = {name: table for name, table in found.items() if len(table.frame)}
+    if not found:
+        raise DataError(
+            f"There is no table with rows in {source}.", mend="Give Parquet, CSV or JSON files, or a database."
+        )
+    return found
+
+
+def _groups(folder: Path) -> dict[str, list[Path]]:
+    """Files that are one table: those of a subfolder, and those whose names differ by digits only."""
+    groups: dict[str, list[Path]] = {}
+    for path in files_of(folder):
+        inside = path.relative_to(folder)
+        if inside.name != MANIFEST:
+            pattern = re.sub(r"\d[\d\-_]*", "*", inside.name)
+            groups.setdefault(inside.parts[0] if len(inside.parts) > 1 else pattern, []).append(path)
+    # A pattern must mean these files and no others.
+    named: dict[str, list[Path]] = {}
+    for name, files in groups.items():
+        if (folder / name).is_dir() or (len(files) > 1 and files_of(folder / name) == files):
+            named[name] = files
+        else:
+            named |= {one.name: [one] for one in files}
+    return named
+
+
+def _table(path: Path, name: str, files: list[Path], beside: Path) -> Table:
+    where = path / name if path.is_dir() else path
+    encoding = "utf-8"
+    if kind_of(files[0]) != ".parquet" and files[0].suffix != ".gz":
+        with files[0].open("rb") as file:
+            start = file.read(1_000_000)
+        encoding = likely_encoding(start[: start.rfind(b"\n") + 1] or start)
+    frame = read_file(files[0], encoding=encoding).head(ROWS)
+    return Table(_seen_from(where, beside), None, encoding, frame)
+
+
+def _seen_from(path: Path, folder: Path) -> str:
+    relative = os.path.relpath(path.absolute(), folder.absolute())
+    return Path(relative).as_posix() if not relative.startswith("..") else path.absolute().as_posix()
+
+
+def _url_from(url: str, folder: Path) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("sqlite", "duckdb"):
+        return url
+    return f"{scheme}:///{_seen_from(Path(unquote(rest.removeprefix('/'))), folder)}"
+
+
+def eventful(table: Table, found: Mapping[str, Choice]) -> tuple[bool, bool, int]:
+    """Events are the table with times, then with money or types, then with most rows."""
+    known = dialect_of(table.frame.columns) is not None
+    timed = schema.TIME in found and (schema.USER in found or schema.SESSION in found)
+    telling = any(name in found for name in (schema.ITEM, schema.TYPE, schema.QUANTITY))
+    return known or timed, known or telling, len(table.frame)
+
+
+def keyed(tables: Mapping[str, Table], events: pl.DataFrame, key: Choice | None, ours: str) -> str | None:
+    """The table that has a row for each of the events' ids."""
+    if key is None:
+        return None
+    wanted = _ids(events[key.column]).unique()
+    for name, table in tables.items():
+        found = chosen(table.frame, (ours,)).get(ours)
+        if found is None and key.column in table.frame.columns:
+            found = Choice(key.column, "")
+        if found is not None:
+            ids = _ids(table.frame[found.column])
+            share = wanted.is_in(ids.implode()).mean() if len(wanted) else None
+            if len(ids) and ids.n_unique() > 0.9 * len(ids) and isinstance(share, float) and share > 0.3:
+                return name
+    return None
+
+
+def _ids(column: pl.Series) -> pl.Series:
+    """Ids as text; those that a missing value made 17850.0 are whole again."""
+    return column.drop_nulls().cast(pl.String).str.strip_suffix(".0")
