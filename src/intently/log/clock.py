@@ -7,7 +7,6 @@ import re
 import numpy as np
 import polars as pl
 
-from intently.errors import DataError
 from intently.log.draft import Guess
 from intently.log.names import COUNTRY_COLUMNS, ZONES, plain
 from intently.log.times import days_come_first, utc
@@ -63,15 +62,18 @@ def day_first(times: pl.Series) -> Guess | None:
     told = days_come_first(one, two)
     if told is not None:
         return Guess("day_first", str(told).lower(), f"a number above 12 stands {'first' if told else 'second'}")
-    # A log is mostly in the order of time: the right reading turns back less often.
-    turns = {}
+    # A log is mostly in the order of time, and without months of silence: the right reading turns back less often, and
+    # spans less.
+    found = {}
     for first in (True, False):
-        try:
-            turns[first] = int((utc(times, day_first=first).drop_nulls().diff().dt.total_seconds() < 0).sum())
-        except DataError:
-            continue
-    first = min(turns, key=lambda one: turns[one])
-    why = f"no number is above 12; read so, times turn back {turns[first]:,} times, otherwise {turns[not first]:,}"
+        read = utc(times, day_first=first).drop_nulls()
+        span = np.ptp(read.dt.epoch("d").to_numpy()) if len(read) else 0
+        found[first] = (int((read.diff().dt.total_seconds() < 0).sum()), int(span))
+    first = min(found, key=lambda one: found[one])
+    (turns, days), (others, more) = found[first], found[not first]
+    why = (
+        f"no number is above 12; so, times turn back {turns:,} times over {days:,} days, else {others:,} over {more:,}"
+    )
     return Guess("day_first", str(first).lower(), why, str(not first).lower(), sure=False)
 
 

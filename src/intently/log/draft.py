@@ -54,7 +54,7 @@ def toml(draft: Draft) -> str:
     lines = [
         "# Written by `intently init` from the data alone. Every line says why; CHECK marks those to look at.",
         "# Our names stand left; right is a column of yours, or an SQL expression over your columns.",
-        *(f"# {note}" for note in draft.notes),
+        *(f"# {_one_line(note)}" for note in draft.notes),
     ]
     for name, guesses in draft.sections.items():
         lines += ["", f"[{name}]", *(line for guess in guesses for line in _lines(guess))]
@@ -76,11 +76,13 @@ def _one_line(text: str) -> str:
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
 
 
 def _value(text: str) -> str:
-    if text in ("true", "false"):
-        return text
+    return text if text in ("true", "false") else _quoted(text)
+
+
+def _quoted(text: str) -> str:
     # What JSON escapes, TOML escapes alike, but for the delete character, which only TOML wants escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -221,6 +221,8 @@ def _side(
     if not columns or key not in events.columns:
         return None
     found = mapped(name, raw, {key: "1"} | columns, *clock)
+    if found.faults:
+        return found
     rows = found.frame.select(pl.col(one) for one in found.frame.columns if one in columns)
     order = [pl.col(one) for one in (schema.AMOUNT, schema.TIME) if one in events.columns]
     # What was said first was known from then on; a row with money is a sale and not a note about the stock.
