@@ -113,12 +113,12 @@ def test_a_fault_of_the_mapping_is_named(shop, change, says):
 
 def test_all_faults_are_named_at_once(shop):
     toml = (
-        MAPPING.replace('"Who"', '"Whom"').replace("ABS(Units) * Each", "ABS(Units) * Eech").replace('"Name"', '"Nane"')
+        MAPPING.replace('"Who"', '"Whom"').replace("ABS(Units) * Each", "ABS(Units) * Eech").replace('"Name"', '"Naem"')
     )
     with pytest.raises(DataError) as raised:
         Log.read(shop(toml))
     assert "3 faults" in raised.value.problem
-    assert all(name in raised.value.problem for name in ("Whom", "Eech", "Nane"))
+    assert all(name in raised.value.problem for name in ("Whom", "Eech", "Naem"))
 
 
 def test_the_other_sections_are_kept_for_those_who_read_them(shop):
