@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from intently.log.sql import is_url, read_sql, tables_of
 
 # Guesses are made on so many first rows of a table.
 ROWS = 500_000
+_SAY = logging.getLogger("intently")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,14 @@ def found_tables(source: str | Path, beside: Path) -> dict[str, Table]:
         if not path.exists():
             raise DataError(f"There is no file or folder {path}.", mend="Give the data to look at.")
         groups = _groups(path) if path.is_dir() else {path.name: [path]}
-        found = {name: _table(path, name, files, beside) for name, files in groups.items()}
+        found = {}
+        for name, files in groups.items():
+            try:
+                found[name] = _table(path, name, files, beside)
+            except DataError as error:
+                if len(groups) == 1:
+                    raise
+                _SAY.warning("left out: %s", error)
     found = {name: table for name, table in found.items() if len(table.frame)}
     if not found:
         raise DataError(

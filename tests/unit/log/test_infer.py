@@ -159,6 +159,25 @@ def test_personal_columns_are_left_out_and_said(tmp_path):
     assert not {"Email", "收货人姓名"} & set(guessed(draft).values())
 
 
+def test_a_file_that_cannot_be_read_is_left_out_of_a_folder_and_said(tmp_path, caplog):
+    orders().rename(ENGLISH).write_csv(tmp_path / "orders.csv")
+    (tmp_path / "settings.json").write_text("{not json")
+    draft = draft_of(tmp_path, tmp_path)
+    assert guessed(draft)["events"] == "orders.csv"
+    assert "settings.json cannot be read" in caplog.text
+
+
+def test_a_known_dialect_needs_no_mapping(tmp_path):
+    (tmp_path / "track.jsonl").write_text(
+        '{"type": "track", "event": "Product Viewed", "anonymousId": "a", "userId": null, "messageId": "m",'
+        ' "timestamp": "2024-01-31T10:00:00Z", "properties": {"product_id": "S1"}}\n'
+    )
+    draft = draft_of(tmp_path / "track.jsonl", tmp_path)
+    assert guessed(draft) == {"events": "track.jsonl", "dialect": "segment"}
+    (tmp_path / "intently.toml").write_text(toml(draft))
+    assert Log.read(tmp_path).events.select("event_type", "item_id").rows() == [("view", "S1")]
+
+
 def test_without_a_time_or_a_customer_nothing_is_guessed(tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n1,2\n3,4\n")
     with pytest.raises(DataError, match="a time or a customer"):
