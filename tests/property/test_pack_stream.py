@@ -8,10 +8,10 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intently.log.blocks import Unpacked
 from intently.log.log import Log
 from intently.log.pack import Pack
 from intently.log.pack_stream import pack
-from intently.log.tables import Tables
 from small_logs import START, STEP
 
 TIMES = st.integers(0, 12).map(lambda step: START + step * STEP)
@@ -79,7 +79,7 @@ def test_the_files_are_those_of_a_pack_made_in_memory(table, items, users, count
                 rows.write_parquet(folder / f"{what}.parquet")
         log = Log.read(folder)
         log.pack.save(expected)
-        pack(Tables.of(folder), out, block=block, part=part)
+        pack(Unpacked.of(folder), out, block=block, part=part)
         made, wanted = files_of(out), files_of(expected)
         assert log.items.equals(pl.read_parquet(out / "catalogue.parquet"))
         assert log.users.equals(pl.read_parquet(out / "customers.parquet"))

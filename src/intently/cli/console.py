@@ -16,7 +16,9 @@ from intently.errors import ConfigError
 if TYPE_CHECKING:
     from intently.contract import Task
 
-DATA = Annotated[Path, typer.Option("--data", help="Folder with events, items and users (Parquet or CSV).")]
+DATA = Annotated[
+    str, typer.Option("--data", help="A folder, a file of events, intently.toml, or a database by URL (docs/log.md).")
+]
 BUNDLE = Annotated[Path, typer.Argument(help="Folder of a trained model.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 THREADS = Annotated[int, typer.Option("--threads", min=1, help="Processor threads to use.")]

@@ -23,11 +23,11 @@ def command(
     Parquet and CSV files are read in blocks, so the log may be larger than memory.
     """
     from intently.evaluate.cost import measured
+    from intently.log.blocks import Unpacked
     from intently.log.pack_stream import estimate, pack
     from intently.log.packed import PackedLog
-    from intently.log.tables import Tables
 
-    tables = Tables.of(data)
+    tables = Unpacked.of(data)
     needs = estimate(tables, threads)
     if not as_json:
         console.say(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,6 +17,7 @@ from intently.log import schema
 from intently.log.pack import Pack, known
 
 _MANIFEST = "log.json"
+_SAY = logging.getLogger("intently")
 
 
 @dataclass(frozen=True)
@@ -68,21 +70,26 @@ class Log:
         )
 
     @classmethod
-    def read(cls, folder: str | Path) -> Log:
-        """Read `events`, `items` and `users` (Parquet, CSV, or a folder of either) from a folder."""
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise DataError(f"There is no folder {folder}.", mend="Give the folder that holds events.parquet.")
-        events = _table(folder, "events")
-        if events is None:
-            raise DataError(
-                f"{folder} has no events.", mend="Put events.parquet or events.csv there; see `intently demo`."
-            )
-        span = {}
-        if (folder / _MANIFEST).exists():
-            manifest = json.loads((folder / _MANIFEST).read_text())
-            span = {key: datetime.fromisoformat(manifest[key]) for key in ("observed_from", "observed_until")}
-        return cls.of(events, _table(folder, "items"), _table(folder, "users"), **span)
+    def read(cls, source: str | Path) -> Log:
+        """Read a shop's log: a folder, a TOML file, a file of events, or a database by URL (docs/log.md).
+
+        Times become UTC. What could not be taken is said in the log `intently`; DataError names every fault.
+        """
+        from intently.log.source import read_tables, settings_of
+
+        settings = settings_of(source)
+        tables = read_tables(settings)
+        for note in tables.notes:
+            _SAY.warning("%s", note)
+        if tables.kept_types:
+            _SAY.warning("event types kept as they are: %s", tables.kept_types)
+        return cls.of(
+            tables.events,
+            tables.items,
+            tables.users,
+            observed_from=tables.observed_from,
+            observed_until=tables.observed_until,
+        )
 
     def write(self, folder: str | Path) -> None:
         """Write the log in the form that `read` takes."""
@@ -179,27 +186,6 @@ def _check(events: pl.DataFrame, items: pl.DataFrame, users: pl.DataFrame) -> No
                     faults.append(f"events: {column!r} is not a finite number, the first is row {bad.arg_max()}")
     if faults:
         raise DataError(
-            f"The log cannot be read: {gathered(faults)}.", mend="Correct the columns; docs/log.md lists them all."
+            f"The log cannot be read: {gathered(faults)}.",
+            mend="Correct the columns (docs/log.md lists them all), or map yours: intently init.",
         )
-
-
-def _table(folder: Path, name: str) -> pl.DataFrame | None:
-    """A table by name: a Parquet or CSV file, or a folder of them."""
-    files: list[Path] = [path for path in (folder / f"{name}.parquet", folder / f"{name}.csv") if path.is_file()]
-    if (folder / name).is_dir():
-        files = sorted(path for path in (folder / name).rglob("*") if path.suffix in (".parquet", ".csv"))
-    if not files:
-        return None
-    try:
-        return pl.concat([_file(path) for path in files], how="diagonal_relaxed")
-    except (pl.exceptions.PolarsError, OSError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(
-            f"The {name} in {folder} cannot be read: {first}.", mend="Write the file again as Parquet or CSV."
-        ) from error
-
-
-def _file(path: Path) -> pl.DataFrame:
-    if path.suffix == ".parquet":
-        return pl.read_parquet(path)
-    return pl.read_csv(path, try_parse_dates=True, infer_schema_length=10_000)

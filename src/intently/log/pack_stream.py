@@ -21,13 +21,13 @@ import polars as pl
 
 from intently.errors import ConfigError, DataError
 from intently.log import schema
+from intently.log.blocks import Blocks, Unpacked, actor
 from intently.log.lookup import UNKNOWN, Lookup
 from intently.log.pack import FORMAT, MANIFEST, Array, context, file_of, known, numbers, row_type
 from intently.log.packed import ITEMS, USERS
 from intently.log.runs import Notes, Runs, part_bounds, synced
 from intently.log.site import WORK, Progress, Site, alone, begin, put_in_place, room, told, whole
 from intently.log.survey import EVERY, Survey, check_columns, survey, survey_part
-from intently.log.tables import Blocks, Tables, actor
 
 # Rows that are read and put down at once; rows that are sorted at once.
 BLOCK = 2_000_000
@@ -49,7 +49,7 @@ class Estimate:
         return "under a minute" if self.seconds < 60 else f"about {self.seconds / 60:.0f} minutes"
 
 
-def estimate(tables: Tables, threads: int = 2) -> Estimate:
+def estimate(tables: Unpacked, threads: int = 2) -> Estimate:
     """Time, peak memory, and room on the disk while packing."""
     events = len(tables)
     width = sum(dtype.itemsize for dtype in _layout(tables.columns(), events).values())
@@ -58,7 +58,7 @@ def estimate(tables: Tables, threads: int = 2) -> Estimate:
 
 
 def pack(
-    tables: Tables,
+    tables: Unpacked,
     out: Path,
     *,
     threads: int = 2,
@@ -84,7 +84,7 @@ def pack(
         put_in_place(begun, out)
 
 
-def _made(tables: Tables, site: Site) -> None:
+def _made(tables: Unpacked, site: Site) -> None:
     """Every step of a pack; what was done before is not done again."""
     blocks = Blocks.of(_inputs(tables, site))
     check_columns(tables, blocks)
@@ -110,7 +110,7 @@ def _made(tables: Tables, site: Site) -> None:
     _finish(tables, found, len(blocks), site)
 
 
-def _inputs(tables: Tables, site: Site) -> tuple[Path, ...]:
+def _inputs(tables: Unpacked, site: Site) -> tuple[Path, ...]:
     """The events as Parquet files: those that are not, and those read through an expression, are written anew."""
     files = []
     for number, part in enumerate(tables.events):
@@ -129,7 +129,7 @@ def _inputs(tables: Tables, site: Site) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _surveyed(tables: Tables, blocks: Blocks, site: Site) -> Survey:
+def _surveyed(tables: Unpacked, blocks: Blocks, site: Site) -> Survey:
     """Count ids a few blocks at a time."""
     rows = 4 * site.block
     parts = [site.work / f"survey-{start:015}" for start in range(0, len(blocks), rows)]
@@ -295,7 +295,7 @@ def _create(file: Path, dtype: np.dtype[Any], rows: int) -> None:
             out.truncate(out.tell() + rows * dtype.itemsize)
 
 
-def _finish(tables: Tables, found: Survey, events: int, site: Site) -> None:
+def _finish(tables: Unpacked, found: Survey, events: int, site: Site) -> None:
     """The tables beside the rows, and last of all that the pack is whole."""
     content = {
         "users.parquet": pl.DataFrame({"id": found.user_ids}),

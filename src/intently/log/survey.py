@@ -14,10 +14,10 @@ import polars as pl
 
 from intently.errors import DataError, gathered
 from intently.log import schema
+from intently.log.blocks import Blocks, Unpacked
 from intently.log.log import _check, _one_type
 from intently.log.pack import Array, known
 from intently.log.runs import synced
-from intently.log.tables import Blocks, Tables
 
 # One time in so many is kept, to divide a log that is out of order into parts of like size.
 EVERY = 1000
@@ -88,7 +88,7 @@ def _told(blocks: Blocks, start: int, stop: int, instants_file: Path) -> dict[st
     }
 
 
-def survey(tables: Tables, blocks: Blocks, parts: list[Path]) -> Survey:
+def survey(tables: Unpacked, blocks: Blocks, parts: list[Path]) -> Survey:
     """Join what the parts found. Raises DataError that names every fault found."""
     told = [json.loads((part / _TOLD).read_text()) for part in parts]
     _raise(told)
@@ -113,7 +113,7 @@ def survey(tables: Tables, blocks: Blocks, parts: list[Path]) -> Survey:
     )
 
 
-def check_columns(tables: Tables, blocks: Blocks) -> None:
+def check_columns(tables: Unpacked, blocks: Blocks) -> None:
     """Raise DataError that names every column that is missing or has the wrong type."""
     head = blocks.rows(0, min(1, len(blocks)), list(blocks.columns)).collect()
     items = pl.DataFrame(schema=dict.fromkeys(schema.REQUIRED_ITEMS, pl.String))
@@ -121,7 +121,11 @@ def check_columns(tables: Tables, blocks: Blocks) -> None:
     _check(head, items if tables.items is None else tables.items, users if tables.users is None else tables.users)
 
 
-def _actors(tables: Tables, blocks: Blocks, parts: list[Path], nameless: bool) -> tuple[pl.DataFrame, pl.Series, Array]:
+def _actors(
+    tables: Unpacked, blocks: Blocks, parts: list[Path], nameless: bool
+) -> tuple[pl.DataFrame, pl.Series, Array]:
+    tables: Unpacked, blocks: Blocks, parts: list[Path], nameless: bool
+) -> tuple[pl.DataFrame, pl.Series, Array]:
     """Customers said of themselves, ids of all who act, and their rows; as `Log.of` would have them."""
     own, visits = _counts(parts, "users"), _counts(parts, "sessions")
     said = own.select(pl.col("id").alias(schema.USER)) if tables.users is None else tables.users
@@ -133,7 +137,7 @@ def _actors(tables: Tables, blocks: Blocks, parts: list[Path], nameless: bool) -
     return said, joined["id"], joined["rows"].cast(pl.Int64).to_numpy()
 
 
-def _catalogue(tables: Tables, blocks: Blocks, parts: list[Path]) -> tuple[pl.DataFrame, pl.Series, Array]:
+def _catalogue(tables: Unpacked, blocks: Blocks, parts: list[Path]) -> tuple[pl.DataFrame, pl.Series, Array]:
     """What is said of items, ids of the listed and then of the others, and their rows."""
     counts = _counts(parts, "items")
     items = tables.items

@@ -1,161 +1,135 @@
-"""The tables of a log that is packed block by block, without reading its events whole."""
+"""The tables of a shop, found in a file, a folder or a database, and which of them are items and users."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from urllib.parse import unquote
 
-import numpy as np
 import polars as pl
 
 from intently.errors import DataError
 from intently.log import schema
-from intently.log.log import Log, _table
+from intently.log.alias import dialect_of
+from intently.log.read import files_of, kind_of, likely_encoding, read_file
+from intently.log.recognise import Choice, chosen
+from intently.log.source import MANIFEST
+from intently.log.sql import is_url, read_sql, tables_of
 
-_SPAN = "log.json"
-_KINDS = (".parquet", ".csv")
-
-
-@dataclass(frozen=True)
-class Tables:
-    """What is to be packed. `events` are Parquet files or frames in the order in which they stand in the log.
-
-    `stamp` changes when what is packed changes: a pack that was interrupted goes on only with the same.
-    """
-
-    events: tuple[Path | pl.LazyFrame, ...]
-    items: pl.DataFrame | None
-    users: pl.DataFrame | None
-    observed_from: datetime | None
-    observed_until: datetime | None
-    source: str
-    stamp: str
-
-    @classmethod
-    def of(cls, source: str | Path) -> Tables:
-        """A folder of plain Parquet or CSV as it stands on disk; any other source is read into memory first."""
-        folder = Path(source)
-        files = _plain(folder)
-        if not files:
-            return cls.of_log(Log.read(source), str(source))
-        span: dict[str, datetime] = {}
-        if (folder / _SPAN).exists():
-            span = {key: datetime.fromisoformat(at) for key, at in json.loads((folder / _SPAN).read_text()).items()}
-        return cls(
-            tuple(path if path.suffix == ".parquet" else _csv(path) for path in files),
-            _table(folder, "items"),
-            _table(folder, "users"),
-            span.get("observed_from"),
-            span.get("observed_until"),
-            str(folder.resolve()),
-            _stamp(folder),
-        )
-
-    @classmethod
-    def of_log(cls, log: Log, source: str) -> Tables:
-        """A log in memory, and where it came from."""
-        span = (log.observed_from, log.observed_until)
-        return cls((log.events.lazy(),), log.items, log.users, *span, source, log.fingerprint())
-
-    def __len__(self) -> int:
-        """How many events there are."""
-        return sum(_rows(part) for part in self.events)
-
-    def columns(self) -> dict[str, pl.DataType]:
-        """The columns of the events and their types."""
-        with _readable("the source"):
-            scans = [pl.scan_parquet(part) if isinstance(part, Path) else part for part in self.events]
-            return dict(pl.concat(scans, how="diagonal_relaxed").collect_schema())
+# Guesses are made on so many first rows of a table.
+ROWS = 500_000
+_SAY = logging.getLogger("intently")
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """Events in Parquet files as one table: rows by number, columns by one type."""
+class Table:
+    """A table of a shop: where it lies (as `[data]` says it), the query of a database, its encoding, its first rows."""
 
-    files: tuple[Path, ...]
-    starts: tuple[int, ...]
-    columns: dict[str, pl.DataType]
-
-    @classmethod
-    def of(cls, files: tuple[Path, ...]) -> Blocks:
-        """Take the files as one table; a column that some of them lack is empty there."""
-        lengths = [_rows(path) for path in files]
-        joined = pl.concat([pl.scan_parquet(path) for path in files], how="diagonal_relaxed")
-        starts = np.concatenate([[0], np.cumsum(lengths)]).tolist()
-        return cls(files, tuple(starts), dict(joined.collect_schema()))
-
-    def __len__(self) -> int:
-        return self.starts[-1]
-
-    def rows(self, start: int, stop: int, names: list[str]) -> pl.LazyFrame:
-        """Rows `start` to `stop` of these columns."""
-        if start == stop:
-            return pl.LazyFrame(schema={name: self.columns[name] for name in names})
-        parts = []
-        first = int(np.searchsorted(self.starts, start, side="right")) - 1
-        for file, begin, end in zip(self.files[first:], self.starts[first:], self.starts[first + 1 :], strict=False):
-            if begin >= stop:
-                break
-            low, high = max(start, begin) - begin, min(stop, end) - begin
-            scan = pl.scan_parquet(file).slice(low, high - low)
-            there = scan.collect_schema().names()
-            parts.append(scan.select(self._typed(name, name in there) for name in names))
-        return pl.concat(parts)
-
-    def _typed(self, name: str, there: bool) -> pl.Expr:
-        return (pl.col(name) if there else pl.lit(None).alias(name)).cast(self.columns[name])
+    where: str
+    query: str | None
+    encoding: str
+    frame: pl.DataFrame
 
 
-def actor(columns: dict[str, pl.DataType], ids: pl.DataType) -> pl.Expr:
-    """The customer of an event as an id of this type: where they are not known, the session stands for them."""
-    if schema.USER not in columns:
-        return pl.col(schema.SESSION).cast(ids)
-    user = pl.col(schema.USER).cast(ids)
-    if schema.SESSION in columns and ids == pl.String:
-        return pl.coalesce(user, pl.col(schema.SESSION).cast(ids))
-    return user
-
-
-def _plain(folder: Path) -> list[Path]:
-    """The files of events if they are Parquet or CSV and nothing says that they are to be read otherwise."""
-    if not folder.is_dir() or (folder / "intently.toml").exists():
-        return []
-    single = [path for path in (folder / "events.parquet", folder / "events.csv") if path.is_file()]
-    several = sorted(path for path in (folder / "events").rglob("*") if path.is_file())
-    files = several if (folder / "events").is_dir() else single
-    return files if all(path.suffix in _KINDS for path in files) else []
-
-
-def _csv(path: Path) -> pl.LazyFrame:
-    return pl.scan_csv(path, try_parse_dates=True, infer_schema_length=10_000)
-
-
-def _rows(part: Path | pl.LazyFrame) -> int:
-    with _readable(part if isinstance(part, Path) else "the source"):
-        scan = pl.scan_parquet(part) if isinstance(part, Path) else part
-        count: int = scan.select(pl.len()).collect(engine="streaming").item()
-    return count
-
-
-@contextmanager
-def _readable(where: Path | str) -> Iterator[None]:
-    try:
-        yield
-    except (pl.exceptions.PolarsError, OSError) as error:
+def found_tables(source: str | Path, beside: Path) -> dict[str, Table]:
+    """Every table with rows of a source, by name; paths are written as seen from the folder `beside`."""
+    if is_url(source):
+        url = str(source)
+        found = {
+            name: Table(_url_from(url, beside), name, "utf-8", read_sql(url, f'SELECT * FROM "{name}" LIMIT {ROWS}'))
+            for name in tables_of(url)
+        }
+    else:
+        path = Path(source).expanduser()
+        if not path.exists():
+            raise DataError(f"There is no file or folder {path}.", mend="Give the data to look at.")
+        groups = _groups(path) if path.is_dir() else {path.name: [path]}
+        found = {}
+        for name, files in groups.items():
+            try:
+                found[name] = _table(path, name, files, beside)
+            except DataError as error:
+                if len(groups) == 1:
+                    raise
+                _SAY.warning("left out: %s", error)
+    found = {name: table for name, table in found.items() if len(table.frame)}
+    if not found:
         raise DataError(
-            f"The events in {where} cannot be read: {str(error).splitlines()[0]}.",
-            mend="Write the file again as Parquet or CSV.",
-        ) from error
+            f"There is no table with rows in {source}.", mend="Give Parquet, CSV or JSON files, or a database."
+        )
+    return found
 
 
-def _stamp(folder: Path) -> str:
-    """A hash of the names, sizes and times of change of the files of a log; the pack may stand beside them."""
-    own = [path for name in ("events", "items", "users", "log") for path in folder.glob(f"{name}*")]
-    files = sorted(file for path in own for file in (path, *path.rglob("*")) if file.is_file())
-    lines = [f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+def _groups(folder: Path) -> dict[str, list[Path]]:
+    """Files that are one table: those of a subfolder, and those whose names differ by digits only."""
+    groups: dict[str, list[Path]] = {}
+    for path in files_of(folder):
+        inside = path.relative_to(folder)
+        if inside.name != MANIFEST:
+            pattern = re.sub(r"\d[\d\-_]*", "*", inside.name)
+            groups.setdefault(inside.parts[0] if len(inside.parts) > 1 else pattern, []).append(path)
+    # A pattern must mean these files and no others.
+    named: dict[str, list[Path]] = {}
+    for name, files in groups.items():
+        if (folder / name).is_dir() or (len(files) > 1 and files_of(folder / name) == files):
+            named[name] = files
+        else:
+            named |= {one.name: [one] for one in files}
+    return named
+
+
+def _table(path: Path, name: str, files: list[Path], beside: Path) -> Table:
+    where = path / name if path.is_dir() else path
+    encoding = "utf-8"
+    if kind_of(files[0]) != ".parquet" and files[0].suffix != ".gz":
+        with files[0].open("rb") as file:
+            start = file.read(1_000_000)
+        encoding = likely_encoding(start[: start.rfind(b"\n") + 1] or start)
+    frame = read_file(files[0], encoding=encoding).head(ROWS)
+    return Table(_seen_from(where, beside), None, encoding, frame)
+
+
+def _seen_from(path: Path, folder: Path) -> str:
+    relative = os.path.relpath(path.absolute(), folder.absolute())
+    return Path(relative).as_posix() if not relative.startswith("..") else path.absolute().as_posix()
+
+
+def _url_from(url: str, folder: Path) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("sqlite", "duckdb"):
+        return url
+    return f"{scheme}:///{_seen_from(Path(unquote(rest.removeprefix('/'))), folder)}"
+
+
+def eventful(table: Table, found: Mapping[str, Choice]) -> tuple[bool, bool, int]:
+    """Events are the table with times, then with money or types, then with most rows."""
+    known = dialect_of(table.frame.columns) is not None
+    timed = schema.TIME in found and (schema.USER in found or schema.SESSION in found)
+    telling = any(name in found for name in (schema.ITEM, schema.TYPE, schema.QUANTITY))
+    return known or timed, known or telling, len(table.frame)
+
+
+def keyed(tables: Mapping[str, Table], events: pl.DataFrame, key: Choice | None, ours: str) -> str | None:
+    """The table that has a row for each of the events' ids."""
+    if key is None:
+        return None
+    wanted = _ids(events[key.column]).unique()
+    for name, table in tables.items():
+        found = chosen(table.frame, (ours,)).get(ours)
+        if found is None and key.column in table.frame.columns:
+            found = Choice(key.column, "")
+        if found is not None:
+            ids = _ids(table.frame[found.column])
+            share = wanted.is_in(ids.implode()).mean() if len(wanted) else None
+            if len(ids) and ids.n_unique() > 0.9 * len(ids) and isinstance(share, float) and share > 0.3:
+                return name
+    return None
+
+
+def _ids(column: pl.Series) -> pl.Series:
+    """Ids as text; those that a missing value made 17850.0 are whole again."""
+    return column.drop_nulls().cast(pl.String).str.strip_suffix(".0")

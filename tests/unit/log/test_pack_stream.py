@@ -11,10 +11,10 @@ import pytest
 
 from intently.errors import ConfigError, DataError
 from intently.log import pack_stream, runs, site
+from intently.log.blocks import Unpacked
 from intently.log.log import Log
 from intently.log.pack import Pack
 from intently.log.pack_stream import estimate, pack
-from intently.log.tables import Tables
 from small_logs import day
 
 
@@ -44,7 +44,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def packed(shop: Path, out: Path, **more) -> dict[str, bytes]:
-    pack(Tables.of(shop), out, threads=1, block=7, part=5, **more)
+    pack(Unpacked.of(shop), out, threads=1, block=7, part=5, **more)
     return files_of(out)
 
 
@@ -171,7 +171,7 @@ def test_csv_and_a_log_in_memory_are_packed_as_well(tmp_path, tiny_log):
     Log.read(tmp_path / "shop").pack.save(tmp_path / "expected")
     for name, content in files_of(tmp_path / "expected").items():
         assert not name.endswith(".npy") or (tmp_path / "pack" / name).read_bytes() == content
-    pack(Tables.of_log(tiny_log, "memory"), tmp_path / "tiny", block=3)
+    pack(Unpacked.of_log(tiny_log, "memory"), tmp_path / "tiny", block=3)
     assert Pack.load(tmp_path / "tiny").item_ids.to_list() == [1, 2, 3, 4]
 
 
@@ -225,7 +225,7 @@ def test_progress_ends_at_one_and_never_goes_back(shop, tmp_path):
 
 
 def test_the_estimate_grows_with_the_log(shop):
-    small, large = estimate(Tables.of(shop)), estimate(Tables.of_log(Log.of(events(6000)), "memory"))
+    small, large = estimate(Unpacked.of(shop)), estimate(Unpacked.of_log(Log.of(events(6000)), "memory"))
     assert small.events == 60
     assert large.disk_gigabytes == pytest.approx(100 * small.disk_gigabytes)
     assert small.minutes == "under a minute"

@@ -7,10 +7,10 @@ import pytest
 from intently import contract
 from intently.contract import Amount, Everyone, Examples, Past, Task
 from intently.errors import DataError
+from intently.log.blocks import Unpacked
 from intently.log.log import Log
 from intently.log.pack_stream import pack
 from intently.log.packed import PackedLog
-from intently.log.tables import Tables
 from small_logs import day
 
 SPEND = Task("spend", Everyone("user_id"), Amount("money"), timedelta(days=3), pl.col("amount").sum(), 0.0, {})
@@ -19,7 +19,7 @@ SPEND = Task("spend", Everyone("user_id"), Amount("money"), timedelta(days=3), p
 @pytest.fixture
 def shop(tiny_log, tmp_path):
     tiny_log.write(tmp_path / "shop")
-    pack(Tables.of(tmp_path / "shop"), tmp_path / "pack", block=4, part=3)
+    pack(Unpacked.of(tmp_path / "shop"), tmp_path / "pack", block=4, part=3)
     return tmp_path
 
 

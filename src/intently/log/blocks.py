@@ -1,0 +1,168 @@
+"""The tables of a log that is packed block by block, without reading its events whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from intently.errors import DataError
+from intently.log import schema
+from intently.log.log import Log
+from intently.log.read import files_of, read_files
+
+_SPAN = "log.json"
+_KINDS = (".parquet", ".csv")
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What is to be packed. `events` are Parquet files or frames in the order in which they stand in the log.
+
+    `stamp` changes when what is packed changes: a pack that was interrupted goes on only with the same.
+    """
+
+    events: tuple[Path | pl.LazyFrame, ...]
+    items: pl.DataFrame | None
+    users: pl.DataFrame | None
+    observed_from: datetime | None
+    observed_until: datetime | None
+    source: str
+    stamp: str
+
+    @classmethod
+    def of(cls, source: str | Path) -> Unpacked:
+        """A folder of plain Parquet or CSV as it stands on disk; any other source is read into memory first."""
+        folder = Path(source)
+        files = _plain(folder)
+        if not files:
+            return cls.of_log(Log.read(source), str(source))
+        span: dict[str, datetime] = {}
+        if (folder / _SPAN).exists():
+            span = {key: datetime.fromisoformat(at) for key, at in json.loads((folder / _SPAN).read_text()).items()}
+        return cls(
+            tuple(path if path.suffix == ".parquet" else _csv(path) for path in files),
+            _beside(folder, "items"),
+            _beside(folder, "users"),
+            span.get("observed_from"),
+            span.get("observed_until"),
+            str(folder.resolve()),
+            _stamp(folder),
+        )
+
+    @classmethod
+    def of_log(cls, log: Log, source: str) -> Unpacked:
+        """A log in memory, and where it came from."""
+        span = (log.observed_from, log.observed_until)
+        return cls((log.events.lazy(),), log.items, log.users, *span, source, log.fingerprint())
+
+    def __len__(self) -> int:
+        """How many events there are."""
+        return sum(_rows(part) for part in self.events)
+
+    def columns(self) -> dict[str, pl.DataType]:
+        """The columns of the events and their types."""
+        with _readable("the source"):
+            scans = [pl.scan_parquet(part) if isinstance(part, Path) else part for part in self.events]
+            return dict(pl.concat(scans, how="diagonal_relaxed").collect_schema())
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Events in Parquet files as one table: rows by number, columns by one type."""
+
+    files: tuple[Path, ...]
+    starts: tuple[int, ...]
+    columns: dict[str, pl.DataType]
+
+    @classmethod
+    def of(cls, files: tuple[Path, ...]) -> Blocks:
+        """Take the files as one table; a column that some of them lack is empty there."""
+        lengths = [_rows(path) for path in files]
+        joined = pl.concat([pl.scan_parquet(path) for path in files], how="diagonal_relaxed")
+        starts = np.concatenate([[0], np.cumsum(lengths)]).tolist()
+        return cls(files, tuple(starts), dict(joined.collect_schema()))
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def rows(self, start: int, stop: int, names: list[str]) -> pl.LazyFrame:
+        """Rows `start` to `stop` of these columns."""
+        if start == stop:
+            return pl.LazyFrame(schema={name: self.columns[name] for name in names})
+        parts = []
+        first = int(np.searchsorted(self.starts, start, side="right")) - 1
+        for file, begin, end in zip(self.files[first:], self.starts[first:], self.starts[first + 1 :], strict=False):
+            if begin >= stop:
+                break
+            low, high = max(start, begin) - begin, min(stop, end) - begin
+            scan = pl.scan_parquet(file).slice(low, high - low)
+            there = scan.collect_schema().names()
+            parts.append(scan.select(self._typed(name, name in there) for name in names))
+        return pl.concat(parts)
+
+    def _typed(self, name: str, there: bool) -> pl.Expr:
+        return (pl.col(name) if there else pl.lit(None).alias(name)).cast(self.columns[name])
+
+
+def actor(columns: dict[str, pl.DataType], ids: pl.DataType) -> pl.Expr:
+    """The customer of an event as an id of this type: where they are not known, the session stands for them."""
+    if schema.USER not in columns:
+        return pl.col(schema.SESSION).cast(ids)
+    user = pl.col(schema.USER).cast(ids)
+    if schema.SESSION in columns and ids == pl.String:
+        return pl.coalesce(user, pl.col(schema.SESSION).cast(ids))
+    return user
+
+
+def _plain(folder: Path) -> list[Path]:
+    """The files of events if they are Parquet or CSV and nothing says that they are to be read otherwise."""
+    if not folder.is_dir() or (folder / "intently.toml").exists():
+        return []
+    single = [path for path in (folder / "events.parquet", folder / "events.csv") if path.is_file()]
+    several = sorted(path for path in (folder / "events").rglob("*") if path.is_file())
+    files = several if (folder / "events").is_dir() else single
+    return files if all(path.suffix in _KINDS for path in files) else []
+
+
+def _beside(folder: Path, name: str) -> pl.DataFrame | None:
+    """The table of that name beside the events: one file or a folder of them."""
+    found = [path for path in (folder / name, *(folder / f"{name}{kind}" for kind in _KINDS)) if path.exists()]
+    return read_files(found[0]) if found and files_of(found[0]) else None
+
+
+def _csv(path: Path) -> pl.LazyFrame:
+    return pl.scan_csv(path, try_parse_dates=True, infer_schema_length=10_000)
+
+
+def _rows(part: Path | pl.LazyFrame) -> int:
+    with _readable(part if isinstance(part, Path) else "the source"):
+        scan = pl.scan_parquet(part) if isinstance(part, Path) else part
+        count: int = scan.select(pl.len()).collect(engine="streaming").item()
+    return count
+
+
+@contextmanager
+def _readable(where: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"The events in {where} cannot be read: {str(error).splitlines()[0]}.",
+            mend="Write the file again as Parquet or CSV.",
+        ) from error
+
+
+def _stamp(folder: Path) -> str:
+    """A hash of the names, sizes and times of change of the files of a log; the pack may stand beside them."""
+    own = [path for name in ("events", "items", "users", "log") for path in folder.glob(f"{name}*")]
+    files = sorted(file for path in own for file in (path, *path.rglob("*")) if file.is_file())
+    lines = [f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -1,0 +1,123 @@
+"""Which of a shop's columns stands for which of our names: by its name (English, Chinese) and by what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from intently.errors import IntentlyError
+from intently.log import clock, schema
+from intently.log.columns import numbers
+from intently.log.names import COLUMNS, PERSONAL, plain
+from intently.log.times import utc
+
+_SAMPLE = 2_000
+
+EVENTS = (
+    schema.TIME,
+    schema.USER,
+    schema.ITEM,
+    schema.TYPE,
+    schema.SESSION,
+    schema.QUANTITY,
+    schema.AMOUNT,
+    schema.PRICE,
+    schema.TEXT,
+    schema.ARRIVED,
+    schema.EVENT,
+)
+ITEMS = (schema.ITEM, schema.TITLE, schema.CATEGORY, schema.BRAND, schema.PRICE)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The column chosen for one of our names, how it was recognised, and the next best."""
+
+    column: str
+    why: str
+    second: str = ""
+    sure: bool = True
+
+
+def chosen(frame: pl.DataFrame, wanted: Sequence[str]) -> dict[str, Choice]:
+    """The column of a table for each of our names, where one can be told; no column serves twice."""
+    scores: list[tuple[float, str, str, str]] = []
+    for ours in wanted:
+        for column in frame.columns:
+            score, why = _score(ours, column, frame[column])
+            if score > 0:
+                scores.append((score, ours, column, why))
+    scores.sort(key=lambda one: -one[0])
+    found: dict[str, Choice] = {}
+    taken: set[str] = set()
+    for score, ours, column, why in scores:
+        if ours not in found and column not in taken:
+            second = next((one[2] for one in scores if one[1] == ours and one[2] != column and one[2] not in taken), "")
+            found[ours] = Choice(column, why, second, score >= 0.75)
+            taken.add(column)
+    return found
+
+
+def _score(ours: str, column: str, values: pl.Series) -> tuple[float, str]:
+    """How well a column stands for one of our names, from 0 to 1, and why."""
+    known, name = COLUMNS[ours], plain(column)
+    sample = values.drop_nulls().head(_SAMPLE)
+    if not len(sample):
+        return 0.0, ""
+    fits, holds = _fits(ours, sample)
+    if not fits:
+        return 0.0, ""
+    if name in known:
+        return 1.0 - 0.2 * known.index(name) / len(known), f"{column!r} is a usual name for it; it holds {holds}"
+    # Part of a longer name: `order_customer_id`, 商品数量(件). Short names would be found in anything.
+    parts = [one for one in known if len(one) > (1 if ord(one[0]) > 0x2E7F else 3) and one in name]
+    if parts:
+        return 0.5 + 0.1 * len(max(parts, key=len)) / len(
+            name
+        ), f"{column!r} is like {max(parts, key=len)!r}; it holds {holds}"
+    if ours == schema.TIME and not sample.dtype.is_numeric():
+        return 0.3, f"{column!r} holds {holds}"
+    return 0.0, ""
+
+
+def _fits(ours: str, sample: pl.Series) -> tuple[bool, str]:
+    """Whether a column's values could be what our name means, and what they are in words."""
+    dtype, distinct = sample.dtype, sample.n_unique()
+    if ours in (schema.TIME, schema.ARRIVED):
+        return _are_times(sample), f"times such as {sample[0]}"
+    if ours in (schema.QUANTITY, schema.AMOUNT, schema.PRICE):
+        value = sample if dtype.is_numeric() else numbers(sample) if dtype == pl.String else None
+        fits = value is not None and value.null_count() <= 0.05 * len(sample)
+        if fits and ours == schema.QUANTITY and value is not None:
+            fits = bool((value.cast(pl.Float64).round() == value.cast(pl.Float64)).mean() > 0.9)  # type: ignore[operator]
+        return fits, f"numbers such as {sample[0]}"
+    if ours == schema.TYPE:
+        few = distinct <= 60 and (distinct <= len(sample) / 3 or distinct <= 5)
+        return few and (dtype == pl.String or dtype.is_integer()), f"{distinct} different words"
+    if ours in (schema.USER, schema.ITEM, schema.SESSION, schema.EVENT):
+        whole = dtype.is_integer() or (dtype.is_float() and bool((sample.round() == sample).all()))
+        return whole or dtype == pl.String, f"ids such as {sample[0]}, {distinct:,} in the first {len(sample):,}"
+    # Categories are often numbers too.
+    return dtype == pl.String or (
+        ours == schema.CATEGORY and dtype.is_integer()
+    ), f"words such as {str(sample[0])[:40]!r}"
+
+
+def _are_times(sample: pl.Series) -> bool:
+    try:
+        times = utc(sample, day_first=None if sample.dtype != pl.String else _day_first_of(sample))
+    except IntentlyError:
+        return False
+    return bool(times.dt.year().is_between(1990, 2100).fill_null(value=False).mean() > 0.9)  # type: ignore[operator]
+
+
+def _day_first_of(values: pl.Series) -> bool | None:
+    guess = clock.day_first(values)
+    return None if guess is None else guess.theirs == "true"
+
+
+def is_personal(column: str) -> bool:
+    """Whether a column's name says that it holds personal data."""
+    return plain(column) in PERSONAL
