@@ -169,7 +169,7 @@ def train(
     asked_customers = tuple(task for task in tasks if task.key == schema.USER)
     if checkpoints is not None:
         # An interrupted training is gone on with only where it is the same training.
-        same = (known.fingerprint(), until, [task.name for task in tasks], plan, recipe, model, adapt)
+        same = (known.fingerprint(), until, [task.written or task.name for task in tasks], plan, recipe, model, adapt)
         checkpoints = checkpoints / hashlib.sha256(repr(same).encode()).hexdigest()[:16]
     if asked_customers:
         reader_until = until - plan.reader_weeks * WEEK
