@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tomllib
 
+from intently import own
+
 BUILT_IN_TOML = """
 [[tasks]]
 name = "purchase_intent"
@@ -55,10 +57,10 @@ wording.zh = "该商品未来 14 天需要多少件?"
 OWN_TOML = """
 [[tasks]]
 name = "back_for_kind_one"
-among = "bool_or(category = 'kind 1')"
+among = "bool_or(category in ('kind 1', 'a'))"
 horizon = "14d"
 answer = "yes_no"
-truth = "bool_or(category = 'kind 1')"
+truth = "bool_or(category in ('kind 1', 'a'))"
 wording.en = "Will they look at kind one again within two weeks?"
 wording.zh = "他们两周内还会再看一号品类吗?"
 
@@ -82,3 +84,4 @@ wording.zh = "该商品下周会被浏览多少次?"
 
 BUILT_IN_TABLES = {table["name"]: table for table in tomllib.loads(BUILT_IN_TOML)["tasks"]}
 OWN_TABLES = {table["name"]: table for table in tomllib.loads(OWN_TOML)["tasks"]}
+OWN = tuple(own.task(table) for table in OWN_TABLES.values())

@@ -82,7 +82,14 @@ def tried(tasks: Sequence[Task], log: Log) -> None:
     if all(task.written is None for task in tasks):
         return
     from intently import own
+    from intently.contract import EachEvent
+    from intently.errors import ConfigError
 
     for task in tasks:
+        if isinstance(task.asks, EachEvent) and task.written is not None:
+            raise ConfigError(
+                f"Task {task.name} asks about each {task.asks.kind}: nothing here learns from an event's own text yet.",
+                mend="Leave it out with --tasks; `intently tasks --data` counts its examples.",
+            )
         for warning in own.check(task, log):
             sys.stderr.write(f"warning: {warning}\n")

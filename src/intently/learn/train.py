@@ -19,6 +19,7 @@ import numpy as np
 
 from intently import metrics
 from intently.baselines import BOOSTED, PLAIN
+from intently.baselines.constant import Constant
 from intently.baselines.lightgbm_demand import LightGBMDemand
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
@@ -110,6 +111,9 @@ class Trained:
     def answer(self, examples: Examples, past: Past, predictor: str | None = None) -> Scores:
         """The answers of some examples, by the served predictor or a named one."""
         name = examples.task.name
+        if not len(examples):
+            # Nobody is asked, as `among` allows: any predictor's empty table will do, and this one has no parts to join.
+            predictor = Constant.name
         return self.predictors[name][predictor or self.served[name]].predict(examples.hide(), past)
 
 
