@@ -93,7 +93,7 @@ def test_a_data_folders_own_config_is_found(tmp_path):
 def test_no_file_and_no_toml_are_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match="There is no file"):
         config.read(tmp_path / "intently.toml")
-    with pytest.raises(ConfigError, match="line 2, column 8"):
+    with pytest.raises(ConfigError, match="line 2, column 9"):
         config.read(written(tmp_path, "[train]\nuntil = tomorrow\n"))
 
 

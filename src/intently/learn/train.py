@@ -112,7 +112,7 @@ class Trained:
         """The answers of some examples, by the served predictor or a named one."""
         name = examples.task.name
         if not len(examples):
-            # Nobody is asked, as `among` allows: any predictor's empty table will do, and this one has no parts to join.
+            # Nobody is asked, as `among` allows: any empty table will do, and this predictor has no parts to join.
             predictor = Constant.name
         return self.predictors[name][predictor or self.served[name]].predict(examples.hide(), past)
 
