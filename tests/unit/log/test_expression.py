@@ -70,9 +70,9 @@ def test_a_fault_is_an_error_that_a_person_can_mend():
 
 
 def test_unknown_columns_are_told_with_the_nearest():
-    faults = unknown_columns("bool_or(categry = 'tea' and amunt > 1)", ROWS.columns)
+    faults = unknown_columns("bool_or(categry = 'tea' and amoux > 1)", ROWS.columns)
     assert [fault.said for fault in faults] == [
-        "there is no column 'amunt'; did you mean 'amount'?",
+        "there is no column 'amoux'; did you mean 'amount'?",
         "there is no column 'categry'; did you mean 'category'?",
     ]
     assert [fault.drawing.split("\n")[1] for fault in faults] == [" " * 28 + "^^^^^", " " * 8 + "^" * 7]

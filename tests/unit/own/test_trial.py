@@ -18,7 +18,7 @@ def shop():
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"truth": "bool_or(categry = 'kind 1')"}, f"'category'?\n      bool_or(categry = 'kind 1')\n{' ' * 14}^^^^^^^"),
+        ({"truth": "bool_or(categry = 'kind 1')"}, f"\n      bool_or(categry = 'kind 1')\n{' ' * 14}^^^^^^^"),
         ({"among": "bool_or(pric > 3)"}, "did you mean 'price'?"),
         ({"truth": "category = 'kind 1'"}, "a value for every row"),
         ({"truth": "sum(amount)"}, "gives Float64 where yes or no is needed; write a comparison"),
