@@ -100,7 +100,8 @@ class Task:
     items) in `[at, at + horizon)`; for an event question, over the rows whose `about` is that event.
     `absent` is the truth where there are no rows at all; None leaves the asked one out. `sees` are
     the columns of the asked event that a predictor may read. `must_beat` names the predictor that
-    a report compares with first.
+    a report compares with first. `written` is the table of a shop's config that it was made from
+    (see `own.task`), None where it was written in Python.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Task:
     sees: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     must_beat: str = "constant"
+    written: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
-from intently.contract import AT, Amount, Examples, Past, Ranking, Shares, Task, YesNo
+from intently.contract import AT, Amount, Examples, OneOf, Past, Ranking, Shares, Task, YesNo
 from intently.errors import ConfigError, DataError
 from intently.log import schema
 from intently.log.log import Log, moment
@@ -127,6 +127,7 @@ def _about(trained: Trained, log: Log, user: object, when: datetime, k: int) -> 
             case Shares():
                 shares = sorted(zip(scores.labels, scores.values[0].tolist(), strict=True), key=lambda pair: -pair[1])
                 told["answers"][task.name] = {label: round(share, 4) for label, share in shares[:5]}
-            case _:
-                told["answers"][task.name] = frame.drop(schema.USER, AT).to_dicts()[0]
+            case OneOf():
+                chances = zip(scores.labels, scores.values[0].tolist(), strict=True)
+                told["answers"][task.name] = {label: round(chance, 4) for label, chance in chances}
     return told

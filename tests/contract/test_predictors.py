@@ -1,4 +1,4 @@
-"""What every predictor must keep, on every built-in task it answers."""
+"""What every predictor must keep, on every task it answers: built in, or written by a shop as TOML."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from intently.contract import Amount, Examples, OneOf, Past, Ranking, Scores, Sh
 from intently.evaluate.leakcheck import future_scrambled, late_scrambled
 from intently.log.log import Log
 from intently.tasks import BUILT_IN
+from own_tables import OWN
 from planted_shop import START, UNTIL, planted
 
 AT = UNTIL - timedelta(weeks=8)
 FIRST = AT - timedelta(weeks=18)
-TASKS = {task.name: task for task in BUILT_IN}
+TASKS = {task.name: task for task in (*BUILT_IN, *OWN)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Case:
         return self.kind(**{name: value for name, value in wanted.items() if name in known})
 
 
-CASES = [Case(kind, task.name) for kind in ALL for task in BUILT_IN if kind().answers(task)]
+CASES = [Case(kind, task.name) for kind in ALL for task in TASKS.values() if kind().answers(task)]
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind.__name__}-{case.name}")
 
 
@@ -178,6 +179,8 @@ def test_an_unknown_one_gets_an_answer(case: Case) -> None:
 
 @every_case
 def test_a_log_of_strangers_in_another_shop_gets_answers(case: Case) -> None:
+    if case.name == "back_for_kind_one":
+        pytest.skip("a log of strangers has nobody among whom it asks")
     events = pl.DataFrame(
         {
             "session_id": ["s1", "s1", "s2"],
@@ -226,7 +229,7 @@ def test_examples_may_come_in_any_order(case: Case) -> None:
     close(answered(case)[1], answers(again, case.task, shop())[1], 1e-5)
 
 
-@pytest.mark.parametrize("task", BUILT_IN, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
 def test_no_window_is_learned_from_before_it_is_over(task: Task) -> None:
     examples, known = lessons(task, shop())
     ends = examples.at + task.horizon
@@ -239,7 +242,7 @@ def test_no_window_is_learned_from_before_it_is_over(task: Task) -> None:
     assert examples.cutoffs[0] >= FIRST > START
 
 
-READ = tuple(task for task in BUILT_IN if task.key == "user_id")
+READ = tuple(task for task in TASKS.values() if task.key == "user_id")
 
 
 @cache

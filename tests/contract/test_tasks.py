@@ -1,4 +1,4 @@
-"""What every built-in task must keep, whoever wrote it."""
+"""What every task must keep, whoever wrote it: the built-in ones, and some that a shop wrote as TOML."""
 
 from datetime import timedelta
 
@@ -8,10 +8,12 @@ import pytest
 from intently import metrics
 from intently.contract import Amount, Everyone, OneOf, Past, Ranking, Shares, Task, YesNo
 from intently.tasks import BUILT_IN
+from own_tables import OWN
 from small_logs import Event, day, log_of
 
-everyone = [task for task in BUILT_IN if isinstance(task.asks, Everyone)]
-every_task = pytest.mark.parametrize("task", BUILT_IN, ids=lambda task: task.name)
+TASKS = (*BUILT_IN, *OWN)
+everyone = [task for task in TASKS if isinstance(task.asks, Everyone)]
+every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 every_general_task = pytest.mark.parametrize("task", everyone, ids=lambda task: task.name)
 
 AT = day(40)
@@ -41,7 +43,7 @@ def log(events: list[Event]):
 def test_a_task_is_asked_in_both_languages_and_has_a_name_of_its_own(task):
     assert task.wording["en"].endswith("?")
     assert any("\u4e00" <= character <= "\u9fff" for character in task.wording["zh"])
-    assert [other.name for other in BUILT_IN].count(task.name) == 1
+    assert [other.name for other in TASKS].count(task.name) == 1
     assert task.horizon > timedelta(0)
     assert task.must_beat
 
@@ -112,6 +114,6 @@ def test_no_window_reaches_past_the_end_of_a_log(task):
 
 
 def test_a_task_is_a_value():
-    assert all(isinstance(task, Task) for task in BUILT_IN)
+    assert all(isinstance(task, Task) for task in TASKS)
     with pytest.raises(AttributeError):
         BUILT_IN[0].name = "other"

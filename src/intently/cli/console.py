@@ -14,6 +14,7 @@ import typer
 from intently.errors import ConfigError
 
 if TYPE_CHECKING:
+    from intently.config import Config
     from intently.contract import Task
 
 DATA = Annotated[
@@ -21,6 +22,9 @@ DATA = Annotated[
 ]
 BUNDLE = Annotated[Path, typer.Argument(help="Folder of a trained model.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+CONFIG = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; intently.toml in the data folder without it.")
+]
 THREADS = Annotated[int, typer.Option("--threads", min=1, help="Processor threads to use.")]
 SEED = Annotated[int, typer.Option("--seed", help="Seed of every random draw.")]
 
@@ -61,13 +65,13 @@ def show(renderable: Any) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(renderable)
 
 
-def chosen_tasks(names: str | None) -> tuple[Task, ...]:
-    """The tasks named in `a,b`, or every built-in one."""
-    known = every_task()
+def chosen_tasks(names: Sequence[str] | None, own: Sequence[Task] = ()) -> tuple[Task, ...]:
+    """The tasks of these names, or every built-in, installed and own one."""
+    known = (*every_task(), *own)
     if names is None:
         return known
     by_name = {task.name: task for task in known}
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    wanted = [name.strip() for name in names if name.strip()]
     unknown = [name for name in wanted if name not in by_name]
     if unknown or not wanted:
         raise ConfigError(
@@ -85,6 +89,14 @@ def every_task() -> tuple[Task, ...]:
 
     found: Sequence[Task] = [point.load() for point in entry_points(group="intently.tasks")]
     return (*BUILT_IN, *found)
+
+
+def config_of(data: Path | None, file: Path | None) -> Config:
+    """The config that goes with some data. Raises ConfigError that tells every fault in it."""
+    from intently import config
+
+    found = file if data is None else config.find(data, file)
+    return config.read(found, [task.name for task in every_task()])
 
 
 def free(out: Path) -> None:

@@ -31,7 +31,11 @@ def command(
         console.say_json(told)
         return
     console.say(f"customer {told['user_id']} as of {told['at']}")
-    for item in told.get("next_item", []):
-        console.say(f"  {item['rank']:>2}. {item['item_id']}  {item['title']}  ({item['score']:.3f})")
+    rankings = {name: value for name, value in told.items() if isinstance(value, list)}
+    for name, items in rankings.items():
+        if name != "next_item" or len(rankings) > 1:
+            console.say(f"  {name}:")
+        for item in items:
+            console.say(f"  {item['rank']:>2}. {item['item_id']}  {item['title']}  ({item['score']:.3f})")
     for name, value in told["answers"].items():
         console.say(f"  {name}: {value}")

@@ -3,61 +3,93 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from intently.cli import console
+
+if TYPE_CHECKING:
+    from intently.contract import Task
+    from intently.log.log import Log
 
 EXAMPLE = "Example: intently train --data shop/ --until 2017-11-05 --out bundle/"
 
 
 def command(
     data: console.DATA,
-    until: Annotated[str, typer.Option("--until", help="Learn from what was known before this date (UTC).")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")],
+    until: Annotated[
+        str | None, typer.Option("--until", help="Learn from what was known before this date (UTC).")
+    ] = None,
     tasks: Annotated[str | None, typer.Option("--tasks", help="Tasks by name: a,b (all, without it).")] = None,
-    preset: Annotated[str, typer.Option("--preset", help="fast, balanced or best.")] = "fast",
+    preset: Annotated[str | None, typer.Option("--preset", help="fast (without it), balanced or best.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Language model: a name or a folder.")] = None,
     adapt: Annotated[
-        str, typer.Option("--adapt", help="frozen or lora: whether the language model is tuned.")
-    ] = "frozen",
-    threads: console.THREADS = 2,
-    seed: console.SEED = 0,
+        str | None, typer.Option("--adapt", help="frozen (without it) or lora: whether the language model is tuned.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads to use (2).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0).")] = None,
+    config: console.CONFIG = None,
     as_json: console.JSON = False,
 ) -> None:
-    """Fine-tune a language model on a log, choose what to serve, and write a bundle."""
+    """Fine-tune a language model on a log, choose what to serve, and write a bundle.
+
+    What is not said here is taken from [train] of the config, and its [[tasks]] can be trained like built-in ones.
+    """
+    from intently.errors import ConfigError
     from intently.log.log import Log, moment
 
-    asked = console.chosen_tasks(tasks)
-    at = moment(until)
+    found = console.config_of(data, config)
+    names = None if tasks is None else tuple(tasks.split(","))
+    wanted = found.train.over(
+        until=until, tasks=names, preset=preset, model=model, adapt=adapt, threads=threads, seed=seed
+    )
+    asked = console.chosen_tasks(wanted.tasks, found.tasks)
+    if wanted.until is None:
+        raise ConfigError("No end of training is given.", mend="Give --until, or `until` in [train] of the config.")
+    at = moment(wanted.until)
     console.free(out)
     log = Log.read(data)
+    tried(asked, log.before(at))
     # Only now what takes seconds to load: bad input is answered at once.
     from intently.evaluate.report import leaderboard
     from intently.learn.train import train
     from intently.ship.bundle import save
     from intently.text.language_model import PACKAGED
 
+    standard: dict[str, Any] = {"preset": "fast", "model": PACKAGED, "adapt": "frozen", "threads": 2, "seed": 0}
+    how = standard | {name: value for name, value in asdict(wanted).items() if name in standard and value is not None}
+    made_with = found.resolved(replace(wanted, tasks=tuple(task.name for task in asked), **how))
     checkpoints = out.with_name(out.name + ".checkpoints")
     with console.progress(as_json) as progress:
-        trained = train(
-            log,
-            at,
-            asked,
-            preset=preset,
-            model=model or PACKAGED,
-            adapt=adapt,
-            threads=threads,
-            seed=seed,
-            checkpoints=checkpoints,
-            progress=progress,
-        )
-        save(trained, log, out)
+        trained = train(log, at, asked, **how, checkpoints=checkpoints, progress=progress)
+        save(trained, log, out, made_with=made_with)
         shutil.rmtree(checkpoints, ignore_errors=True)
     if as_json:
         console.say_json({"bundle": str(out), "served": trained.served, "baseline": trained.baseline})
         return
     console.show(leaderboard(trained.choice))
     console.say(f"Figures are of the validation cut-off by which the served predictors were chosen. Bundle: {out}")
+
+
+def tried(tasks: Sequence[Task], log: Log) -> None:
+    """Try every own question on the log before any work; warnings go to standard error."""
+    if all(task.written is None for task in tasks):
+        return
+    from intently import own
+    from intently.contract import EachEvent
+    from intently.errors import ConfigError
+
+    for task in tasks:
+        if isinstance(task.asks, EachEvent) and task.written is not None:
+            raise ConfigError(
+                f"Task {task.name} asks about each {task.asks.kind}: nothing here learns from an event's own text yet.",
+                mend="Leave it out with --tasks; `intently tasks --data` counts its examples.",
+            )
+        for warning in own.check(task, log):
+            sys.stderr.write(f"warning: {warning}\n")

@@ -11,13 +11,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intently.contract import Examples, Past, Ranking, Shares, Task, YesNo
+from intently.contract import Amount, Answer, Examples, OneOf, Past, Ranking, Shares, Task, YesNo
 from intently.learn.fitted import FittedReader
 from intently.learn.rolling import Rolling
 from intently.log.pack import Array
 
 _VECTOR = 12
-_AMOUNT = ("mean", "low", "median", "high")
+
+
+def _said(answer: Answer) -> tuple[str, ...]:
+    """The names of the columns that an answer becomes; a ranking's and shares' stand by pair and by cell instead."""
+    match answer:
+        case YesNo():
+            return ("chance",)
+        case OneOf(labels=labels):
+            return labels
+        case Amount():
+            return ("mean", "low", "median", "high")
+        case Ranking() | Shares():
+            return ()
 
 
 @dataclass(frozen=True)
@@ -46,15 +58,14 @@ class ReaderColumns:
         names = [f"reader_{i}" for i in range(self.axes.shape[1])]
         single = [mine for mine in self.rolling.newest.tasks if not isinstance(mine.answer, Ranking | Shares)]
         for mine in single:
-            yes_no = isinstance(mine.answer, YesNo)
-            names += [f"reader_{mine.name}_{part}" for part in (("chance",) if yes_no else _AMOUNT)]
+            names += [f"reader_{mine.name}_{part}" for part in _said(mine.answer)]
         values = np.full((len(examples), len(names)), np.nan, dtype=np.float32)
         for reader, rows, some in self.rolling.parts(examples, past):
             answers = reader.read(some)
             parts = [(answers["state"] - self.mean) @ self.axes]
             for mine in single:
                 given = answers[mine.name]
-                parts.append(given if isinstance(mine.answer, YesNo) else given[:, [0, 2, 10, 18]])
+                parts.append(given[:, [0, 2, 10, 18]] if isinstance(mine.answer, Amount) else given)
             values[rows] = np.concatenate(parts, axis=1)
         return values, tuple(names)
 

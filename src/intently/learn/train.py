@@ -74,7 +74,7 @@ def train(
     readable = tuple(task for task in tasks if task.key == schema.USER)
     if checkpoints is not None:
         # An interrupted training is gone on with only where it is the same training.
-        same = (known.fingerprint(), until, [task.name for task in tasks], plan, recipe, model, adapt)
+        same = (known.fingerprint(), until, [task.written or task.name for task in tasks], plan, recipe, model, adapt)
         checkpoints = checkpoints / hashlib.sha256(repr(same).encode()).hexdigest()[:16]
     fresh = Freshness(until - plan.reader_weeks * WEEK, until, plan.refresh_weeks, plan.reader_step)
     asked = _Asked(tasks, choices, data, plan, seed)

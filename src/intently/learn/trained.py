@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from intently.baselines.constant import Constant
 from intently.contract import Examples, Past, Predictor, Scores, Task
 from intently.errors import ConfigError
 from intently.evaluate.compare import Report
@@ -53,4 +54,7 @@ class Trained:
     def answer(self, examples: Examples, past: Past, predictor: str | None = None) -> Scores:
         """The answers of some examples, by the served predictor or a named one."""
         name = examples.task.name
+        if not len(examples):
+            # Nobody is asked, as `among` allows: any empty table will do, and this predictor has no parts to join.
+            predictor = Constant.name
         return self.predictors[name][predictor or self.served[name]].predict(examples.hide(), past)

@@ -124,8 +124,6 @@ def check_columns(tables: Unpacked, blocks: Blocks) -> None:
 def _actors(
     tables: Unpacked, blocks: Blocks, parts: list[Path], nameless: bool
 ) -> tuple[pl.DataFrame, pl.Series, Array]:
-    tables: Unpacked, blocks: Blocks, parts: list[Path], nameless: bool
-) -> tuple[pl.DataFrame, pl.Series, Array]:
     """Customers said of themselves, ids of all who act, and their rows; as `Log.of` would have them."""
     own, visits = _counts(parts, "users"), _counts(parts, "sessions")
     said = own.select(pl.col("id").alias(schema.USER)) if tables.users is None else tables.users

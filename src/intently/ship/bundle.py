@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from intently import own
 from intently.baselines import ALL
 from intently.baselines.lightgbm_demand import LightGBMDemand
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.contract import Predictor, ShareLabels, Task
-from intently.errors import BundleError
+from intently.errors import BundleError, ConfigError
 from intently.evaluate.compare import Report
 from intently.learn.blend import Blend
 from intently.learn.calibrate import Calibration
@@ -47,8 +48,11 @@ _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _CONTRACT = "contract.json"
 
 
-def save(trained: Trained, log: Log, folder: str | Path) -> None:
-    """Write a trained model; a folder that holds one already is replaced only when all is written."""
+def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[str, Any] | None = None) -> None:
+    """Write a trained model; a folder that holds one already is replaced only when all is written.
+
+    `made_with` is the resolved config of the run, kept in `contract.json`.
+    """
     folder = Path(folder)
     part = folder.with_name(folder.name + ".part")
     _empty(part)
@@ -64,7 +68,7 @@ def save(trained: Trained, log: Log, folder: str | Path) -> None:
                 _write_json(part / "predictors" / task / name / "settings.json", told)
             elif not isinstance(predictor, FittedReader | Rolling):
                 _save_predictor(predictor, part / "predictors" / task / name)
-    contract = describe(trained, log)
+    contract = describe(trained, log) | ({} if made_with is None else {"config": made_with})
     _write_json(part / _CONTRACT, contract)
     (part / "README.md").write_text(card(contract, trained.choice), encoding="utf-8")
     if folder.exists():
@@ -91,6 +95,8 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
                     name: type(predictor).__name__ for name, predictor in trained.predictors[task.name].items()
                 },
             }
+            # A shop's own question comes along whole: its config need not be at hand where the bundle is read.
+            | ({} if task.written is None else {"written": task.written})
             for task in trained.tasks
         },
         "language_model": None if trained.reader is None else trained.reader.newest.text.model,
@@ -111,6 +117,7 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
 def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
     """Read a trained model. `tasks` are the questions known here; those of the bundle are taken from them.
 
+    A shop's own question is made again from the table that the bundle keeps, and is asked as it was trained.
     Raises BundleError where the folder is not a bundle, or asks a question that is not known here.
     """
     folder = Path(folder)
@@ -125,7 +132,7 @@ def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
             f"{folder} has format {contract.get('format')}; this version reads {FORMAT}.",
             mend="Train the bundle again with this version.",
         )
-    known = {task.name: task for task in tasks}
+    known = {task.name: task for task in tasks} | _own_tasks(contract)
     unknown = sorted(set(contract["tasks"]) - set(known))
     if unknown:
         raise BundleError(f"The bundle answers {unknown}, which is not known here.", mend="Install those tasks.")
@@ -163,6 +170,20 @@ def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
         baseline={name: told["baseline"] for name, told in contract["tasks"].items()},
         choice=Report.from_json(contract["choice"]),
     )
+
+
+def _own_tasks(contract: Mapping[str, Any]) -> dict[str, Task]:
+    made = {}
+    for name, told in contract["tasks"].items():
+        if "written" not in told:
+            continue
+        try:
+            made[name] = own.task(told["written"])
+        except ConfigError as error:
+            raise BundleError(f"The bundle's own question cannot be read: {error}", mend="Train it again.") from error
+        if made[name].name != name:
+            raise BundleError(f"The bundle calls {made[name].name!r} {name!r}.", mend="Train it again.")
+    return made
 
 
 def _save_reader(trained: Trained, folder: Path) -> None:

@@ -36,3 +36,15 @@ def test_no_bundle_a_broken_one_and_a_later_format_are_refused(tmp_path) -> None
     (tmp_path / "contract.json").write_text(json.dumps({"format": 1, "tasks": {"fortune": {}}}))
     with pytest.raises(BundleError, match="fortune"):
         load(tmp_path, BUILT_IN)
+
+
+def test_a_bundles_own_question_is_checked_like_a_config(tmp_path) -> None:
+    table = {"name": "tea", "horizon": "14d", "answer": "yes_no", "truth": "count(*) > 1", "wording": {"en": "Tea?"}}
+    for changed, says in (
+        ({"truth": "summ(amount)"}, "no function summ"),
+        ({"name": "coffee"}, "calls 'coffee' 'tea'"),
+    ):
+        told = {"format": 1, "tasks": {"tea": {"written": table | changed}}}
+        (tmp_path / "contract.json").write_text(json.dumps(told))
+        with pytest.raises(BundleError, match=says):
+            load(tmp_path, BUILT_IN)

@@ -1,0 +1,135 @@
+"""`intently.toml`: where the data is, what is protected, how it is trained, and the shop's own questions.
+
+[data] and [protect]   tables that `log` reads
+[train]                until, preset, model, adapt, threads, seed, tasks; the command line wins over them
+[[tasks]]              own questions, see docs/own-questions.md
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from intently import own, toml
+from intently.contract import Task
+from intently.toml import Fault
+
+NAME = "intently.toml"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `[train]` says; None where it says nothing. `until` is an ISO date or time."""
+
+    until: str | None = None
+    preset: str | None = None
+    model: str | None = None
+    adapt: str | None = None
+    threads: int | None = None
+    seed: int | None = None
+    tasks: tuple[str, ...] | None = None
+
+    def over(self, **said: Any) -> Training:
+        """These settings, with those of the command line (the ones that are not None) in their place."""
+        return replace(self, **{name: value for name, value in said.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Config:
+    """A config file read; `data` and `protect` are handed on as they are written."""
+
+    file: Path | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    protect: Mapping[str, Any] = field(default_factory=dict)
+    train: Training = field(default_factory=Training)
+    tasks: tuple[Task, ...] = ()
+
+    def resolved(self, train: Training) -> dict[str, Any]:
+        """What a run was made with, as plain values to be saved with it; passwords in URLs are left out.
+
+        Own questions are not in it: a bundle keeps them with each task.
+        """
+        told = {"train": {name: value for name, value in asdict(train).items() if value is not None}}
+        return _without_passwords({**told, "data": dict(self.data), "protect": dict(self.protect)})
+
+
+class _Train(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    until: str | date | None = None
+    preset: str | None = None
+    model: str | None = None
+    adapt: str | None = None
+    threads: int | None = Field(default=None, ge=1)
+    seed: int | None = None
+    tasks: list[str] | None = None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    data: dict[str, Any] = Field(default_factory=dict)
+    protect: dict[str, Any] = Field(default_factory=dict)
+    train: _Train = Field(default_factory=_Train)
+    tasks: list[dict[str, Any]] = Field(default_factory=list)
+
+
+def find(data: Path, config: Path | None) -> Path | None:
+    """The config file that goes with some data: the named one, else the data's own, else none."""
+    if config is not None:
+        return config
+    if data.suffix == ".toml":
+        return data
+    return data / NAME if (data / NAME).is_file() else None
+
+
+def read(file: Path | None, taken: Sequence[str] = ()) -> Config:
+    """Read a config file; an empty config without one. `taken` are names that an own question may not have.
+
+    Raises ConfigError that tells every fault with its line.
+    """
+    if file is None:
+        return Config()
+    table, text = toml.read(file)
+    faults: list[Fault] = []
+    try:
+        told = _File.model_validate(table)
+    except ValidationError as error:
+        faults, told = toml.faults_of(error, _File), None
+    tables = table.get("tasks")
+    tasks: list[Task] = []
+    for number, one in enumerate(tables if isinstance(tables, list) else []):
+        if not isinstance(one, dict):
+            continue
+        task, wrong = own.read(one)
+        faults += [fault.under("tasks", number) for fault in wrong]
+        name = one.get("name")
+        if name in taken:
+            faults.append(Fault(("tasks", number, "name"), f"{name!r} is the name of another question: choose its own"))
+        if name in [other.name for other in tasks]:
+            faults.append(Fault(("tasks", number, "name"), f"{name!r} is there twice"))
+        tasks += [] if task is None else [task]
+    toml.refuse(faults, str(file), text, mend="Nothing has been done yet; correct the file and try again.")
+    assert told is not None
+    return Config(file, told.data, told.protect, _training(told.train), tuple(tasks))
+
+
+def _training(told: _Train) -> Training:
+    until = told.until.isoformat() if isinstance(told.until, date) else told.until
+    tasks = None if told.tasks is None else tuple(told.tasks)
+    return Training(**(told.model_dump() | {"until": until, "tasks": tasks}))
+
+
+def _without_passwords(value: Any) -> Any:
+    """The same values; `user:password@` in a URL becomes `user:***@`, and what is no plain value its text."""
+    if isinstance(value, Mapping):
+        return {name: _without_passwords(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_passwords(inner) for inner in value]
+    if isinstance(value, str):
+        return re.sub(r"(://[^/@:\s]*):[^@\s]*@", r"\1:***@", value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
