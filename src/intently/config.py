@@ -78,13 +78,16 @@ class _File(BaseModel):
     tasks: list[dict[str, Any]] = Field(default_factory=list)
 
 
-def find(data: Path, config: Path | None) -> Path | None:
+def find(data: str | Path, config: Path | None) -> Path | None:
     """The config file that goes with some data: the named one, else the data's own, else none."""
     if config is not None:
         return config
-    if data.suffix == ".toml":
-        return data
-    return data / NAME if (data / NAME).is_file() else None
+    if "://" in str(data):
+        return None
+    folder = Path(data)
+    if folder.suffix == ".toml":
+        return folder
+    return folder / NAME if (folder / NAME).is_file() else None
 
 
 def read(file: Path | None, taken: Sequence[str] = ()) -> Config:

@@ -91,7 +91,7 @@ def every_task() -> tuple[Task, ...]:
     return (*BUILT_IN, *found)
 
 
-def config_of(data: Path | None, file: Path | None) -> Config:
+def config_of(data: str | Path | None, file: Path | None) -> Config:
     """The config that goes with some data. Raises ConfigError that tells every fault in it."""
     from intently import config
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from intently.errors import ConfigError, DataError, IntentlyError
+from intently.log import expression as sql
 from intently.log import schema
-from intently.log.nearest import hint
 from intently.log.times import utc
 
 TIMES = (schema.TIME, schema.ARRIVED)
@@ -110,21 +109,15 @@ def expression(text: str, columns: Sequence[str], where: str) -> pl.Expr:
     if name in columns:
         return pl.col(name)
     try:
-        found = pl.sql_expr(text)
-        roots = found.meta.root_names()
-    except pl.exceptions.PolarsError as error:
-        said = str(error).splitlines()[0]
+        found, unknown = sql.expression(text), sql.unknown_columns(text, columns)
+    except sql.SqlFault as error:
+        unknown = [error]
+    if unknown:
         raise ConfigError(
-            f"{where} = {text!r} is not SQL: {said}.{_caret(text, _fault(text, said))}",
-            mend="Write a column's name or an SQL expression over columns, such as Quantity * UnitPrice.",
-        ) from None
-    for root in roots:
-        if root not in columns:
-            raise ConfigError(
-                f"{where} = {text!r}: there is no column {root!r}{hint(root, columns)}."
-                f"{_caret(text, max(text.find(root), 0))}",
-                mend=f"There are {', '.join(columns)}; a constant stands in single quotes, 'buy'.",
-            )
+            f"{where} = {text!r}: {unknown[0].told()}\n   ",
+            mend="Write a column's name or an SQL expression over columns, such as Quantity * UnitPrice; "
+            f"a constant stands in single quotes, 'buy'. There are {', '.join(columns)}.",
+        )
     return found
 
 
@@ -238,24 +231,3 @@ def _lost(table: str, column: str, before: pl.Series, after: pl.Series) -> list[
             mend="Name another column for it",
         )
     return [Note(table, column, count, row, value, kind)]
-
-
-def _fault(text: str, said: str) -> int:
-    """Where an expression stops being SQL: at what the parser names, or after the longest part that is SQL."""
-    named = re.search(r"(?:token|function|clause) '([^']+)'|found '([^']+)'", said)
-    if named:
-        return max(text.lower().find((named[1] or named[2]).lower()), 0)
-    for end in range(len(text) - 1, 0, -1):
-        try:
-            pl.sql_expr(text[:end])
-        except pl.exceptions.PolarsError:
-            continue
-        # What parses may end in spaces and operators that wait for more.
-        return end + len(text[end:]) - len(text[end:].lstrip())
-    return len(text)
-
-
-def _caret(text: str, at: int) -> str:
-    # Chinese characters are two columns wide on a terminal.
-    wide = sum(2 if ord(letter) > 0x2E7F else 1 for letter in text[:at])
-    return f"\n    {text}\n    {' ' * wide}^\n   "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
@@ -14,6 +13,7 @@ from intently.errors import TooFewExamples
 from intently.log import schema
 from intently.log.expression import SqlFault, tried, unknown_columns
 from intently.log.log import Log
+from intently.log.nearest import nearest
 from intently.toml import Fault
 
 _ROWS = 1000
@@ -96,8 +96,8 @@ def _event_faults(task: Task, log: Log) -> list[Fault]:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+    near = nearest(name, known)
+    return f"; there are {', '.join(known)}" if near is None else f"; did you mean {near!r}?"
 
 
 def _type_faults(task: Task, written: Mapping[str, Any], log: Log) -> list[Fault]:

@@ -61,20 +61,21 @@ def test_without_a_mapping_every_column_is_kept():
 
 def test_an_unknown_column_is_named_with_the_nearest_and_a_caret():
     (fault,) = faults(amount="Quantity * UnitPrce")
-    assert "no column 'UnitPrce' (did you mean 'UnitPrice'?)" in fault
+    assert "no column 'UnitPrce'; did you mean 'UnitPrice'?" in fault
     lines = fault.splitlines()
     assert lines[1].index("UnitPrce") == lines[2].index("^")
     (fault,) = faults(amount="单价 * Quantty")
-    assert fault.splitlines()[2].index("^") == len("    单价 * ") + 2
+    # A wide letter has a wide space below it.
+    assert fault.splitlines()[2].strip(" ").startswith("\u3000\u3000   ^")
 
 
 @pytest.mark.parametrize(
     ("sql", "says"),
     [
-        ("Quantity * * UnitPrice", "is not SQL"),
-        ("(Quantity + 1", "is not SQL"),
-        ("foo(Quantity)", "unsupported function 'foo'"),
-        ("Quantity; DROP TABLE x", "unexpected token ';'"),
+        ("Quantity * * UnitPrice", "needs no name"),
+        ("(Quantity + 1", "expecting )"),
+        ("foo(Quantity)", "there is no function foo"),
+        ("Quantity; DROP TABLE x", "a query is not an expression"),
         ("buy", "a constant stands in single quotes, 'buy'"),
         ("text * 2", "cannot be worked out"),
     ],
@@ -88,7 +89,8 @@ def test_what_cannot_be_worked_out_is_a_fault(sql, says):
                                  "LEAD(UnitPrice) OVER (ORDER BY Quantity)"])  # fmt: skip
 def test_an_expression_over_several_rows_is_refused(sql):
     # It would carry what comes later into an earlier row.
-    assert "looks at more than one row" in faults(amount=sql)[0]
+    told = faults(amount=sql)[0]
+    assert "looks at more than one row" in told or "a window (over) is not allowed" in told
 
 
 def test_values_that_are_none_of_their_kind_are_left_empty_and_named():

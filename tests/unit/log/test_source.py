@@ -97,7 +97,7 @@ def test_items_and_users_of_their_own(shop):
         (("Europe/London\"", 'Europe/London"\ndialect = "shopfy"'), "did you mean 'shopify'"),
         (('events = "orders.csv"', ""), "data.events is missing"),
         (('"Who"', "Who"), "is not TOML"),
-        (('"Who"', '"Whom"'), "no column 'Whom' (did you mean 'Who'?)"),
+        (('"Who"', '"Whom"'), "no column 'Whom'; did you mean 'Who'?"),
         (('"orders.csv"', '"order.csv"'), "There is no file"),
         (('"2024-08-01T00:00:00Z"', '"soon"'), "'soon' is not a date"),
         (('timestamp = "When"', ""), "'timestamp' is missing"),
