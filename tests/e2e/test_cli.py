@@ -100,7 +100,7 @@ def test_evaluate_writes_a_report(shop: Path, bundle: Path) -> None:
     final = shop / "results" / "readings.jsonl"
     done = intently(
         "evaluate", bundle, "--data", shop / "data", "--out", out, "--cutoffs", DAY,
-        "--replicates", "60", "--final", final, cache=shop / "cache",
+        "--replicates", "60", "--readings", final, cache=shop / "cache",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     content = json.loads((out / "metrics.json").read_text())
@@ -117,6 +117,12 @@ def test_evaluate_refuses_cutoffs_inside_the_training(shop: Path, bundle: Path) 
     early = f"{UNTIL - timedelta(days=7):%Y-%m-%d}"
     done = intently("evaluate", bundle, "--data", shop / "data", "--out", shop / "r", "--cutoffs", early)
     assert_one_sentence(done, "before the end of training")
+
+
+def test_evaluate_asks_which_cutoffs(shop: Path, bundle: Path) -> None:
+    for said in ((), ("--final", "--cutoffs", DAY)):
+        done = intently("evaluate", bundle, "--data", shop / "data", "--out", shop / "r", *said)
+        assert_one_sentence(done, "--final")
 
 
 def test_leakcheck_of_an_honest_bundle_is_clean(shop: Path, bundle: Path) -> None:

@@ -22,7 +22,7 @@ def command(
     seed: console.SEED = 0,
 ) -> None:
     """Fine-tune on 1,469,307 real purchase lines (Complete Journey), compare, save, reload, and ask."""
-    from intently.cli.evaluate import five_weeks, judged, told, written
+    from intently.cli.evaluate import READINGS, five_weeks, judged, told, written
     from intently.evaluate.cost import measured
     from intently.learn.train import train
     from intently.log import complete_journey
@@ -44,7 +44,7 @@ def command(
     with console.progress() as progress:
         reloaded = load(out / "bundle", tasks)
         content = judged(reloaded, log, five_weeks(until), seed=seed, costs=[row], progress=progress)
-    written(content, out)
+    written(content, out, out / READINGS)
     told(content)
     one = LanguageModel(trained=reloaded).about(log.pack.user_ids[0], log, until, k=5)
     console.say(f"\nCustomer {one['user_id']} as of {until:%Y-%m-%d}: {one['answers']}")

@@ -20,33 +20,45 @@ if TYPE_CHECKING:
     from intently.log.log import Log
     from intently.text.language_model import Progress
 
-EXAMPLE = "Example: intently evaluate bundle/ --data shop/ --cutoffs 2017-11-05,2017-11-12 --out report/"
+EXAMPLE = "Example: intently evaluate bundle/ --data shop/ --out report/ --final"
+READINGS = "readings.jsonl"
 
 
 def command(
     bundle: console.BUNDLE,
     data: console.DATA,
     out: Annotated[Path, typer.Option("--out", help="Folder for metrics.json and report.html.")],
-    cutoffs: Annotated[
-        str | None, typer.Option("--cutoffs", help="Dates a,b; five weeks from the bundle's own end without it.")
-    ] = None,
+    cutoffs: Annotated[str | None, typer.Option("--cutoffs", help="Dates a,b to judge on.")] = None,
     final: Annotated[
-        Path | None, typer.Option("--final", help="Append this reading of the test cut-offs to a JSON-lines file.")
+        bool, typer.Option("--final", help="Judge on the test cut-offs: five weeks from the bundle's end on.")
+    ] = False,
+    readings: Annotated[
+        Path | None,
+        typer.Option("--readings", help="JSON-lines file to which every reading is added (OUT/readings.jsonl)."),
     ] = None,
     replicates: Annotated[int, typer.Option("--replicates", min=50, help="Bootstrap resamples.")] = 500,
     seed: console.SEED = 0,
     as_json: console.JSON = False,
 ) -> None:
-    """Judge a bundle beside every baseline, households resampled whole; write metrics.json and report.html."""
+    """Judge a bundle beside every baseline, households resampled whole; write metrics.json and report.html.
+
+    A cut-off that is looked at often enough is learned by heart: every reading is added to a file and counted.
+    """
+    from intently.errors import ConfigError
     from intently.log.log import Log, moment
     from intently.ship.bundle import load
 
+    if final == (cutoffs is not None):
+        raise ConfigError(
+            "It is not said on which cut-offs to judge." if not final else "--final has cut-offs of its own.",
+            mend="Give --final for the five weeks from the bundle's end on, or --cutoffs with dates; not both.",
+        )
     trained = load(bundle, console.every_task())
     log = Log.read(data)
     times = [moment(text) for text in cutoffs.split(",")] if cutoffs else five_weeks(trained.until)
     with console.progress(as_json) as progress:
         content = judged(trained, log, times, replicates=replicates, seed=seed, progress=progress)
-    written(content, out, final)
+    written(content, out, readings or out / READINGS)
     if as_json:
         console.say_json({name: entry["sentence"] for name, entry in content["tasks"].items()})
     else:
@@ -160,19 +172,22 @@ def judged(
     return document("Intently: what the model knows", header, report, entries, rows)
 
 
-def written(content: dict[str, Any], out: Path, final: Path | None = None) -> None:
+def written(content: dict[str, Any], out: Path, readings: Path) -> None:
     """Write metrics.json and report.html, and append the reading of test cut-offs to a file."""
     from intently.evaluate.report import write_report
 
     out.mkdir(parents=True, exist_ok=True)
+    readings.parent.mkdir(parents=True, exist_ok=True)
+    header = content["header"]
+    earlier = readings.read_text(encoding="utf-8").splitlines() if readings.is_file() else []
+    same = [line for line in earlier if json.loads(line)["header"].get("cut-offs") == header["cut-offs"]]
+    header["reading"] = f"number {len(same) + 1} of these cut-offs in {readings.name}"
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
     (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
     write_report(content, out / "report.html")
-    if final is not None:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        short = {"header": content["header"], "sentences": {k: v["sentence"] for k, v in content["tasks"].items()}}
-        with final.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(short | {"report": content["report"]["scores"]}, ensure_ascii=False) + "\n")
+    short = {"header": header, "sentences": {name: entry["sentence"] for name, entry in content["tasks"].items()}}
+    with readings.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(short | {"report": content["report"]["scores"]}, ensure_ascii=False) + "\n")
 
 
 def told(content: dict[str, Any]) -> None:
@@ -183,6 +198,7 @@ def told(content: dict[str, Any]) -> None:
     console.show(leaderboard(Report.from_json(content["report"])))
     for entry in content["tasks"].values():
         console.say("- " + entry["sentence"])
+    console.say(f"This is reading {content['header']['reading']}.")
 
 
 def _joined(parts: Sequence[Any]) -> Any:
