@@ -14,6 +14,7 @@ import polars as pl
 from intently.errors import DataError, gathered
 from intently.log import schema
 from intently.log.pack import Pack, known
+from intently.log.protect import Protect, protected
 
 _MANIFEST = "log.json"
 
@@ -68,8 +69,11 @@ class Log:
         )
 
     @classmethod
-    def read(cls, folder: str | Path) -> Log:
-        """Read `events`, `items` and `users` (Parquet, CSV, or a folder of either) from a folder."""
+    def read(cls, folder: str | Path, protect: Protect | None = None) -> Log:
+        """Read `events`, `items` and `users` (Parquet, CSV, or a folder of either) from a folder.
+
+        Personal data is kept out as `protect` says: texts masked and personal columns dropped, without it.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise DataError(f"There is no folder {folder}.", mend="Give the folder that holds events.parquet.")
@@ -82,7 +86,8 @@ class Log:
         if (folder / _MANIFEST).exists():
             manifest = json.loads((folder / _MANIFEST).read_text())
             span = {key: datetime.fromisoformat(manifest[key]) for key in ("observed_from", "observed_until")}
-        return cls.of(events, _table(folder, "items"), _table(folder, "users"), **span)
+        safe = protected(events, _table(folder, "items"), _table(folder, "users"), protect).say()
+        return cls.of(safe.events, safe.items, safe.users, **span)
 
     def write(self, folder: str | Path) -> None:
         """Write the log in the form that `read` takes."""
