@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,7 @@ def _packages() -> tuple[dict[str, dict[str, Any]], list[Fault]]:
         about = metadata("intently")
     except PackageNotFoundError:
         return {}, [Fault("Intently runs from its sources and is not installed.", "pip install -e .")]
-    extras = {
+    extras: dict[str, dict[str, Any]] = {
         name: {"missing": [], "install": f'pip install "intently[{name}]"'} for name in _all(about, "Provides-Extra")
     }
     faults = []
@@ -229,6 +228,5 @@ def _say(told: dict[str, Any]) -> None:
         lack = f"lacks {', '.join(extra['missing'])}: {extra['install']}" if extra["missing"] else "installed"
         console.say(f"extra {name}: {lack}")
     for fault in told["faults"]:
-        stream = sys.stdout
-        stream.write(f"{'missing' if fault['required'] else 'note'}: {fault['problem']} {fault['mend']}\n")
+        console.say(f"{'missing' if fault['required'] else 'note'}: {fault['problem']} {fault['mend']}")
     console.say("well" if told["well"] else "not well: see what is missing above")

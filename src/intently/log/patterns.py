@@ -318,7 +318,6 @@ RULES = (
     _rule(None, rf"(?<![0-9]){_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[0-9]{{6}})?(?![0-9-])", _whole),
     _rule(None, rf"(?<![0-9-]){_YEAR}\s?[-–~/至到]\s?{_YEAR}(?![0-9-])", _whole),
     _rule(None, r"(?<![0-9A-Z])1Z[ 0-9A-Z]{16,22}(?![0-9])", _whole),
-    _rule(None, r"(?<![0-9])[0-9]{4}(?: [0-9]{4}){4}(?: [0-9]{2,4})?(?![0-9])", _whole),
     _rule(
         None,
         r"(?<![0-9])(?<![0-9][-.\s])[0-9][0-9.]*\s?(?:mm|cm|m|in|\")?(?:\s?[x×*✕]\s?[0-9][0-9.]*\s?(?:mm|cm|m|in|\")?){1,3}(?![0-9])",
@@ -332,6 +331,8 @@ RULES = (
     ),
     # Cards before phones: the groups of a card hold phones.
     _rule("card", rf"{_NO_DIGIT_BEFORE}[1-9][0-9](?:[ .-]{{0,2}}[0-9]){{11,18}}{_END}", _card),
+    # A parcel's number in groups of four.
+    _rule(None, r"(?<![0-9])[0-9]{4}(?: [0-9]{4}){4}(?: [0-9]{2,4})?(?![0-9])", _whole),
     _rule("id", rf"{_NO_DIGIT_BEFORE}[1-9][0-9]{{14}}{_END}", _proved(checksums.chinese_resident)),
     _rule("id", rf"{_NO_DIGIT_BEFORE}[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}{_END}", _proved(checksums.social_security)),
     _rule(
