@@ -23,10 +23,13 @@ def command(
 ) -> None:
     """Rank the catalogue for one customer, and give the other answers about them."""
     from intently.log.log import Log
+    from intently.log.protect import asked_id
+    from intently.log.source import settings_of
     from intently.model import LanguageModel
 
     model = LanguageModel.load(bundle, console.every_task())
-    told = model.about(user, Log.read(data), at, k)
+    log = Log.read(data)
+    told = model.about(asked_id(user, settings_of(data).protection, log.pack.user_ids), log, at, k)
     if as_json:
         console.say_json(told)
         return

@@ -16,17 +16,21 @@ import polars as pl
 from intently.errors import DataError
 from intently.log import schema
 from intently.log.log import Log
+from intently.log.protect import Protect, protected
 from intently.log.read import files_of, read_files
 
 _SPAN = "log.json"
 _KINDS = (".parquet", ".csv")
+# A column is known as personal by its name, or by what this many first rows hold.
+_LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True)
 class Unpacked:
     """What is to be packed. `events` are Parquet files or frames in the order in which they stand in the log.
 
-    `stamp` changes when what is packed changes: a pack that was interrupted goes on only with the same.
+    `stamp` changes when what is packed changes: a pack that was interrupted goes on only with the same. `dropped`
+    are columns of the events that hold personal data; texts are in no pack.
     """
 
     events: tuple[Path | pl.LazyFrame, ...]
@@ -36,6 +40,7 @@ class Unpacked:
     observed_until: datetime | None
     source: str
     stamp: str
+    dropped: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: str | Path) -> Unpacked:
@@ -47,14 +52,19 @@ class Unpacked:
         span: dict[str, datetime] = {}
         if (folder / _SPAN).exists():
             span = {key: datetime.fromisoformat(at) for key, at in json.loads((folder / _SPAN).read_text()).items()}
+        events = tuple(path if path.suffix == ".parquet" else _csv(path) for path in files)
+        with _readable(files[0]):
+            first = pl.scan_parquet(files[0]) if isinstance(events[0], Path) else events[0]
+            seen = protected(first.head(_LOOKED_AT).collect(), None, None, Protect(mask=False)).say()
         return cls(
-            tuple(path if path.suffix == ".parquet" else _csv(path) for path in files),
+            events,
             _beside(folder, "items"),
             _beside(folder, "users"),
             span.get("observed_from"),
             span.get("observed_until"),
             str(folder.resolve()),
             _stamp(folder),
+            tuple(name.removeprefix("events.") for name in seen.dropped),
         )
 
     @classmethod
@@ -71,7 +81,8 @@ class Unpacked:
         """The columns of the events and their types."""
         with _readable("the source"):
             scans = [pl.scan_parquet(part) if isinstance(part, Path) else part for part in self.events]
-            return dict(pl.concat(scans, how="diagonal_relaxed").collect_schema())
+            found = pl.concat(scans, how="diagonal_relaxed").collect_schema()
+            return {name: dtype for name, dtype in found.items() if name not in self.dropped}
 
 
 @dataclass(frozen=True)
@@ -83,12 +94,13 @@ class Blocks:
     columns: dict[str, pl.DataType]
 
     @classmethod
-    def of(cls, files: tuple[Path, ...]) -> Blocks:
-        """Take the files as one table; a column that some of them lack is empty there."""
+    def of(cls, files: tuple[Path, ...], dropped: tuple[str, ...] = ()) -> Blocks:
+        """Take the files as one table without some columns; a column that some of them lack is empty there."""
         lengths = [_rows(path) for path in files]
         joined = pl.concat([pl.scan_parquet(path) for path in files], how="diagonal_relaxed")
         starts = np.concatenate([[0], np.cumsum(lengths)]).tolist()
-        return cls(files, tuple(starts), dict(joined.collect_schema()))
+        columns = {name: dtype for name, dtype in joined.collect_schema().items() if name not in dropped}
+        return cls(files, tuple(starts), columns)
 
     def __len__(self) -> int:
         return self.starts[-1]

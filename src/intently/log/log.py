@@ -15,6 +15,7 @@ import polars as pl
 from intently.errors import DataError, gathered
 from intently.log import schema
 from intently.log.pack import Pack, known
+from intently.log.protect import Protect, protected
 
 _MANIFEST = "log.json"
 _SAY = logging.getLogger("intently")
@@ -70,10 +71,11 @@ class Log:
         )
 
     @classmethod
-    def read(cls, source: str | Path) -> Log:
+    def read(cls, source: str | Path, protect: Protect | None = None) -> Log:
         """Read a shop's log: a folder, a TOML file, a file of events, or a database by URL (docs/log.md).
 
-        Times become UTC. What could not be taken is said in the log `intently`; DataError names every fault.
+        Times become UTC. Personal data is kept out as `protect` says; without it, as `[protect]` of the TOML does.
+        What could not be taken is said in the log `intently`; DataError names every fault.
         """
         from intently.log.source import read_tables, settings_of
 
@@ -83,10 +85,11 @@ class Log:
             _SAY.warning("%s", note)
         if tables.kept_types:
             _SAY.warning("event types kept as they are: %s", tables.kept_types)
+        safe = protected(tables.events, tables.items, tables.users, protect or settings.protection).say()
         return cls.of(
-            tables.events,
-            tables.items,
-            tables.users,
+            safe.events,
+            safe.items,
+            safe.users,
             observed_from=tables.observed_from,
             observed_until=tables.observed_until,
         )

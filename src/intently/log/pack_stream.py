@@ -86,7 +86,7 @@ def pack(
 
 def _made(tables: Unpacked, site: Site) -> None:
     """Every step of a pack; what was done before is not done again."""
-    blocks = Blocks.of(_inputs(tables, site))
+    blocks = Blocks.of(_inputs(tables, site), tables.dropped)
     check_columns(tables, blocks)
     found = _surveyed(tables, blocks, site)
     layout = _layout(blocks.columns, len(blocks))

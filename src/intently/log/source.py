@@ -18,6 +18,7 @@ from intently.log import schema
 from intently.log.alias import DIALECTS, Dialect
 from intently.log.columns import Mapped, Note, expression, mapped
 from intently.log.nearest import hint
+from intently.log.protect import Protect
 from intently.log.read import files_of, joined, kind_of, read_file, read_files
 from intently.log.sql import is_url, read_sql, tables_of
 from intently.log.times import known_zone, span_end
@@ -64,6 +65,11 @@ class Settings:
     data: Source
     protect: Mapping[str, Any]
     tasks: Sequence[Mapping[str, Any]]
+
+    @property
+    def protection(self) -> Protect:
+        """The `[protect]` section. Raises ConfigError for an unknown key or a value of the wrong kind."""
+        return Protect.written(self.protect, self.folder)
 
 
 @dataclass(frozen=True)

@@ -100,3 +100,15 @@ def test_sums_are_the_same_to_the_last_bit_however_many_rows_are_read_at_once(ro
             before = running[first - 1] if first else 0.0
             expected.append(running[-1] - before if len(running) > first else 0.0)
         assert past.total("amount", days).tolist() == expected
+
+
+def test_a_personal_column_is_in_no_pack(tmp_path):
+    events = pl.DataFrame(
+        {"user_id": ["a", "b"], "event_type": "buy", "timestamp": [day(1), day(2)], "phone": [13812345678, 13912345678]}
+    ).with_columns(spent=pl.Series([1.0, 2.0]))
+    (tmp_path / "shop").mkdir()
+    events.write_parquet(tmp_path / "shop" / "events.parquet")
+    pack(Unpacked.of(tmp_path / "shop"), tmp_path / "pack")
+    written = {path.name for path in (tmp_path / "pack").rglob("*.npy")}
+    assert any("spent" in name for name in written)
+    assert not any("phone" in name for name in written)
