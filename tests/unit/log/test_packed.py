@@ -4,7 +4,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from intently import contract
 from intently.contract import Amount, Everyone, Examples, Past, Task
 from intently.errors import DataError
 from intently.log.blocks import Unpacked
@@ -70,7 +69,7 @@ def test_what_is_not_whole_is_not_opened(shop, tmp_path):
 
 @pytest.mark.parametrize("rows_at_once", [1, 7, 10**6])
 def test_sums_are_the_same_to_the_last_bit_however_many_rows_are_read_at_once(rows_at_once, monkeypatch):
-    monkeypatch.setattr(contract, "_ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("intently.contract.past._ROWS_AT_ONCE", rows_at_once)
     rng = np.random.default_rng(0)
     table = pl.DataFrame(
         {
