@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -13,6 +14,7 @@ import polars as pl
 
 from intently.errors import DataError, gathered
 from intently.log import schema
+from intently.log.check import Checked, checked, tell
 from intently.log.pack import Pack, known
 
 _MANIFEST = "log.json"
@@ -68,8 +70,11 @@ class Log:
         )
 
     @classmethod
-    def read(cls, folder: str | Path) -> Log:
-        """Read `events`, `items` and `users` (Parquet, CSV, or a folder of either) from a folder."""
+    def read(cls, folder: str | Path, *, watch: Callable[[Checked], None] = tell) -> Log:
+        """Read `events`, `items` and `users` (Parquet, CSV, or a folder of either) from a folder.
+
+        `watch` is told what was found and set aside; without it, one line says so where there is any.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise DataError(f"There is no folder {folder}.", mend="Give the folder that holds events.parquet.")
@@ -82,7 +87,9 @@ class Log:
         if (folder / _MANIFEST).exists():
             manifest = json.loads((folder / _MANIFEST).read_text())
             span = {key: datetime.fromisoformat(manifest[key]) for key in ("observed_from", "observed_until")}
-        return cls.of(events, _table(folder, "items"), _table(folder, "users"), **span)
+        found = checked(events, _table(folder, "items"), _table(folder, "users"), span.get("observed_until"))
+        watch(found)
+        return cls.of(found.events, found.items, found.users, **span)
 
     def write(self, folder: str | Path) -> None:
         """Write the log in the form that `read` takes."""
