@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from intently.cli import demo, evaluate, leakcheck, pack, predict, recommend, train
+from intently.cli import check, demo, evaluate, leakcheck, pack, predict, recommend, train
 from intently.errors import IntentlyError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (demo, pack, train, evaluate, predict, recommend, leakcheck):
+for verb in (demo, check, pack, train, evaluate, predict, recommend, leakcheck):
     app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
 
 
@@ -34,7 +34,7 @@ def run() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|torch")
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     # What it says of a hub that cannot be reached is said once, in our error.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:

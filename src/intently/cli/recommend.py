@@ -26,6 +26,8 @@ def command(
     from intently.model import LanguageModel
 
     model = LanguageModel.load(bundle, console.every_task())
+    if model.trained is not None:
+        console.say_fallbacks(model.trained, model.tasks)
     told = model.about(user, Log.read(data), at, k)
     if as_json:
         console.say_json(told)

@@ -23,6 +23,9 @@ def command(
     adapt: Annotated[
         str, typer.Option("--adapt", help="frozen or lora: whether the language model is tuned.")
     ] = "frozen",
+    fallback: Annotated[
+        bool, typer.Option("--fallback", help="Serve a simple predictor where there is too little to learn from.")
+    ] = False,
     threads: console.THREADS = 2,
     seed: console.SEED = 0,
     as_json: console.JSON = False,
@@ -36,16 +39,17 @@ def command(
     log = Log.read(data)
     # Only now what takes seconds to load: bad input is answered at once.
     from intently.evaluate.report import leaderboard
-    from intently.learn.train import train
+    from intently.learn.fallback import train_or_fall_back
     from intently.ship.bundle import save
     from intently.text.language_model import PACKAGED
 
     checkpoints = out.with_name(out.name + ".checkpoints")
     with console.progress(as_json) as progress:
-        trained = train(
+        trained = train_or_fall_back(
             log,
             at,
             asked,
+            fallback=fallback,
             preset=preset,
             model=model or PACKAGED,
             adapt=adapt,
@@ -57,7 +61,16 @@ def command(
         save(trained, log, out)
         shutil.rmtree(checkpoints, ignore_errors=True)
     if as_json:
-        console.say_json({"bundle": str(out), "served": trained.served, "baseline": trained.baseline})
+        console.say_json(
+            {
+                "bundle": str(out),
+                "served": trained.served,
+                "baseline": trained.baseline,
+                "fallback": dict(trained.fallback),
+            }
+        )
         return
-    console.show(leaderboard(trained.choice))
+    if trained.choice.tasks:
+        console.show(leaderboard(trained.choice))
+    console.say_fallbacks(trained, asked)
     console.say(f"Figures are of the validation cut-off by which the served predictors were chosen. Bundle: {out}")

@@ -77,11 +77,19 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
+def plan_of(preset: str) -> Preset:
+    """The preset of that name. Raises ConfigError where there is none."""
+    if preset not in PRESETS:
+        raise ConfigError(f"There is no preset {preset!r}.", mend=f"Choose one of {', '.join(PRESETS)}.")
+    return PRESETS[preset]
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained model: per task every predictor by name, which of them is served, and why.
 
     `choice` is the report on the validation cut-offs by which `served` and `baseline` were chosen.
+    `fallback` says of tasks that are served by a simple predictor why no model was trained for them.
     """
 
     until: datetime
@@ -92,6 +100,7 @@ class Trained:
     served: Mapping[str, str]
     baseline: Mapping[str, str]
     choice: Report
+    fallback: Mapping[str, str] = field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises ConfigError where the model was not trained on it."""
@@ -155,15 +164,13 @@ def train(
     With `before`, the reader without fine-tuning is kept beside the rest, for the report.
     Raises TooFewExamples where there is too little to learn from.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"There is no preset {preset!r}.", mend=f"Choose one of {', '.join(PRESETS)}.")
+    plan = plan_of(preset)
     if adapt not in ADAPTATIONS:
         raise ConfigError(f"There is no way {adapt!r} to adapt.", mend=f"Choose one of {', '.join(ADAPTATIONS)}.")
-    plan = PRESETS[preset]
     recipe = replace(plan.recipe, seed=seed, threads=threads or plan.recipe.threads)
     known = log.before(until)
     tasks = tuple(tasks)
-    data = {task.name: _examples(task, known, until, plan) for task in tasks}
+    data = {task.name: examples_until(task, known, until, plan) for task in tasks}
     reader, reading = None, None
     old: FittedReader | None = None
     asked_customers = tuple(task for task in tasks if task.key == schema.USER)
@@ -270,7 +277,8 @@ def last_cutoff(task: Task, until: datetime) -> datetime:
     return until - -(-task.horizon // WEEK) * WEEK
 
 
-def _examples(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Examples, Past]:
+def examples_until(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Examples, Past]:
+    """What a task is trained on. Raises TooFewExamples where that is too little, or one class only."""
     last = last_cutoff(task, until)
     count = plan.weeks if task.key == schema.USER else plan.item_weeks
     first = max(known.observed_from + 4 * WEEK, last - (count - 1) * WEEK)
