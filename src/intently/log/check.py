@@ -87,7 +87,7 @@ def checked(
     sound, rejects, faults = _judged("events", events, typed, _event_rules(events, typed, observed_until))
     sound, more = values.emptied("events", sound)
     faults += more
-    for rule in (_repeated, _named_twice, _alone):
+    for rule in (_repeated, _named_twice, _alone) if _is_log(sound) else ():
         sound, rejected, more = _apart(sound, events, rule)
         rejects += rejected
         faults += more

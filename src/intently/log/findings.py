@@ -314,7 +314,8 @@ def _wholesale(events: pl.DataFrame) -> Iterator[Finding]:
         if column not in events.columns:
             continue
         value = pl.col(column).cast(pl.Float64)
-        lines = events.with_row_index("row").filter(pl.col(schema.TYPE).cast(pl.String) == schema.BUY, value > 0)
+        bought = pl.col(schema.TYPE).cast(pl.String) == schema.BUY
+        lines = events.select(schema.TYPE, column, row=pl.int_range(pl.len())).filter(bought, value > 0)
         if len(lines) < 100:
             continue
         logs = lines.select(value.log())[column]

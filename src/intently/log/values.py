@@ -10,8 +10,8 @@ import polars as pl
 from intently.log import schema
 from intently.log.findings import Finding
 
-# The number of each row as it was read.
-ROW = "_row"
+# The number of each row as it was read, under a name that no shop has.
+ROW = "__intently_row__"
 
 
 def typed(events: pl.DataFrame) -> pl.DataFrame:
