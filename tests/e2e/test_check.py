@@ -81,10 +81,8 @@ def test_spoilt_rows_are_named_counted_and_written_apart(tmp_path):
     assert content["rows_set_aside"] == 12
     rejects = pl.read_csv(file)
     assert rejects.columns == ["table", "row", "column", "value", "reason"]
-    assert (
-        rejects.filter(pl.col("reason").str.contains("negative"))["value"].to_list() == [-1.0] * 3
-        or rejects.filter(pl.col("reason").str.contains("negative"))["value"].to_list() == ["-1.0"] * 3
-    )
+    negative = rejects.filter(pl.col("reason") == "amount of a purchase is negative")
+    assert negative["value"].cast(pl.Float64).to_list() == [-1.0] * 3
     # Other verbs say it in one line and go on.
     done = intently("pack", "--data", folder, "--out", tmp_path / "pack", "--json")
     assert done.returncode == 0, done.stderr
@@ -115,6 +113,7 @@ def test_a_form_of_rejects_that_is_not_known(tmp_path, file):
     assert ".parquet or .csv" in done.stderr
 
 
+@pytest.mark.slow
 def test_one_class_is_refused_unless_a_simple_predictor_will_do(tmp_path):
     folder = written(tmp_path / "shop", lambda events: events.with_columns(event_type=pl.lit("view")))
     content = told(folder, "--tasks", "purchase_intent", "--until", DAY)
@@ -130,6 +129,7 @@ def test_one_class_is_refused_unless_a_simple_predictor_will_do(tmp_path):
     assert "purchase_intent falls back on constant: " in done.stderr
 
 
+@pytest.mark.slow
 def test_ten_customers_with_fallback_are_served_to_the_end(tmp_path):
     few = [f"c{number:03}" for number in range(10)]
     folder = written(tmp_path / "shop", lambda events: events.filter(pl.col("user_id").is_in(few)))
