@@ -26,7 +26,8 @@ class LanguageModel:
     """A pre-trained language model fine-tuned on a shop's log, with the tasks it answers.
 
     `model` is a name or a folder, `preset` how much work fitting may take (fast, balanced, best),
-    `adapt` whether the language model itself is tuned (frozen, lora).
+    `adapt` whether the language model itself is tuned (frozen, lora). With `fallback`, a task with too
+    little to learn from is served by a simple predictor, and `trained.fallback` says why.
     """
 
     tasks: Sequence[Task] = BUILT_IN
@@ -35,16 +36,18 @@ class LanguageModel:
     adapt: str = "frozen"
     threads: int = 2
     seed: int = 0
+    fallback: bool = False
     trained: Trained | None = None
 
     def fit(self, log: Log, until: datetime | str | None = None, progress: Progress = silent) -> Self:
         """Learn from what was known before `until` (UTC; the end of the log without it)."""
-        from intently.learn.train import train
+        from intently.learn.fallback import train_or_fall_back
 
-        trained = train(
+        trained = train_or_fall_back(
             log,
             _time(until, log.observed_until),
             tuple(self.tasks),
+            fallback=self.fallback,
             preset=self.preset,
             model=self.model,
             adapt=self.adapt,

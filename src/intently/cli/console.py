@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from intently.errors import ConfigError
 if TYPE_CHECKING:
     from intently.config import Config
     from intently.contract import Task
+    from intently.learn.trained import Trained
 
 DATA = Annotated[
     str, typer.Option("--data", help="A folder, a file of events, intently.toml, or a database by URL (docs/log.md).")
@@ -56,6 +57,12 @@ def say(text: str) -> None:
 def say_json(content: Any) -> None:
     """JSON on standard output."""
     say(json.dumps(content, ensure_ascii=False, indent=1, default=str, allow_nan=False))
+
+
+def say_fallbacks(trained: Trained, tasks: Iterable[Task]) -> None:
+    """One line on standard error for each of the tasks that is served by a simple predictor, and why."""
+    for name in (task.name for task in tasks if task.name in trained.fallback):
+        sys.stderr.write(f"{name} falls back on {trained.served[name]}: {trained.fallback[name]}\n")
 
 
 def show(renderable: Any) -> None:

@@ -151,6 +151,9 @@ def judged(
             baseline=trained.baseline[task.name],
             opponent=OPPONENT if OPPONENT in names and trained.served[task.name] != OPPONENT else None,
         ) | {"left_out": examples.left_out, "examples": len(examples)}
+        if task.name in trained.fallback:
+            entry["fallback"] = trained.fallback[task.name]
+            entry["sentence"] += f" It is what training fell back on: {entry['fallback']}"
         return one, entry
 
     with side_by_side(threads) as workers:

@@ -29,7 +29,7 @@ def command(
         raise ConfigError(f"--out {out} is not a Parquet file.", mend="Give a name that ends in .parquet.")
     when = moment(at)
     trained = load(bundle, console.every_task())
-    trained.task(task)
+    console.say_fallbacks(trained, [trained.task(task)])
     examples, scores = trained.predict(task, Log.read(data).before(when), when)
     frame = scores.frame(examples)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,8 @@ def command(
     from intently.model import LanguageModel
 
     model = LanguageModel.load(bundle, console.every_task())
+    if model.trained is not None:
+        console.say_fallbacks(model.trained, model.tasks)
     log = Log.read(data)
     told = model.about(asked_id(user, settings_of(data).protection, log.pack.user_ids), log, at, k)
     if as_json:

@@ -32,6 +32,9 @@ def command(
     adapt: Annotated[
         str | None, typer.Option("--adapt", help="frozen (without it) or lora: whether the language model is tuned.")
     ] = None,
+    fallback: Annotated[
+        bool, typer.Option("--fallback", help="Serve a simple predictor where there is too little to learn from.")
+    ] = False,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads to use (2).")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0).")] = None,
     config: console.CONFIG = None,
@@ -58,7 +61,7 @@ def command(
     tried(asked, log.before(at))
     # Only now what takes seconds to load: bad input is answered at once.
     from intently.evaluate.report import leaderboard
-    from intently.learn.train import train
+    from intently.learn.fallback import train_or_fall_back
     from intently.ship.bundle import save
     from intently.text.language_model import PACKAGED
 
@@ -67,13 +70,24 @@ def command(
     made_with = found.resolved(replace(wanted, tasks=tuple(task.name for task in asked), **how))
     checkpoints = out.with_name(out.name + ".checkpoints")
     with console.progress(as_json) as progress:
-        trained = train(log, at, asked, **how, checkpoints=checkpoints, progress=progress)
+        trained = train_or_fall_back(
+            log, at, asked, fallback=fallback, **how, checkpoints=checkpoints, progress=progress
+        )
         save(trained, log, out, made_with=made_with)
         shutil.rmtree(checkpoints, ignore_errors=True)
     if as_json:
-        console.say_json({"bundle": str(out), "served": trained.served, "baseline": trained.baseline})
+        console.say_json(
+            {
+                "bundle": str(out),
+                "served": trained.served,
+                "baseline": trained.baseline,
+                "fallback": dict(trained.fallback),
+            }
+        )
         return
-    console.show(leaderboard(trained.choice))
+    if trained.choice.tasks:
+        console.show(leaderboard(trained.choice))
+    console.say_fallbacks(trained, asked)
     console.say(f"Figures are of the validation cut-off by which the served predictors were chosen. Bundle: {out}")
 
 

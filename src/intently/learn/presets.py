@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
+from intently.errors import ConfigError
 from intently.learn.finetune import Recipe
 
 
@@ -36,3 +37,10 @@ PRESETS: Mapping[str, Preset] = {
     "balanced": Preset(Recipe(pretrain_epochs=2, epochs=10)),
     "best": Preset(Recipe(pretrain_epochs=4, epochs=20, learning_rate=1e-3, patience=3), item_weeks=16),
 }
+
+
+def plan_of(preset: str) -> Preset:
+    """The preset of that name. Raises ConfigError where there is none."""
+    if preset not in PRESETS:
+        raise ConfigError(f"There is no preset {preset!r}.", mend=f"Choose one of {', '.join(PRESETS)}.")
+    return PRESETS[preset]

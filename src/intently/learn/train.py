@@ -27,7 +27,7 @@ from intently.learn.adapt import ADAPTATIONS
 from intently.learn.choose import WEEK, Choice, Trial, Tried, choice_cutoffs, chosen, last_cutoff
 from intently.learn.fresh import Freshness, Read, kept_fresh
 from intently.learn.item_columns import ItemColumns
-from intently.learn.presets import PRESETS, Preset
+from intently.learn.presets import Preset, plan_of
 from intently.learn.texts import Text
 from intently.learn.trained import OPPONENT, STACK, Trained
 from intently.learn.workers import side_by_side
@@ -59,16 +59,14 @@ def train(
     With `before`, the reader without fine-tuning is kept beside the rest, for the report.
     Raises TooFewExamples where there is too little to learn from.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"There is no preset {preset!r}.", mend=f"Choose one of {', '.join(PRESETS)}.")
+    plan = plan_of(preset)
     if adapt not in ADAPTATIONS:
         raise ConfigError(f"There is no way {adapt!r} to adapt.", mend=f"Choose one of {', '.join(ADAPTATIONS)}.")
-    plan = PRESETS[preset]
     threads = threads or plan.recipe.threads
     # The reader shares the machine with the boosters that do not wait for it.
     recipe = replace(plan.recipe, seed=seed, threads=max(1, threads // 2))
     known, tasks = log.before(until), tuple(tasks)
-    data = {task.name: _examples(task, known, until, plan) for task in tasks}
+    data = {task.name: examples_until(task, known, until, plan) for task in tasks}
     times = choice_cutoffs(tasks, until)
     choices = {task.name: Choice.of(task, times, known) for task in tasks}
     readable = tuple(task for task in tasks if task.key == schema.USER)
@@ -179,7 +177,8 @@ def _finished(started: Sequence[Future[Tried]], progress: Progress) -> list[Trie
     return sorted((one.result() for one in started), key=lambda one: -one.trial.lightness)
 
 
-def _examples(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Examples, Past]:
+def examples_until(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Examples, Past]:
+    """What a task is trained on. Raises TooFewExamples where that is too little, or one class only."""
     last = last_cutoff(task, until)
     count = plan.weeks if task.key == schema.USER else plan.item_weeks
     first = max(known.observed_from + 4 * WEEK, last - (count - 1) * WEEK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from intently.baselines.constant import Constant
@@ -26,6 +26,7 @@ class Trained:
     """A trained model: per task every predictor by name, which of them is served, and why.
 
     `choice` is the report on the validation cut-offs by which `served` and `baseline` were chosen.
+    `fallback` says of tasks that are served by a simple predictor why no model was trained for them.
     """
 
     until: datetime
@@ -36,6 +37,7 @@ class Trained:
     served: Mapping[str, str]
     baseline: Mapping[str, str]
     choice: Report
+    fallback: Mapping[str, str] = field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises ConfigError where the model was not trained on it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -14,6 +15,7 @@ import polars as pl
 
 from intently.errors import DataError, gathered
 from intently.log import schema
+from intently.log.check import Checked, checked, tell
 from intently.log.pack import Pack, known
 from intently.log.protect import Protect, protected
 
@@ -71,11 +73,14 @@ class Log:
         )
 
     @classmethod
-    def read(cls, source: str | Path, protect: Protect | None = None) -> Log:
+    def read(
+        cls, source: str | Path, protect: Protect | None = None, *, watch: Callable[[Checked], None] = tell
+    ) -> Log:
         """Read a shop's log: a folder, a TOML file, a file of events, or a database by URL (docs/log.md).
 
         Times become UTC. Personal data is kept out as `protect` says; without it, as `[protect]` of the TOML does.
-        What could not be taken is said in the log `intently`; DataError names every fault.
+        Rows that cannot be used are set aside, of which `watch` is told; without it, one line says so where there are
+        any. DataError names every fault of a whole column.
         """
         from intently.log.source import read_tables, settings_of
 
@@ -86,10 +91,12 @@ class Log:
         if tables.kept_types:
             _SAY.warning("event types kept as they are: %s", tables.kept_types)
         safe = protected(tables.events, tables.items, tables.users, protect or settings.protection).say()
+        found = checked(safe.events, safe.items, safe.users, tables.observed_until)
+        watch(found)
         return cls.of(
-            safe.events,
-            safe.items,
-            safe.users,
+            found.events,
+            found.items,
+            found.users,
             observed_from=tables.observed_from,
             observed_until=tables.observed_until,
         )

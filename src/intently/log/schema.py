@@ -24,6 +24,12 @@ DESCRIPTION = "description"
 
 BUY = "buy"
 
+# The event types that have a meaning of ours or a usual one; a shop may have others.
+TYPES = (
+    *("view", "search", "cart", "remove", BUY, "return", "review", "rating"),
+    *("impression", "click", "mailing", "coupon", "message", "support", "leave"),
+)
+
 CLOCK = pl.Datetime("us", "UTC")
 
 REQUIRED_EVENTS = (TYPE, TIME)

@@ -91,6 +91,7 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
                 "wording": dict(task.wording),
                 "served": trained.served[task.name],
                 "baseline": trained.baseline[task.name],
+                "fallback": trained.fallback.get(task.name),
                 "predictors": {
                     name: type(predictor).__name__ for name, predictor in trained.predictors[task.name].items()
                 },
@@ -169,6 +170,7 @@ def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
         served={name: told["served"] for name, told in contract["tasks"].items()},
         baseline={name: told["baseline"] for name, told in contract["tasks"].items()},
         choice=Report.from_json(contract["choice"]),
+        fallback={name: told["fallback"] for name, told in contract["tasks"].items() if told.get("fallback")},
     )
 
 

@@ -24,13 +24,20 @@ def card(contract: Mapping[str, Any], choice: Report) -> str:
         "|---|---|---|---|---|",
     ]
     for name, told in contract["tasks"].items():
-        metric = choice.primary[name]
+        asked = told["wording"].get("en", name)
+        if name not in choice.primary:
+            lines.append(f"| {name} | {asked} | {told['served']} | {told['baseline']} | not judged: one window only |")
+            continue
         served = choice.score(told["served"], name)
         simple = choice.score(told["baseline"], name)
         lines.append(
-            f"| {name} | {told['wording'].get('en', name)} | {told['served']} ({served.value:.4g}) "
-            f"| {told['baseline']} ({simple.value:.4g}) | {metric} |"
+            f"| {name} | {asked} | {told['served']} ({served.value:.4g}) "
+            f"| {told['baseline']} ({simple.value:.4g}) | {choice.primary[name]} |"
         )
+    fallen = {name: told for name, told in contract["tasks"].items() if told.get("fallback")}
+    if fallen:
+        lines += ["", "## Not a model", "", "No model was trained for these; a simple predictor answers:", ""]
+        lines += [f"- {name}: {told['served']}. {told['fallback']}" for name, told in fallen.items()]
     lines += [
         "",
         "The figures are of the validation cut-off by which the served predictor was chosen; figures on later",
