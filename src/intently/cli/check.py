@@ -44,7 +44,7 @@ def command(
     from intently.log.check import tell
     from intently.log.log import Log, moment
 
-    asked = console.chosen_tasks(tasks)
+    asked = console.chosen_tasks(None if tasks is None else tasks.split(","))
     at = moment(until) if until else None
     if rejects is None and out is not None:
         rejects = out / "rejects.parquet"

@@ -20,7 +20,9 @@ from intently.log.protect import Protect, protected
 from intently.log.read import files_of, read_files
 
 _SPAN = "log.json"
-_KINDS = (".parquet", ".csv")
+_KINDS = (".parquet",)
+# Up to so many events a log is read whole: it fits in 4 GiB.
+WHOLE = 10_000_000
 # A column is known as personal by its name, or by what this many first rows hold.
 _LOOKED_AT = 10_000
 
@@ -43,23 +45,24 @@ class Unpacked:
     dropped: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, source: str | Path) -> Unpacked:
-        """A folder of plain Parquet or CSV as it stands on disk; any other source is read into memory first."""
+    def of(cls, source: str | Path, *, whole: int = WHOLE) -> Unpacked:
+        """A folder of plain Parquet of more than `whole` events as it stands on disk: nothing is set aside there, and
+        what cannot be used is refused. Any other source is read into memory, and checked, first.
+        """
         folder = Path(source)
         files = _plain(folder)
-        if not files:
+        if sum(_rows(path) for path in files) <= whole:
             return cls.of_log(Log.read(source), str(source))
         span: dict[str, datetime] = {}
         if (folder / _SPAN).exists():
             span = {key: datetime.fromisoformat(at) for key, at in json.loads((folder / _SPAN).read_text()).items()}
-        events = tuple(path if path.suffix == ".parquet" else _csv(path) for path in files)
         with _readable(files[0]):
-            first = pl.scan_parquet(files[0]) if isinstance(events[0], Path) else events[0]
-            seen = protected(first.head(_LOOKED_AT).collect(), None, None, Protect(mask=False)).say()
+            first = pl.scan_parquet(files[0]).head(_LOOKED_AT).collect()
+        seen = protected(first, _beside(folder, "items"), _beside(folder, "users"), Protect()).say()
         return cls(
-            events,
-            _beside(folder, "items"),
-            _beside(folder, "users"),
+            tuple(files),
+            seen.items,
+            seen.users,
             span.get("observed_from"),
             span.get("observed_until"),
             str(folder.resolve()),
@@ -135,7 +138,7 @@ def actor(columns: dict[str, pl.DataType], ids: pl.DataType) -> pl.Expr:
 
 
 def _plain(folder: Path) -> list[Path]:
-    """The files of events if they are Parquet or CSV and nothing says that they are to be read otherwise."""
+    """The files of events if they are Parquet and nothing says that they are to be read otherwise."""
     if not folder.is_dir() or (folder / "intently.toml").exists():
         return []
     single = [path for path in (folder / "events.parquet", folder / "events.csv") if path.is_file()]
@@ -146,12 +149,10 @@ def _plain(folder: Path) -> list[Path]:
 
 def _beside(folder: Path, name: str) -> pl.DataFrame | None:
     """The table of that name beside the events: one file or a folder of them."""
-    found = [path for path in (folder / name, *(folder / f"{name}{kind}" for kind in _KINDS)) if path.exists()]
+    found = [
+        path for path in (folder / name, *(folder / f"{name}{kind}" for kind in (".parquet", ".csv"))) if path.exists()
+    ]
     return read_files(found[0]) if found and files_of(found[0]) else None
-
-
-def _csv(path: Path) -> pl.LazyFrame:
-    return pl.scan_csv(path, try_parse_dates=True, infer_schema_length=10_000)
 
 
 def _rows(part: Path | pl.LazyFrame) -> int:

@@ -134,7 +134,8 @@ def told(out: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:
-        if getattr(error, "errno", None) in _FULL or "No space left" in str(error):
+        full = any(said in str(error) for said in ("No space left", "File too large"))
+        if full or getattr(error, "errno", None) in _FULL:
             raise ConfigError(
                 f"There is no room left to pack into {out}.",
                 mend="Free some space and run the same command again: it goes on where it stopped.",

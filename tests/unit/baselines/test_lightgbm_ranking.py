@@ -7,9 +7,10 @@ import pytest
 
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.pair_features import ITEM_COLUMNS, OwnTable, pair_features
-from intently.contract import Array, Examples, Past, weekly
+from intently.contract import Examples, Past, weekly
 from intently.errors import TooFewExamples
 from intently.log.log import Log
+from intently.log.pack import Array
 from intently.tasks import interest, next_item
 
 AT = datetime(2024, 5, 6, tzinfo=UTC)

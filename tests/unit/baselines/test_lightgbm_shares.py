@@ -5,8 +5,9 @@ import numpy as np
 
 from intently.baselines.lightgbm_shares import LightGBMShares, divergence_slope, softmax
 from intently.baselines.share_features import shop_shares
-from intently.contract import Array, Examples, Past, Task, share_matrix, weekly
+from intently.contract import Examples, Past, Task, share_matrix, weekly
 from intently.log.log import Log
+from intently.log.pack import Array
 from intently.metrics.shares import jensen_shannon
 from intently.tasks import interest, next_item
 

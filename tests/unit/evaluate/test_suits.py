@@ -98,9 +98,9 @@ def test_a_catalogue_of_a_few_items_is_little_to_rank(shop):
 
 
 def test_what_cannot_is_what_training_refuses(shop):
-    from intently.learn import train
+    from intently.learn import presets, train
 
-    plan = train.PRESETS["fast"]
+    plan = presets.PRESETS["fast"]
     assert module.FEWEST_ASKED == train.FEWEST_CUSTOMERS
     assert plan.reader_weeks + 6 == module.FEWEST_WEEKS
     assert (plan.weeks, plan.item_weeks) == (module.READ_WEEKS, module.READ_ITEM_WEEKS)

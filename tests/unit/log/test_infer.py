@@ -61,8 +61,8 @@ def test_names_in_english_and_chinese(tmp_path, names):
         assert told[ours] == names[theirs]
     assert told["event_type"] == "'buy'"
     (tmp_path / "intently.toml").write_text(toml(draft))
-    log = Log.read(tmp_path)
-    assert log.events["amount"].sum() == pytest.approx((orders()["units"] * orders()["each"]).sum())
+    log, once = Log.read(tmp_path), orders().unique(["order", "who", "item", "at", "units", "each"])
+    assert log.events["amount"].sum() == pytest.approx((once["units"] * once["each"]).sum())
     assert log.items["title"].to_list()[3] == "Thing no. 3"
 
 
@@ -145,7 +145,7 @@ def test_a_folder_of_tables_and_an_encoding(tmp_path):
     assert (told["events"], told["items"], told["encoding"]) == ("orders_*.csv", "catalogue.csv", "gb18030")
     (tmp_path / "intently.toml").write_text(toml(draft))
     log = Log.read(tmp_path)
-    assert len(log.events) == 400
+    assert len(log.events) == len(frame.unique())
     assert set(log.items["category"]) == {"杯子"}
 
 
@@ -220,7 +220,11 @@ def test_online_retail_needs_no_hand(tmp_path):
     settings = parsed((tmp_path / "intently.toml").read_bytes(), tmp_path / "intently.toml")
     assert settings.data.timezone == "Europe/London"
     log, raw = Log.read(tmp_path), pl.read_parquet(file)
-    assert len(log.events) == len(raw)
+    # What is said twice, and two lines of bad debt with a negative price, are set aside.
+    raw = raw.filter(pl.col("UnitPrice") >= 0)
+    twice = raw.drop("Description", "Country").is_duplicated().sum()
+    assert len(raw) - twice <= len(log.events) < len(raw)
+    raw = raw.unique(["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"])
     assert (log.events["event_type"] == "return").sum() == (
         raw["InvoiceNo"].str.starts_with("C") | (raw["Quantity"] < 0)
     ).sum()

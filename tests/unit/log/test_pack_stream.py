@@ -44,7 +44,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def packed(shop: Path, out: Path, **more) -> dict[str, bytes]:
-    pack(Unpacked.of(shop), out, threads=1, block=7, part=5, **more)
+    pack(Unpacked.of(shop, whole=0), out, threads=1, block=7, part=5, **more)
     return files_of(out)
 
 
@@ -225,7 +225,7 @@ def test_progress_ends_at_one_and_never_goes_back(shop, tmp_path):
 
 
 def test_the_estimate_grows_with_the_log(shop):
-    small, large = estimate(Unpacked.of(shop)), estimate(Unpacked.of_log(Log.of(events(6000)), "memory"))
+    small, large = estimate(Unpacked.of(shop, whole=0)), estimate(Unpacked.of_log(Log.of(events(6000)), "memory"))
     assert small.events == 60
     assert large.disk_gigabytes == pytest.approx(100 * small.disk_gigabytes)
     assert small.minutes == "under a minute"

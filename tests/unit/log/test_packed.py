@@ -18,7 +18,7 @@ SPEND = Task("spend", Everyone("user_id"), Amount("money"), timedelta(days=3), p
 @pytest.fixture
 def shop(tiny_log, tmp_path):
     tiny_log.write(tmp_path / "shop")
-    pack(Unpacked.of(tmp_path / "shop"), tmp_path / "pack", block=4, part=3)
+    pack(Unpacked.of(tmp_path / "shop", whole=0), tmp_path / "pack", block=4, part=3)
     return tmp_path
 
 
@@ -107,7 +107,7 @@ def test_a_personal_column_is_in_no_pack(tmp_path):
     ).with_columns(spent=pl.Series([1.0, 2.0]))
     (tmp_path / "shop").mkdir()
     events.write_parquet(tmp_path / "shop" / "events.parquet")
-    pack(Unpacked.of(tmp_path / "shop"), tmp_path / "pack")
+    pack(Unpacked.of(tmp_path / "shop", whole=0), tmp_path / "pack")
     written = {path.name for path in (tmp_path / "pack").rglob("*.npy")}
     assert any("spent" in name for name in written)
     assert not any("phone" in name for name in written)

@@ -14,7 +14,7 @@ from intently.errors import ConfigError, DataError
 from intently.log.log import Log
 from intently.log.sql import read_sql, tables_of, without_password
 
-ROWS = "('ann', 'buy', '2024-01-31 10:00:00', 12.5, '雨衣'), (NULL, 'view', '2024-01-31 11:00:00', NULL, NULL)"
+ROWS = "('ann', 'buy', '2024-01-31 10:00:00', 12.5, '雨衣'), (NULL, 'view', '2024-01-31 11:00:00', NULL, 'visit')"
 CREATE = "CREATE TABLE events (user_id text, event_type text, timestamp {time}, amount {money}, session_id text)"
 
 
