@@ -23,6 +23,7 @@ PRICE = "price"
 DESCRIPTION = "description"
 
 BUY = "buy"
+RETURN = "return"
 
 CLOCK = pl.Datetime("us", "UTC")
 
