@@ -1,7 +1,7 @@
 """BG/NBD with Gamma-Gamma: what marketing science says of who will come back, how often, and for how much.
 
-Purchases: Fader, Hardie and Lee (2005), "Counting your customers" the easy way, Marketing Science 24(2). A customer buys
-at a rate drawn from Gamma(r, alpha) and drops out after each purchase with a chance drawn from Beta(a, b).
+Purchases: Fader, Hardie and Lee (2005), "Counting your customers" the easy way, Marketing Science 24(2). A customer
+buys at a rate drawn from Gamma(r, alpha) and drops out after each purchase with a chance drawn from Beta(a, b).
 Money: Fader and Hardie (2013), The Gamma-Gamma model of monetary value. A purchase is worth Gamma(p, nu), nu is
 drawn from Gamma(q, gamma), apart from how often the customer buys. Both are fitted by maximum likelihood.
 """
@@ -30,6 +30,8 @@ _FEWEST_CUSTOMERS = 20
 _MOST_CUSTOMERS = 50_000
 # Logarithms of parameters, with times and money in units of their average.
 _BOUNDS = (-9.0, 9.0)
+# From a = 20 on all customers drop out at one rate; far beyond it the hypergeometric function overflows.
+_BOUNDS_A = (-9.0, 3.0)
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
@@ -47,13 +49,14 @@ class Purchasing:
         """Maximum likelihood from repeat purchases, days from the first to the last, and days since the first; (n,)."""
         scale = max(float(np.mean(observed)), 1e-9)
         theta = _most_likely(
-            lambda theta: _purchasing_likelihood(theta, repeats, recency / scale, observed / scale), start=np.zeros(4)
+            lambda theta: _purchasing_likelihood(theta, repeats, recency / scale, observed / scale),
+            bounds=(_BOUNDS, _BOUNDS, _BOUNDS_A, _BOUNDS),
         )
         r, alpha, a, b = (float(value) for value in np.exp(theta))
         return cls(r, alpha * scale, a, b)
 
     def alive(self, repeats: Array, recency: Array, observed: Array) -> Array:
-        """The chance (n,) that a customer has not dropped out: equation (7) of Fader, Hardie and Lee (2008), in logs."""
+        """The chance (n,) that a customer has not dropped out (Fader, Hardie and Lee 2008), in logs."""
         x = np.maximum(repeats, 1.0)
         log_odds = np.log(self.b + x - 1) - np.log(self.a)
         log_odds -= (self.r + x) * (np.log(self.alpha + observed) - np.log(self.alpha + recency))
@@ -63,8 +66,8 @@ class Purchasing:
     def expected(self, repeats: Array, recency: Array, observed: Array, days: float) -> Array:
         """Expected purchases (n,) in the next `days`: equation (10) of Fader, Hardie and Lee (2005).
 
-        In the form of an integral over u = log(1 + s / (alpha + T)) with s from 0 to `days`, of the rate that a customer
-        who is alive still has at s. Its hypergeometric function has no power that grows with the purchases, and
+        In the form of an integral over u = log(1 + s / (alpha + T)) with s from 0 to `days`, of the rate that one
+        who is alive at T still has at s. Its hypergeometric function has no power that grows with the purchases, and
         neither a = 1 nor a + b = 1 is a special case.
         """
         end = np.log1p(days / (self.alpha + observed))
@@ -93,7 +96,7 @@ class Money:
     def fit(cls, purchases: Array, average: Array) -> Money:
         """Maximum likelihood from the number of purchases and their average worth (> 0); (n,)."""
         scale = float(np.mean(average))
-        theta = _most_likely(lambda theta: _money_likelihood(theta, purchases, average / scale), start=np.zeros(3))
+        theta = _most_likely(lambda theta: _money_likelihood(theta, purchases, average / scale), (_BOUNDS,) * 3)
         p, over, gamma = (float(value) for value in np.exp(theta))
         return cls(p, 1 + over, gamma * scale)
 
@@ -148,8 +151,8 @@ class _Customers:
 
     @property
     def paid(self) -> tuple[Array, Array]:
-        """Purchases and their average worth; one who gave everything back says nothing of their money."""
-        return np.where(self.average > 0, self.days, 0.0), self.average
+        """Purchases and their average worth, 0 of one who gave everything back."""
+        return self.days, self.average
 
     def take(self, rows: Array) -> _Customers:
         return _Customers(self.days[rows], self.recency[rows], self.observed[rows], self.average[rows])
@@ -199,7 +202,8 @@ class BGNBD:
             )
         some = customers.take(bought[:: -(-len(bought) // _MOST_CUSTOMERS)])
         count, average = some.paid
-        money = Money.fit(count[count > 0], average[count > 0])
+        # The model of money has no nothing: those who gave everything back are answered for, not learned from.
+        money = Money.fit(count[average > 0], average[average > 0])
         truth = examples.truth.cast(float).to_numpy()
         stranger = float(truth[~customers.known].mean()) if len(bought) < len(truth) else 0.0
         fitted = _Fitted(Purchasing.fit(*some.times), money, stranger, None)
@@ -251,20 +255,20 @@ def _answer(fitted: _Fitted, task: Task, customers: _Customers) -> Array:
     return np.where(customers.known, answer, fitted.stranger)
 
 
-def _most_likely(likelihood: Callable[[Array], tuple[float, Array]], start: Array) -> Array:
+def _most_likely(likelihood: Callable[[Array], tuple[float, Array]], bounds: tuple[tuple[float, float], ...]) -> Array:
     """The logarithms of parameters at which an average log likelihood, given with its gradient, is greatest."""
 
     def loss(theta: Array) -> tuple[float, Array]:
         value, gradient = likelihood(theta)
         return -value, -gradient
 
-    bounds = [_BOUNDS] * len(start)
+    start = np.zeros(len(bounds))
     options = {"maxiter": 1000, "ftol": 1e-13, "gtol": 1e-8}
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)
 
 
 def _purchasing_likelihood(theta: Array, x: Array, recency: Array, observed: Array) -> tuple[float, Array]:
-    """Average log of equation (6) of Fader, Hardie and Lee (2005), and its gradient in log r, alpha, a, b."""
+    """Average log likelihood of BG/NBD customers, and its gradient in log r, alpha, a, b."""
     r, alpha, a, b = np.exp(theta)
     back = x > 0
     # One value for those without a repeat purchase keeps the unused branch finite.
@@ -285,7 +289,7 @@ def _purchasing_likelihood(theta: Array, x: Array, recency: Array, observed: Arr
 
 
 def _money_likelihood(theta: Array, count: Array, average: Array) -> tuple[float, Array]:
-    """Average log of equation (1a) of Fader and Hardie (2013), and its gradient in log p, q - 1, gamma."""
+    """Average log likelihood of Gamma-Gamma averages, and its gradient in log p, q - 1, gamma."""
     p, over, gamma = np.exp(theta)
     q = 1 + over
     shape, total = p * count, count * average
