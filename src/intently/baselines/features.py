@@ -16,7 +16,7 @@ import polars as pl
 
 from intently.contract import Past, Rows
 from intently.log.pack import Array
-from intently.log.schema import BRAND, BUY, CATEGORY
+from intently.log.schema import BRAND, BUY, CATEGORY, RETURN
 
 WINDOWS = (7, 14, 28, 56, 84, 168)
 _LABELS = (*(f"{days}d" for days in WINDOWS), "all")
@@ -117,6 +117,14 @@ def bought(rows: Rows, event_types: tuple[str, ...]) -> Array:
     return np.asarray(rows.event_type == event_types.index(BUY))
 
 
+def spending(rows: Rows, event_types: tuple[str, ...]) -> tuple[Array, Array]:
+    """Which rows move money, and the money of these: what is bought, less what is returned (whatever its sign)."""
+    buys = bought(rows, event_types)
+    back = rows.event_type == event_types.index(RETURN) if RETURN in event_types else np.zeros(len(rows), dtype=bool)
+    moved = buys | back
+    return moved, np.where(back, -np.abs(rows.amount), rows.amount)[moved]
+
+
 def chunks(lengths: Array, widest: int = 1) -> Iterator[Array]:
     """Consecutive row numbers, few enough at once that their events, and tables `widest` wide, fit in memory."""
     most = max(1, _CELLS_AT_ONCE // widest)
@@ -163,7 +171,8 @@ def _columns(past: Past, groups: Mapping[str, Array]) -> Columns:
         _add(columns, f"events_{kind}", by_window(rows.example[of_kind], rows.age[of_kind], None, n))
         columns[f"recency_{kind}"] = _newest_age(rows.example[of_kind], rows.age[of_kind], n)
     example, age = rows.example[buys], rows.age[buys]
-    money = by_window(example, age, rows.amount[buys], n)
+    moved, paid = spending(rows, past.event_types)
+    money = by_window(rows.example[moved], rows.age[moved], paid, n)
     visits = by_window(baskets.example, baskets.age, None, n)
     _add(columns, "money", money)
     _add(columns, "units", by_window(example, age, rows.quantity[buys], n))
@@ -176,7 +185,7 @@ def _columns(past: Past, groups: Mapping[str, Array]) -> Columns:
     columns["recency"] = _newest_age(rows.example, rows.age, n)
     columns["tenure"] = _newest_age(rows.example[::-1], rows.age[::-1], n)
     columns |= _trends(money, visits, columns["tenure"])
-    columns |= _levels(baskets, rows, buys, n)
+    columns |= _levels(baskets, (rows.example[moved], rows.age[moved], paid), n)
     columns |= _rhythm(baskets, n)
     for name, codes in groups.items():
         columns |= _concentration(name, rows, buys, codes, n)
@@ -206,8 +215,8 @@ def _trends(money: Array, visits: Array, tenure: Array) -> Columns:
     return columns
 
 
-def _levels(baskets: _Baskets, rows: Rows, buys: Array, n: int) -> Columns:
-    """Size of baskets, and money and visits with the old ones counting less."""
+def _levels(baskets: _Baskets, paid: tuple[Array, Array, Array], n: int) -> Columns:
+    """Size of baskets, and money (example, age, amount) and visits with the old ones counting less."""
     columns: Columns = {}
     example, age, money = baskets.example, baskets.age, baskets.money
     count = np.bincount(example, minlength=n)
@@ -223,9 +232,7 @@ def _levels(baskets: _Baskets, rows: Rows, buys: Array, n: int) -> Columns:
     )
     columns["basket_last"] = _newest_age(example, money, n)
     for half_life in _HALF_LIVES:
-        columns[f"money_half_{half_life:g}d"] = decayed(
-            rows.example[buys], rows.age[buys], rows.amount[buys], half_life, n
-        )
+        columns[f"money_half_{half_life:g}d"] = decayed(*paid, half_life, n)
         columns[f"baskets_half_{half_life:g}d"] = decayed(example, age, np.ones(len(age)), half_life, n)
     return columns
 

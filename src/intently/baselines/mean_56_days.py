@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from intently.baselines.features import bought, chunks
+from intently.baselines.features import bought, chunks, spending
 from intently.baselines.spread import Spread, is_whole
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task
 from intently.errors import ConfigError
@@ -56,15 +56,19 @@ class Mean56Days:
 def recent(task: Task, past: Past, days: float) -> Array:
     """What was bought in the last `days`, per asked one, brought to the length of the horizon; (n,).
 
-    Quantities where the task counts units, else money. Money given back never makes it negative.
+    Quantities where the task counts units, else money less what was returned, never negative.
     """
     assert isinstance(task.answer, Amount)
     parts: list[Array] = [np.zeros(0)]
     for asked in chunks(past.lengths):
         rows = past.take(asked).rows()
-        used = bought(rows, past.event_types) & (rows.age <= days)
-        values = rows.quantity if task.answer.unit == "units" else rows.amount
-        parts.append(np.bincount(rows.example[used], weights=values[used], minlength=len(asked)))
+        if task.answer.unit == "units":
+            used = bought(rows, past.event_types)
+            values = rows.quantity[used]
+        else:
+            used, values = spending(rows, past.event_types)
+        recently = rows.age[used] <= days
+        parts.append(np.bincount(rows.example[used][recently], weights=values[recently], minlength=len(asked)))
     total = np.concatenate(parts)
     scale = task.horizon.total_seconds() / 86_400 / days
     return np.asarray(np.maximum(total, 0.0) * scale)

@@ -121,6 +121,9 @@ class Log:
     def before(self, at: datetime) -> Log:
         """What could be known strictly before `at`; windows that end after `at` have no truth in it."""
         stop = self.events.select((known() < at).sum()).item()
+        if stop == len(self.events) and self.observed_until <= at:
+            # Nothing to forget: the same log, with the pack it may already have.
+            return self
         return replace(self, events=self.events.head(stop), observed_until=min(self.observed_until, at))
 
     def fingerprint(self) -> str:

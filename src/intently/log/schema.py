@@ -23,6 +23,7 @@ PRICE = "price"
 DESCRIPTION = "description"
 
 BUY = "buy"
+RETURN = "return"
 
 # The event types that have a meaning of ours or a usual one; a shop may have others.
 TYPES = (

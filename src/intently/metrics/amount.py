@@ -57,14 +57,17 @@ def decile_ratio(truth: Array, values: Array) -> float:
 
     Rows tied at the edge of the tenth each count in part, so their order does not matter.
     """
-    truth = np.asarray(truth, dtype=np.float64)
-    total = truth.mean()
-    size = max(1, round(len(truth) / 10))
-    mean = values[:, 0]
-    edge = np.partition(mean, len(mean) - size)[len(mean) - size]
-    above, tied = mean > edge, mean == edge
-    top = truth[above].sum() + truth[tied].mean() * (size - above.sum())
-    return float(top / size / total) if total else float("nan")
+    total = float(np.mean(truth))
+    weight = _top_tenth(_mean(values))
+    return float(weight @ truth / weight.sum() / total) if total else float("nan")
+
+
+def decile_total_ratio(truth: Array, values: Array) -> float:
+    """What was foreseen for the tenth of rows with the highest mean, over what came of them. 1 is unbiased."""
+    mean = _mean(values)
+    weight = _top_tenth(mean)
+    came = float(weight @ truth)
+    return float(weight @ mean) / came if came else float("nan")
 
 
 def mae(truth: Array, values: Array) -> Array:
@@ -130,6 +133,15 @@ def randomised_pit_deviation(truth: Array, values: Array, rng: np.random.Generat
     return float(np.abs(share - LEVELS).max())
 
 
+def _top_tenth(mean: Array) -> Array:
+    """How much (n,) of each row is in the tenth with the highest mean: 1, 0, or a part where it ties at the edge."""
+    size = max(1, round(len(mean) / 10))
+    edge = np.partition(mean, len(mean) - size)[len(mean) - size]
+    above, tied = mean > edge, mean == edge
+    weight: Array = above + tied * (size - above.sum()) / tied.sum()
+    return weight
+
+
 def _cdf(grid: Array, x: Array) -> Array:
     """The level of x on each row's grid of values, whose levels are 0, 0.05 ... 1."""
     below = (grid <= x[:, None]).sum(axis=1)
@@ -169,4 +181,5 @@ METRICS = (
     Metric("coverage_90", KIND, coverage_90, higher_is_better=True, rowwise=True, target=0.9, highest=1.0),
     Metric("total_ratio", KIND, total_ratio, higher_is_better=True, rowwise=True, target=1.0),
     Metric("decile_ratio", KIND, decile_ratio, higher_is_better=True, rowwise=False),
+    Metric("decile_total_ratio", KIND, decile_total_ratio, higher_is_better=True, rowwise=False, target=1.0),
 )

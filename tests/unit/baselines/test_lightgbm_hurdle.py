@@ -1,0 +1,67 @@
+"""The hurdle: what it adds to past spend, and where it has nothing to learn."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from intently.baselines.lightgbm_hurdle import LightGBMHurdle
+from intently.baselines.past_spend import PastSpend
+from intently.contract import Past
+from intently.errors import ConfigError, TooFewExamples
+from intently.log.log import Log
+from intently.metrics.amount import mae, spearman
+from intently.tasks import demand, purchase_intent, purchasing_power
+from small_logs import day
+
+TASK = replace(purchasing_power.TASK, name="four_weeks", horizon=timedelta(days=28))
+CUTOFFS = [day(number) for number in range(35, 106, 7)]
+NOW = day(133)
+
+
+def leavers() -> Log:
+    """200 customers buy every week or so; half of them leave for good at some day. Money is drawn from a heavy tail."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for user in range(200):
+        worth, time = np.exp(rng.normal(3, 1.3)), rng.uniform(0, 20)
+        leaves = rng.uniform(20, 170) if user % 2 else 999
+        while time < min(170, leaves):
+            rows.append((user, day(time), worth * rng.gamma(3, 1 / 3)))
+            time += rng.exponential(9.0)
+    events = pl.DataFrame(rows, schema=["user_id", "timestamp", "amount"], orient="row")
+    events = events.with_columns(event_type=pl.lit("buy"), item_id=pl.lit("i"))
+    return Log.of(events, observed_from=day(0), observed_until=day(170))
+
+
+LOG = leavers()
+
+
+def test_it_knows_better_than_past_spend_who_has_left():
+    known = LOG.before(NOW)
+    lessons, asked = TASK.examples(known, CUTOFFS), TASK.examples(LOG, [NOW])
+    past, now = Past(known, lessons), Past(LOG, asked.hide())
+    truth = asked.truth.to_numpy()
+    hurdle = LightGBMHurdle().fit(lessons, past).predict(asked.hide(), now).values
+    simple = PastSpend().fit(lessons, past).predict(asked.hide(), now).values
+    assert spearman(truth, hurdle) > spearman(truth, simple)
+    # A ceiling too: half of what decides who leaves is drawn by lot.
+    assert 0.5 < spearman(truth, hurdle) < 0.95
+    assert mae(truth, hurdle).mean() < mae(truth, simple).mean()
+    assert hurdle[:, 0].sum() == pytest.approx(truth.sum(), rel=0.2)
+    inside = (truth >= hurdle[:, 1]) & (truth <= hurdle[:, -1])
+    assert 0.8 < inside.mean() <= 1.0
+
+
+def test_what_it_answers_and_what_is_too_little():
+    assert LightGBMHurdle().answers(TASK)
+    assert not LightGBMHurdle().answers(demand.TASK)
+    assert not LightGBMHurdle().answers(purchase_intent.TASK)
+    examples = TASK.examples(LOG, CUTOFFS)
+    buyers = examples.where(pl.col("truth") > 0)
+    with pytest.raises(TooFewExamples, match="of them above 0"):
+        LightGBMHurdle().fit(buyers, Past(LOG, buyers))
+    with pytest.raises(ConfigError, match="not learned"):
+        LightGBMHurdle().predict(examples.hide(), Past(LOG, examples.hide()))
