@@ -81,7 +81,7 @@ class LightGBMHurdle:
                 f"{examples.task.name} has {len(truth)} examples, {int(buys.sum())} of them above 0.",
                 mend="Bring a longer log or more cut-offs, so that some of 20 examples buy and some do not.",
             )
-        values, names = windowed(examples, past)
+        values, names = windowed(past)
         parameters = {
             **_PARAMETERS,
             "min_data_in_leaf": max(5, min(100, len(truth) // 50)),
@@ -140,7 +140,7 @@ class LightGBMHurdle:
         return self.fitted
 
     def _mean(self, fitted: _Fitted, examples: Examples, past: Past) -> Array:
-        values, names = windowed(examples, past)
+        values, names = windowed(past)
         values = aligned(values, names, fitted.names)
         chance = np.asarray(fitted.booster.predict(values, num_threads=self.threads))
         return np.asarray(fitted.factor * chance**_POWER * (spent(past, fitted.half_life) + fitted.least))

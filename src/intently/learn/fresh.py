@@ -40,11 +40,10 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Read:
-    """A reader kept fresh, its columns, and the reader without fine-tuning where it was asked for."""
+    """A reader kept fresh, and its columns."""
 
     rolling: Rolling
     columns: ReaderColumns
-    before: FittedReader | None
 
 
 def kept_fresh(
@@ -53,7 +52,6 @@ def kept_fresh(
     recipe: Recipe,
     text: Text,
     fresh: Freshness,
-    before: bool,
     checkpoints: Path | None,
     progress: Progress,
 ) -> Read:
@@ -66,17 +64,9 @@ def kept_fresh(
             f"Only {(known.observed_until - known.observed_from).days} days are known.",
             mend="Fine-tuning takes about half a year of log; bring more of it.",
         )
-    train, held_out = {}, {}
-    for task in tasks:
-        cutoffs = weekly(known.observed_from + 4 * WEEK, last_cutoff(task, fresh.first))[:: -fresh.step]
-        train[task.name] = _windows(known, fresh.first, task, cutoffs)
-        held_out[task.name] = _windows(known, fresh.first + task.horizon, task, [fresh.first])
+    train, held_out = _first(known, tasks, fresh)
     made = SequenceReader(tasks, recipe, text)
     reader = made.fit(train, held_out, checkpoints=checkpoints, progress=progress)
-    old = None
-    if before:
-        still = replace(recipe, train_reader=False, epochs=max(2, recipe.epochs // 2))
-        old = replace(made, name=BEFORE, recipe=still, text=reader.text).fit(train, held_out, progress=progress)
     stages = [(fresh.first, reader)]
     further = replace(made, recipe=replace(recipe, pretrain_epochs=0, epochs=1, learning_rate=recipe.learning_rate / 3))
     while stages[-1][0] < fresh.until:
@@ -90,7 +80,28 @@ def kept_fresh(
         fitted = further.fit(newest, start=stages[-1][1], progress=_named(progress, since))
         stages.append((since, replace(fitted, calibration=calibrated(stages[-1][1].uncalibrated(), unseen))))
     rolling = Rolling(tuple(stages))
-    return Read(rolling, ReaderColumns.of(rolling, held_out[tasks[0].name][1]), old)
+    return Read(rolling, ReaderColumns.of(rolling, held_out[tasks[0].name][1]))
+
+
+def before_fine_tuning(
+    known: Log, tasks: tuple[Task, ...], recipe: Recipe, text: Text, fresh: Freshness, progress: Progress
+) -> FittedReader:
+    """The first reader's heads trained alike on a reader that has learned nothing: what fine-tuning is judged by."""
+    still = replace(recipe, train_reader=False, epochs=max(2, recipe.epochs // 2))
+    made = SequenceReader(tasks, still, text, name=BEFORE)
+    return made.fit(*_first(known, tasks, fresh), progress=lambda _, done: progress("heads alone, to compare", done))
+
+
+def _first(
+    known: Log, tasks: tuple[Task, ...], fresh: Freshness
+) -> tuple[dict[str, tuple[Examples, Past]], dict[str, tuple[Examples, Past]]]:
+    """What the first reader learns from, and the windows after it, by which it is stopped."""
+    train, held_out = {}, {}
+    for task in tasks:
+        cutoffs = weekly(known.observed_from + 4 * WEEK, last_cutoff(task, fresh.first))[:: -fresh.step]
+        train[task.name] = _windows(known, fresh.first, task, cutoffs)
+        held_out[task.name] = _windows(known, fresh.first + task.horizon, task, [fresh.first])
+    return train, held_out
 
 
 def _windows(known: Log, until: datetime, task: Task, cutoffs: Sequence[datetime]) -> tuple[Examples, Past]:

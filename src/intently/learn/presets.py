@@ -33,7 +33,7 @@ class Preset:
 _FAST = {LightGBMShares: {"weeks": 8, "at_most": 300}, LightGBMRanking: {"weeks": 6, "at_most": 900}}
 
 PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(Recipe(pretrain_epochs=1, epochs=4), weeks=30, reader_step=2, sizes=_FAST),
+    "fast": Preset(Recipe(pretrain_epochs=1, epochs=3), weeks=30, reader_step=2, sizes=_FAST),
     "balanced": Preset(Recipe(pretrain_epochs=2, epochs=10)),
     "best": Preset(Recipe(pretrain_epochs=4, epochs=20, learning_rate=1e-3, patience=3), item_weeks=16),
 }

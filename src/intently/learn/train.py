@@ -25,9 +25,11 @@ from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report
 from intently.learn.adapt import ADAPTATIONS
 from intently.learn.choose import WEEK, Choice, Trial, Tried, choice_cutoffs, chosen, last_cutoff
-from intently.learn.fresh import Freshness, Read, kept_fresh
+from intently.learn.fitted import FittedReader
+from intently.learn.fresh import Freshness, Read, before_fine_tuning, kept_fresh
 from intently.learn.item_columns import ItemColumns
 from intently.learn.presets import Preset, plan_of
+from intently.learn.rolling import Rolling
 from intently.learn.texts import Text
 from intently.learn.trained import OPPONENT, STACK, Trained
 from intently.learn.workers import side_by_side
@@ -82,7 +84,7 @@ def train(
         reading: Future[Read] | None = None
         if readable:
             text = Text(model=model, adapt=adapt)
-            reading = workers.pool.submit(kept_fresh, known, readable, recipe, text, fresh, before, checkpoints, heard)
+            reading = workers.pool.submit(kept_fresh, known, readable, recipe, text, fresh, checkpoints, heard)
         everyone = asked.customers()
         if everyone is not None:
             # Once for all tasks, whose cut-offs overlap.
@@ -93,7 +95,13 @@ def train(
             parts = read.rolling.parts(*everyone)
             for _ in workers.pool.map(lambda part: part[0].read(part[2]), parts):
                 progress("reading every past", 1.0)
+            untuned: Future[FittedReader] | None = None
+            if before:
+                text = read.rolling.newest.text
+                untuned = workers.pool.submit(before_fine_tuning, known, readable, recipe, text, fresh, heard)
             started += [workers.pool.submit(trial.run) for trial in asked.with_reader(read)]
+            if untuned is not None:
+                started += [workers.pool.submit(trial.run) for trial in asked.reader(untuned.result())]
         tried = _finished(started, progress)
         mine = {task.name: [one for one in tried if one.trial.choice.task is task] for task in tasks}
         settled = dict(zip(mine, workers.pool.map(chosen, tasks, mine.values()), strict=True))
@@ -135,7 +143,7 @@ class _Asked:
         )
 
     def with_reader(self, read: Read) -> list[Trial]:
-        """The reader itself, and the boosters that read its columns."""
+        """The reader itself, and the boosters that read its columns or rank what it proposes."""
         items = ItemColumns(read.rolling.newest)
         found: list[Trial] = []
         for task in self.tasks:
@@ -152,9 +160,11 @@ class _Asked:
                         found.append(self._trial(task, replace(alone, name=STACK, reading=read.columns)))
                     case LightGBMShares():
                         found.append(self._trial(task, replace(alone, name=STACK, reading=read.columns)))
-            readers = (read.rolling, *(() if read.before is None else (read.before,)))
-            found += [self._trial(task, made) for made in readers if made.answers(task)]
-        return _heaviest_first(found)
+        return _heaviest_first([*found, *self.reader(read.rolling)])
+
+    def reader(self, reader: FittedReader | Rolling) -> list[Trial]:
+        """A reader, for every task that it answers."""
+        return [self._trial(task, reader) for task in self.tasks if reader.answers(task)]
 
     def _boosters(self, task: Task) -> list[Booster]:
         # A thread each: two threads on one booster are worth less than two boosters.
