@@ -70,8 +70,7 @@ class PastSpend:
     def from_state(cls, arrays: dict[str, Array], settings: dict[str, Any]) -> Self:
         """The fitted rule that `state` described."""
         spread = Spread.from_state(arrays, settings["spread"])
-        numbers = (settings[name] for name in ("half_life", "least", "factor"))
-        return cls(settings["name"], *numbers, spread)
+        return cls(settings["name"], settings["half_life"], settings["least"], settings["factor"], spread)
 
     def _spread(self) -> Spread:
         if self.spread is None:
@@ -83,19 +82,26 @@ def best_half_life(examples: Examples, past: Past) -> tuple[float, Array]:
     """The half-life in days whose order of customers is nearest to that of the truths, and the spend (n,) it gives."""
     truth = examples.truth.cast(float).to_numpy()
     horizon = examples.task.horizon / timedelta(days=1)
-    spends = {share * horizon: spent(past, share * horizon) for share in _HALF_LIVES}
-    best = max(spends, key=lambda days: spearman(truth, spends[days][:, None]))
-    return best, spends[best]
+    half_lives = tuple(share * horizon for share in _HALF_LIVES)
+    spends = spent_by(past, half_lives)
+    best = max(range(len(half_lives)), key=lambda number: spearman(truth, spends[number][:, None]))
+    return half_lives[best], spends[best]
 
 
 def spent(past: Past, half_life: float) -> Array:
     """Money of each asked one's past less returns, halved every `half_life` days, never negative; (n,)."""
-    parts: list[Array] = [np.zeros(0)]
+    return spent_by(past, (half_life,))[0]
+
+
+def spent_by(past: Past, half_lives: tuple[float, ...]) -> Array:
+    """`spent` by several half-lives, in one reading of the past; (half-lives, n)."""
+    parts: list[Array] = [np.zeros((len(half_lives), 0))]
     for asked in chunks(past.lengths):
         rows = past.take(asked).rows()
         moved, money = spending(rows, past.event_types)
-        parts.append(decayed(rows.example[moved], rows.age[moved], money, half_life, len(asked)))
-    return np.asarray(np.maximum(np.concatenate(parts), 0.0))
+        example, age = rows.example[moved], rows.age[moved]
+        parts.append(np.stack([decayed(example, age, money, days, len(asked)) for days in half_lives]))
+    return np.asarray(np.maximum(np.concatenate(parts, axis=1), 0.0))
 
 
 def least(truth: Array) -> float:

@@ -82,3 +82,14 @@ def test_asked_for_names_come_in_order_and_unknown_ones_are_zero(tiny_log: Log):
     values, names = windowed(Past(tiny_log, questions), ("events_return_7d", "money_all"))
     assert names == ("events_return_7d", "money_all")
     assert values.tolist() == [[0, 38], [0, 18], [0, 0]]
+
+
+def test_money_is_net_of_returns_and_baskets_are_not():
+    rows = [("a", "buy", 1, 40.0), ("a", "buy", 5, 8.0), ("a", "return", 6, 3.0), ("b", "return", 6, -2.0)]
+    events = pl.DataFrame(rows, schema=["user_id", "event_type", "day", "amount"], orient="row")
+    times = pl.Series("timestamp", [day(number) for number in events["day"]])
+    found = features(Log.of(events.drop("day").with_columns(times), observed_until=day(20)), 10)
+    assert found["money_7d"].tolist() == [5, -2]
+    assert found["money_all"].tolist() == [45, -2]
+    assert found["baskets_all"].tolist() == [2, 0]
+    assert found["basket_max"].tolist() == [40, 0]

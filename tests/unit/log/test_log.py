@@ -177,3 +177,12 @@ def test_moment_reads_dates_and_times():
     assert moment("2017-11-05T08:00+08:00") == datetime(2017, 11, 5, tzinfo=UTC)
     with pytest.raises(DataError, match="'soon' is not a date"):
         moment("soon")
+
+
+def test_where_nothing_is_to_forget_the_log_is_its_own_past():
+    log = tiny()
+    assert log.before(day(30)) is log
+    assert log.before(day(31)) is log
+    # The last event is on day 25, but that nothing came after it is known on day 30 only.
+    assert log.before(day(29)) is not log
+    assert log.before(day(29)).observed_until == day(29)

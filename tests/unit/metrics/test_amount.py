@@ -70,3 +70,15 @@ def test_pit_of_a_wrong_forecast_is_not():
     truth = RNG.poisson(6.0, 5_000).astype(float)
     values = np.tile(np.concatenate([[4.0], stats.poisson.ppf(amount.LEVELS, 4.0)]), (5_000, 1))
     assert amount.randomised_pit_deviation(truth, values, RNG) > 0.2
+
+
+def test_decile_total_ratio_is_foreseen_over_came_in_the_top_tenth():
+    truth = np.arange(20.0)
+    values = np.zeros((20, 20))
+    values[:, 0] = np.arange(20.0) * 2
+    # The two of the highest mean: 36 and 38 were foreseen, 18 and 19 came.
+    assert amount.decile_total_ratio(truth, values) == pytest.approx(74 / 37)
+    # A tie at the edge counts in part: one row of 9, and one place shared by three rows of 5 with truths 1, 2, 3.
+    values[:, 0] = [9, 5, 5, 5, *[0] * 16]
+    assert amount.decile_total_ratio(np.array([4.0, 1, 2, 3, *[0] * 16]), values) == pytest.approx(14 / 6)
+    assert np.isnan(amount.decile_total_ratio(np.zeros(20), values))
