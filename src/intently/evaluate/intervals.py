@@ -70,8 +70,10 @@ def spread(metric: Metric, value: float, found: Array) -> Interval:
 def advantage(metric: Metric, points: tuple[float, float], found: tuple[Array, Array]) -> Interval:
     """The interval of goodness(a) - goodness(b) from values and replicates of both."""
     a, b = (metric.goodness(recentred(point, replicate)) for point, replicate in zip(points, found, strict=True))
-    value = float(metric.goodness(points[0]) - metric.goodness(points[1]))
-    low, high = _quantiles(a - b)
+    # Where both are infinitely bad (a ratio to truths that are all 0) there is no difference to tell: NaN.
+    with np.errstate(invalid="ignore"):
+        value = float(metric.goodness(points[0]) - metric.goodness(points[1]))
+        low, high = _quantiles(a - b)
     return Interval(value, float(low), float(high))
 
 
