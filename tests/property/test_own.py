@@ -15,10 +15,12 @@ from own_tables import BUILT_IN_TABLES, OWN_TABLES
 from small_logs import ASKED_AT, EVENTS, START, day, log_of
 
 TABLES = BUILT_IN_TABLES | OWN_TABLES
+# Not every built-in task can be said in SQL; those that are written down there must mean the same.
+TWINS = [task for task in BUILT_IN if task.name in BUILT_IN_TABLES]
 every_table = pytest.mark.parametrize("name", TABLES)
 
 
-@pytest.mark.parametrize("task", BUILT_IN, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", TWINS, ids=lambda task: task.name)
 @given(events=EVENTS, at=ASKED_AT)
 def test_a_built_in_question_written_as_toml_has_the_same_examples(task, events, at):
     log, at = log_of(events, until=day(70)), max(at, START)
@@ -27,7 +29,7 @@ def test_a_built_in_question_written_as_toml_has_the_same_examples(task, events,
     assert_frame_equal(told.questions(log, at).frame, task.questions(log, at).frame)
 
 
-@pytest.mark.parametrize("task", BUILT_IN, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", TWINS, ids=lambda task: task.name)
 def test_a_built_in_question_written_as_toml_is_the_same_question(task):
     told = own.task(BUILT_IN_TABLES[task.name])
     assert told.name == task.name
