@@ -53,7 +53,8 @@ def command(
             "It is not said on which cut-offs to judge." if not final else "--final has cut-offs of its own.",
             mend="Give --final for the five weeks from the bundle's end on, or --cutoffs with dates; not both.",
         )
-    trained = load(bundle, console.every_task())
+    # Cut-offs are judged side by side, a thread each.
+    trained = load(bundle, console.every_task(), threads=1)
     log = Log.read(data)
     times = [moment(text) for text in cutoffs.split(",")] if cutoffs else five_weeks(trained.until)
     with console.progress(as_json) as progress:

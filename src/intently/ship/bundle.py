@@ -9,6 +9,7 @@ predictors/TASK/NAME/    arrays.safetensors, settings.json
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
@@ -115,8 +116,8 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
     }
 
 
-def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
-    """Read a trained model. `tasks` are the questions known here; those of the bundle are taken from them.
+def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = None) -> Trained:
+    """Read a trained model, to answer with so many threads (all, without it). `tasks` are the questions known here; those of the bundle are taken from them.
 
     A shop's own question is made again from the table that the bundle keeps, and is asked as it was trained.
     Raises BundleError where the folder is not a bundle, or asks a question that is not known here.
@@ -160,7 +161,9 @@ def load(folder: str | Path, tasks: Sequence[Task]) -> Trained:
                 predictors[name][predictor] = found
             else:
                 where = folder / "predictors" / name / predictor
-                predictors[name][predictor] = _read_predictor(where, kind, predictor, reader, reading)
+                predictors[name][predictor] = _read_predictor(
+                    where, kind, predictor, reader, reading, threads or os.cpu_count() or 1
+                )
     return Trained(
         until=datetime.fromisoformat(contract["until"]),
         tasks=asked,
@@ -278,7 +281,7 @@ def _save_predictor(predictor: Any, folder: Path) -> None:
 
 
 def _read_predictor(
-    folder: Path, kind: str, name: str, reader: Rolling | None, reading: ReaderColumns | None
+    folder: Path, kind: str, name: str, reader: Rolling | None, reading: ReaderColumns | None, threads: int
 ) -> Predictor:
     classes = {each.__name__: each for each in ALL}
     if kind not in classes or not (folder / "settings.json").is_file():
@@ -286,6 +289,9 @@ def _read_predictor(
     settings = json.loads((folder / "settings.json").read_text())
     arrays = _load_arrays(folder / "arrays.safetensors")
     read = settings.pop("_reads")
+    if "threads" in settings:
+        # Trained with a thread for each booster; alone, one may use them all. Answers do not depend on it.
+        settings["threads"] = threads
     more: dict[str, Any] = {}
     if read:
         more["reading"] = ItemColumns(reader.newest) if kind == LightGBMDemand.__name__ and reader else reading
