@@ -117,7 +117,9 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
 
 
 def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = None) -> Trained:
-    """Read a trained model, to answer with so many threads (all, without it). `tasks` are the questions known here; those of the bundle are taken from them.
+    """Read a trained model, to answer with so many threads (all, without it).
+
+    `tasks` are the questions known here; those of the bundle are taken from them.
 
     A shop's own question is made again from the table that the bundle keeps, and is asked as it was trained.
     Raises BundleError where the folder is not a bundle, or asks a question that is not known here.
