@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from intently.cli import demo, evaluate, leakcheck, pack, predict, recommend, train
+from intently.cli import demo, evaluate, leakcheck, pack, predict, recommend, toy, train
 from intently.errors import IntentlyError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (demo, pack, train, evaluate, predict, recommend, leakcheck):
+for verb in (demo, pack, train, evaluate, predict, recommend, leakcheck, toy):
     app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
 
 

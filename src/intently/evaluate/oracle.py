@@ -20,7 +20,6 @@ from intently.log.toy_planted import Planted
 from intently.log.toy_words import CATEGORIES
 from intently.metrics import Metric
 
-_RANKED = 100
 _CUSTOMERS_AT_ONCE = 150
 
 
@@ -29,12 +28,13 @@ class Oracle:
     """Answers the five customer and item tasks. `replicates` windows are drawn where there is no closed form.
 
     Chances, means and rankings are closed forms; quantiles and the shares that are best by Jensen-Shannon divergence
-    are Monte Carlo of the planted process, with `seed`.
+    are Monte Carlo of the planted process, with `seed`. A ranking names `ranked` items.
     """
 
     planted: Planted
     replicates: int = 400
     seed: int = 0
+    ranked: int = 100
     name: str = "bayes"
 
     def answers(self, task: Task) -> bool:
@@ -94,7 +94,7 @@ class Oracle:
 
     def _ranking(self, task: Task, day: int, rows: Array, rng: np.random.Generator) -> Scores:
         expected = self.planted.items(day, task.horizon.days)[rows]
-        best = np.argsort(-expected, axis=1, kind="stable")[:, :_RANKED]
+        best = np.argsort(-expected, axis=1, kind="stable")[:, : self.ranked]
         values = np.take_along_axis(expected, best, axis=1).astype(np.float32)
         return Scores(task.answer, values, ids=self.planted.item_ids.to_numpy()[best])
 

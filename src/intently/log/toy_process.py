@@ -23,10 +23,13 @@ QUIET, BUSY = 0, 1
 class Constants:
     """What is the same for every customer; chances a day where nothing else is said."""
 
+    rate: tuple[float, float, float, float] = (1.4, 0.9, 0.3, 4.0)  # median, spread of the log, least, most
+    cart: tuple[float, float] = (-1.7, 1.3)  # mean and spread of the log odds
+    taste: float = 0.5  # spread of the log
     quiet: float = 0.1  # visits while quiet, as a part of those while busy
-    to_quiet: float = 1 / 90
-    to_busy: float = 1 / 60
-    again: float = 0.7  # that a visit goes on to one more look
+    to_quiet: float = 1 / 600
+    to_busy: float = 1 / 400
+    again: float = 0.25  # that a visit goes on to one more look
     search: float = 0.25  # that a look is searched for
     checkout: float = 0.6  # that what is in the cart is bought
     favourite: float = 0.45  # that a look goes to one's favourite of the category
@@ -100,14 +103,15 @@ class Process:
     customers: Customers
 
     @classmethod
-    def drawn(cls, customers: int, rng: np.random.Generator) -> Process:
+    def drawn(cls, customers: int, rng: np.random.Generator, constants: Constants | None = None) -> Process:
         """A catalogue and customers by lot."""
-        constants = Constants()
+        constants = constants or Constants()
+        median, spread, least, most = constants.rate
         catalogue = _catalogue(constants, rng)
         bare = Customers(
-            rate=np.exp(rng.normal(np.log(0.45), 0.9, customers)).clip(0.04, 2.0),
-            cart=1 / (1 + np.exp(-rng.normal(-1.3, 0.9, customers))),
-            taste=np.exp(rng.normal(0.0, 0.5, customers)),
+            rate=np.exp(rng.normal(np.log(median), spread, customers)).clip(least, most),
+            cart=1 / (1 + np.exp(-rng.normal(*constants.cart, customers))),
+            taste=np.exp(rng.normal(0.0, constants.taste, customers)),
             style=rng.integers(len(STYLES), size=customers),
             favourite=np.zeros((customers, len(CATEGORIES)), dtype=np.int64),
         )
@@ -155,17 +159,21 @@ class Process:
         np.fill_diagonal(table, 0.0)
         return table / table.sum(axis=1, keepdims=True)
 
-    def shares_ahead(self, days: int) -> Array:
-        """Expected shares of categories 0 ... days - 1 days ahead of each pair, (days, 144, 12)."""
+    @cached_property
+    def pair_steps(self) -> Array:
+        """Chances from one pair to the next day's, (144, 144)."""
         k = len(CATEGORIES)
-        steps = np.zeros((k * k, k * k))
+        steps = (1 - self.constants.move) * np.eye(k * k)
         pair = np.arange(k * k)
         for new in range(k):
             steps[pair, (pair % k) * k + new] += self.constants.move * self.next_second[pair % k, new]
-        steps[pair, pair] += 1 - self.constants.move
+        return steps
+
+    def shares_ahead(self, days: int) -> Array:
+        """Expected shares of categories 0 ... days - 1 days ahead of each pair, (days, 144, 12)."""
         found = [self.shares]
         for _ in range(days - 1):
-            found.append(steps @ found[-1])
+            found.append(self.pair_steps @ found[-1])
         return np.stack(found)
 
     @cached_property
