@@ -99,7 +99,7 @@ def test_online_retail_needs_no_hand(tmp_path: Path) -> None:
     done = intently("init", RETAIL, "--out", tmp_path / "intently.toml", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["unsure"] == []
+    assert told["unsure"] == ["category"]
     assert told["read"]["event_types"] == {"buy": 363_256, "return": 7_675}
     pack = packed(tmp_path, tmp_path / "pack")
     assert pack.returncode == 0, pack.stderr

@@ -21,6 +21,8 @@ from intently.log.names import EVENT_TYPES, OF_CUSTOMERS, plain
 from intently.log.recognise import EVENTS, ITEMS, Choice, chosen, is_personal
 from intently.log.tables import ROWS, Table, eventful, found_tables, keyed
 
+_FEWEST_TITLES = 30
+
 
 def draft_of(source: str | Path, beside: Path) -> Draft:
     """A guessed mapping of a file, a folder or a database; paths are written as seen from the folder `beside`."""
@@ -238,7 +240,24 @@ def _about_items(frame: pl.DataFrame, found: Mapping[str, Choice], own: bool) ->
     elif schema.ITEM not in said and key.column in frame.columns:
         said[schema.ITEM] = Choice(key.column, "as in the events")
     where = "" if own else "; items are taken from the events, each as it was first sold"
-    return [Guess(ours, one.column, one.why + where, one.second, one.sure) for ours, one in said.items()]
+    guesses = [Guess(ours, one.column, one.why + where, one.second, one.sure) for ours, one in said.items()]
+    if schema.CATEGORY not in said and schema.TITLE in said:
+        guesses += _kind_of_thing(frame, said[schema.TITLE].column)
+    return guesses
+
+
+def _kind_of_thing(frame: pl.DataFrame, title: str) -> list[Guess]:
+    """The last word of a title as a category, where titles have words and share their last ones."""
+    says = f"REVERSE(SPLIT_PART(REVERSE(TRIM({_sql(title)})), ' ', 1))"
+    titles = frame[title].cast(pl.String, strict=False).drop_nulls().unique()
+    kinds = titles.to_frame("title").select(pl.col("title").str.strip_chars().str.split(" ").list.last()).to_series()
+    common = kinds.value_counts(sort=True, name="times")
+    # A kind of thing has several things; a last word that every title has for itself is none.
+    if len(titles) < _FEWEST_TITLES or len(common) > len(titles) / 3:
+        return []
+    named = ", ".join(str(kind) for kind in common[kinds.name].head(3))
+    why = f"no column of categories; the last word of {title!r} says what kind of thing it is: {named}, ..."
+    return [Guess(schema.CATEGORY, says, why, sure=False)]
 
 
 def _about_users(events: pl.DataFrame, found: Mapping[str, Choice], taken: Iterable[str]) -> list[Guess]:

@@ -214,8 +214,9 @@ def test_online_retail_needs_no_hand(tmp_path):
         "amount": "ABS(Quantity) * UnitPrice",
         "title": "Description",
         "price": "UnitPrice",
+        "category": "REVERSE(SPLIT_PART(REVERSE(TRIM(Description)), ' ', 1))",
     }
-    assert draft.unsure == ()
+    assert [guess.ours for guess in draft.unsure] == ["category"]
     (tmp_path / "intently.toml").write_text(toml(draft))
     settings = parsed((tmp_path / "intently.toml").read_bytes(), tmp_path / "intently.toml")
     assert settings.data.timezone == "Europe/London"
