@@ -1,0 +1,40 @@
+"""Another shop, with no hand: Online Retail from `init` to a report with the generated config alone.
+
+    INTENTLY_DATA=... .venv/bin/python bench/online_retail.py [FOLDER]
+
+Runs the commands as a person would, in a folder of their own, and adds the reading of the five weekly cut-offs from
+2011-08-01 on to bench/results/online_retail.jsonl.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    file = Path(os.environ.get("INTENTLY_DATA", "")) / "online_retail.parquet"
+    if not file.is_file():
+        print("INTENTLY_DATA does not say where online_retail.parquet lies: nothing is run.")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else scratch).resolve()
+        config, bundle, begun = folder / "intently.toml", folder / "bundle", time.perf_counter()
+        for said in (
+            ("init", file, "--out", config),
+            ("train", "--data", config, "--until", "2011-08-01", "--out", bundle),
+            ("evaluate", bundle, "--data", config, "--final", "--out", folder / "report",
+             "--readings", RESULTS / "online_retail.jsonl"),
+        ):  # fmt: skip
+            subprocess.run([sys.executable, "-m", "intently", *map(str, said)], check=True)
+        print(f"{time.perf_counter() - begun:.0f} s from init to report")
+
+
+if __name__ == "__main__":
+    main()
