@@ -17,9 +17,10 @@ import polars as pl
 from scipy.optimize import minimize
 from scipy.special import betaln, expit, gammaln, hyp2f1, psi
 
-from intently.baselines.features import bought, chunks, spending
+from intently.baselines.features import bought, spending
 from intently.baselines.heldout import in_order
 from intently.baselines.spread import Spread, is_whole
+from intently.baselines.windows import chunks
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task, YesNo
 from intently.errors import ConfigError, TooFewExamples
 from intently.log.pack import Array

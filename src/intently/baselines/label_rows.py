@@ -86,12 +86,12 @@ class Told:
 
 
 def kinds_with_items(past: Past) -> tuple[str, ...]:
-    """The types of event, but for purchases, that speak of items: the commonest six, commonest first."""
+    """The types of what customers do about items, but for purchases and returns: the commonest six, commonest first."""
     rows = past.rows()
     count = np.bincount(rows.event_type[rows.item >= 0], minlength=len(past.event_types))
     order = np.argsort(-count, kind="stable")
     names = [past.event_types[code] for code in order if count[code] > 0]
-    return tuple(name for name in names if name != schema.BUY)[:MOST_KINDS]
+    return tuple(name for name in names if name not in (schema.BUY, schema.RETURN, *schema.PASSIVE))[:MOST_KINDS]
 
 
 def label_codes(items: pl.DataFrame, of: str, labels: tuple[str, ...]) -> Array:

@@ -10,26 +10,16 @@ import lightgbm
 import numpy as np
 import polars as pl
 
-from intently.baselines.features import (
-    WINDOWS,
-    aligned,
-    bought,
-    by_window,
-    chunks,
-    decayed,
-    distinct_by_window,
-    group_codes,
-    ratio,
-)
+from intently.baselines.features import aligned, bought, group_codes
 from intently.baselines.heldout import in_order
 from intently.baselines.lightgbm_customer import Reading
 from intently.baselines.spread import Spread, held_out, is_whole
+from intently.baselines.windows import LABELS, by_window, chunks, decayed, distinct_by_window, ratio
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task
 from intently.errors import ConfigError, TooFewExamples
 from intently.log.pack import Array, codes
 from intently.log.schema import AMOUNT, BRAND, BUY, CATEGORY, ITEM, QUANTITY, TYPE
 
-_LABELS = (*(f"{days}d" for days in WINDOWS), "all")
 _HALF_LIVES = (7.0, 14.0, 28.0, 56.0)
 _WEEKS = 12
 _GROUPS = (CATEGORY, "department", BRAND)
@@ -222,9 +212,9 @@ def _own(past: Past, *, units: bool) -> dict[str, Array]:
     lines = by_window(example, age, None, n)
     money = by_window(example, age, rows.amount[buys], n)
     buyers = distinct_by_window(example, age, rows.user[buys].astype(np.int64), n)
-    columns = {f"amount_{label}": total[:, i] for i, label in enumerate(_LABELS)}
-    columns |= {f"lines_{label}": lines[:, i] for i, label in enumerate(_LABELS)}
-    columns |= {f"buyers_{label}": buyers[:, i] for i, label in enumerate(_LABELS) if label in ("14d", "56d", "all")}
+    columns = {f"amount_{label}": total[:, i] for i, label in enumerate(LABELS)}
+    columns |= {f"lines_{label}": lines[:, i] for i, label in enumerate(LABELS)}
+    columns |= {f"buyers_{label}": buyers[:, i] for i, label in enumerate(LABELS) if label in ("14d", "56d", "all")}
     for half_life in _HALF_LIVES:
         columns[f"amount_half_{half_life:g}d"] = decayed(example, age, value, half_life, n)
     newest, oldest = np.full(n, np.nan), np.full(n, np.nan)

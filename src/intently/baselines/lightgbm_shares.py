@@ -79,9 +79,7 @@ class LightGBMShares:
         shop = shop_shares(past.shop(past.learned_until), past.items, answer.of, own.labels)
         return replace(fitted, shop=shop, model=model, columns=columns)
 
-    def _learned_from(
-        self, examples: Examples, labels: int, rng: np.random.Generator
-    ) -> list[tuple[datetime, Array]]:
+    def _learned_from(self, examples: Examples, labels: int, rng: np.random.Generator) -> list[tuple[datetime, Array]]:
         """The cut-offs to learn from, oldest first, and which examples of each."""
         at_most = max(self.at_most, CELLS_AT_ONCE // labels)
         found: list[tuple[datetime, Array]] = []

@@ -105,9 +105,7 @@ def smoothed(counts: Array, mean: Array, strength: float, power: float = 1.0) ->
     return shares
 
 
-def _divergence(
-    truths: Sequence[Array], counts: Sequence[Array], mean: Array, strength: float, power: float
-) -> float:
+def _divergence(truths: Sequence[Array], counts: Sequence[Array], mean: Array, strength: float, power: float) -> float:
     parts = [
         jensen_shannon(truth, smoothed(own, mean, strength, power)).mean()
         for truth, own in zip(truths, counts, strict=True)
