@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 
 from intently.baselines.features import aligned, bought, group_codes
-from intently.baselines.heldout import in_order
+from intently.baselines.heldout import in_order, refuse_too_few
 from intently.baselines.lightgbm_customer import Reading
 from intently.baselines.lookers import looked
 from intently.baselines.mixed_rates import MixedRates
 from intently.baselines.spread import Spread, held_out, is_whole
 from intently.baselines.windows import LABELS, by_window, chunks, decayed, distinct_by_window, ratio
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task
-from intently.errors import ConfigError, TooFewExamples
+from intently.errors import ConfigError
 from intently.log.pack import Array, codes
 from intently.log.schema import AMOUNT, BRAND, BUY, CATEGORY, ITEM, QUANTITY, TYPE
 
@@ -28,7 +28,6 @@ _GROUPS = (CATEGORY, "department", BRAND)
 _GROUP_DAYS = (14, 28, 84)
 _MOST_TREES = 400
 _PATIENCE = 15
-_FEWEST_EXAMPLES = 20
 # Items unsold for 56 days are most of a catalogue and nearly all stay unsold: one in ten stands for all.
 _QUIET_DAYS = 56.0
 _QUIET_WEIGHT = 10
@@ -76,11 +75,9 @@ class LightGBMDemand:
         """
         examples, past = in_order(examples, past)
         truth = examples.truth.cast(float).to_numpy()
-        if len(truth) < _FEWEST_EXAMPLES or truth.min() == truth.max():
-            raise TooFewExamples(
-                f"{examples.task.name} has {len(truth)} examples, {len(np.unique(truth))} distinct truths.",
-                mend="Bring a longer log or more cut-offs, so that there are 20 examples of more than one kind.",
-            )
+        kinds = len(np.unique(truth))
+        found = f"{len(truth)} examples, {kinds} distinct truths"
+        refuse_too_few(examples.task, found, len(truth), differ=kinds > 1)
         recent = np.flatnonzero(examples.at.is_in(examples.cutoffs[-self.cutoffs :]).to_numpy())
         examples, past, truth = examples.take(recent), past.take(recent), truth[recent]
         earlier, later = held_out(examples)
