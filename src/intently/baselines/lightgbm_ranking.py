@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol, Self
@@ -22,6 +23,7 @@ from intently.log import schema
 from intently.log.pack import Array
 
 BLOCK = 4096
+_LEAST_BLOCK = 256
 
 
 class PairReading(Protocol):
@@ -143,17 +145,18 @@ class LightGBMRanking:
         """The best hundred: ranked candidates, then further own items, then what is popular."""
         assert self.shop is not None, "fit first"
         booster = lightgbm.Booster(model_str=self.model)
-        parts = []
-        for first in range(0, len(examples), BLOCK):
-            rows = np.arange(first, min(first + BLOCK, len(examples)))
-            parts.append(self._predict(booster, examples.take(rows).hide(), past.take(rows)))
+        # Making the pairs costs more than scoring them, so the threads share out the customers.
+        size = min(BLOCK, max(-(-len(examples) // self.threads), _LEAST_BLOCK))
+        blocks = [np.arange(first, min(first + size, len(examples))) for first in range(0, len(examples), size)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            parts = list(pool.map(lambda rows: self._predict(booster, examples.take(rows), past.take(rows)), blocks))
         values = np.concatenate([part.values for part in parts])
         return Scores(examples.task.answer, values, ids=np.concatenate([part.ids for part in parts]))
 
     def _predict(self, booster: lightgbm.Booster, examples: Examples, past: Past) -> Scores:
         assert self.shop is not None
-        block = self._block(examples, past, self.shop)
-        score = np.asarray(booster.predict(block.features, num_threads=self.threads))
+        block = self._block(examples.hide(), past, self.shop)
+        score = np.asarray(booster.predict(block.features, num_threads=1))
         own = block.own
         count = own.total(decay(own.bought.age, HALF_LIFE))
         rest = own.best(count, TOP)

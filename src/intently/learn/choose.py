@@ -23,6 +23,8 @@ WEEK = timedelta(days=7)
 # The newest cut-offs are enough to tell candidates apart, and a third of the work.
 _FIT_WEEKS = 7
 _JUDGED = 3
+# Of rankings so many places are enough to find a weight.
+_WEIGHED = 30
 
 
 def last_cutoff(task: Task, until: datetime) -> datetime:
@@ -122,12 +124,15 @@ def _blended(
     task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
 ) -> Blend | None:
     """The best weight of the reader beside the booster that reads nothing, by the task's primary metric."""
-    if READER not in predictions or OPPONENT not in predictions or isinstance(task.answer, Ranking):
+    if READER not in predictions or OPPONENT not in predictions:
         return None
     metric = metrics.of(type(task.answer).__name__, task.metrics)[0]
+    booster, reader = predictions[OPPONENT], predictions[READER]
+    if isinstance(task.answer, Ranking):
+        booster, reader = booster.head(_WEIGHED), reader.head(_WEIGHED)
 
     def goodness(weight: float) -> float:
-        scores = mixed(predictions[OPPONENT], predictions[READER], weight)
+        scores = mixed(booster, reader, weight)
         return float(metric.goodness(metric.value(*encode(task, examples, scores))))
 
     return Blend(OPPONENT, fitted[OPPONENT], fitted[READER], max(WEIGHTS, key=goodness))

@@ -47,6 +47,7 @@ from intently.ship.card import card
 FORMAT = 1
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _CONTRACT = "contract.json"
+_NEAREST = ("nearest", "nearest_weight")
 
 
 def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[str, Any] | None = None) -> None:
@@ -217,6 +218,8 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
             "whiten": reader.text.whiten,
             "numbers_mean": reader.numbers.mean,
             "numbers_spread": reader.numbers.spread,
+            # To find them again would take longer than to answer.
+            **dict(zip(_NEAREST, reader.nearest_texts(), strict=True)),
         },
     )
     reader.known.write_parquet(folder / "items.parquet")
@@ -253,6 +256,8 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
         Numbers(tuple(told["numbers"]), arrays["numbers_mean"], arrays["numbers_spread"]),
         curve=told["curve"],
     )
+    if set(_NEAREST) <= set(arrays):
+        blank.remember_nearest(*(arrays[name] for name in _NEAREST))
     network = blank.empty_network()
     network.load_state_dict(load_file(folder / "network.safetensors"))
     network.eval()
