@@ -44,7 +44,7 @@ from intently.log.log import Log
 from intently.log.pack import Array
 from intently.ship.card import card
 
-FORMAT = 1
+FORMAT = 2
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _CONTRACT = "contract.json"
 _NEAREST = ("nearest", "nearest_weight")
@@ -66,7 +66,11 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
     for task, predictors in trained.predictors.items():
         for name, predictor in predictors.items():
             if isinstance(predictor, Blend):
-                told = {"base": predictor.base, "weight": predictor.weight}
+                told = {
+                    "boosters": list(predictor.boosters),
+                    "reader": predictor.reader is not None,
+                    "weight": predictor.weight,
+                }
                 _write_json(part / "predictors" / task / name / "settings.json", told)
             elif not isinstance(predictor, FittedReader | Rolling):
                 _save_predictor(predictor, part / "predictors" / task / name)
@@ -155,9 +159,10 @@ def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = Non
             if kind == Blend.__name__:
                 settings = json.loads((folder / "predictors" / name / predictor / "settings.json").read_text())
                 # What it blends is listed, and so loaded, before it.
-                assert reader is not None
-                booster = predictors[name][settings["base"]]
-                predictors[name][predictor] = Blend(settings["base"], booster, reader, settings["weight"])
+                boosters = {part: predictors[name][part] for part in settings["boosters"]}
+                predictors[name][predictor] = Blend(
+                    boosters, reader if settings["reader"] else None, settings["weight"]
+                )
             elif kind in (FittedReader.__name__, Rolling.__name__):
                 found = reader if predictor == READER else before
                 assert found is not None
@@ -256,8 +261,7 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
         Numbers(tuple(told["numbers"]), arrays["numbers_mean"], arrays["numbers_spread"]),
         curve=told["curve"],
     )
-    if set(_NEAREST) <= set(arrays):
-        blank.remember_nearest(*(arrays[name] for name in _NEAREST))
+    blank.remember_nearest(*(arrays[name] for name in _NEAREST))
     network = blank.empty_network()
     network.load_state_dict(load_file(folder / "network.safetensors"))
     network.eval()
