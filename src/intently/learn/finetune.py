@@ -5,6 +5,8 @@ Variation enters as values (a `Recipe`, a tuple of tasks), never as a second rec
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -145,7 +147,6 @@ def _run(
 ) -> list[float]:
     from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
-    from transformers.trainer_utils import get_last_checkpoint
 
     losses: list[float] = []
 
@@ -195,10 +196,22 @@ def _run(
             callbacks=callbacks,
         )
         trainer.remove_callback(PrinterCallback)
-        resume = checkpoints is not None and folder.is_dir()
-        last = get_last_checkpoint(str(folder)) if resume else None  # type: ignore[no-untyped-call]
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=_last_whole(folder))
     return losses
+
+
+def _last_whole(folder: Path) -> str | None:
+    """The newest checkpoint in a folder; half-written ones, of a run that was killed while it saved, are removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for path in found:
+        try:
+            # The Trainer writes its state last of all.
+            json.loads((path / "trainer_state.json").read_text())
+        except (OSError, json.JSONDecodeError):
+            shutil.rmtree(path)
+        else:
+            return str(path)
+    return None
 
 
 def remembers(task: Task) -> bool:
