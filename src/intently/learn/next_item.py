@@ -1,6 +1,7 @@
-"""What comes next, from the order of items alone: the sequence reader for a shop that has ids and no more.
+"""What comes next, with no task: every moment of a history asks for the items of the one after it.
 
-No clock, no money and no task: every item of a history asks for the one after it. Items may have attributes and texts.
+For a shop that has ids in order and no more (`Orders`: no clock, no money), and for histories as a log has them. Items
+may have attributes and texts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from intently.errors import DataError
 from intently.learn.batches import Batches, Catalogue
 from intently.learn.finetune import Network, Recipe, pretrain
 from intently.log.pack import Array
-from intently.text.arrays import in_order, ragged
+from intently.text.arrays import Sequences, in_order, ragged
 from intently.text.language_model import Progress, silent
 
 _AT_ONCE = 512
@@ -47,6 +48,11 @@ class Orders:
         """The last item of each history, (n,)."""
         return self.item[self.start[1:] - 1]
 
+    @property
+    def sequences(self) -> Sequences:
+        """The same histories as a reader's input."""
+        return in_order(self.start, self.item)
+
     def take(self, rows: Array) -> Orders:
         """The histories of these numbers."""
         place, _ = ragged(self.start[rows], self.start[rows + 1])
@@ -69,7 +75,7 @@ class About:
 
 @dataclass(frozen=True)
 class NextItemReader:
-    """Learns from histories what comes next. `shape` are sizes of network.Shape; the last `longest` items are read."""
+    """Learns what comes next. `shape` are sizes of network.Shape; the last `longest` moments of a history are read."""
 
     recipe: Recipe = field(default_factory=Recipe)
     shape: Mapping[str, Any] = field(default_factory=dict)
@@ -78,22 +84,22 @@ class NextItemReader:
 
     def fit(
         self,
-        train: Orders,
+        train: Sequences,
         items: int,
-        held_out: Orders | None = None,
+        held_out: Sequences | None = None,
         about: About | None = None,
         progress: Progress = silent,
     ) -> FittedNextItem:
-        """Learn from `train`, whose items are codes below `items`; the last items of `held_out` say when to stop.
+        """Learn from `train`, whose items are codes below `items`; the last moments of `held_out` say when to stop.
 
-        Raises DataError where no history has two items.
+        Raises DataError where no history has two moments.
         """
         import torch
 
         from intently.learn.network import Reader, Shape
 
-        if not (train.length > 1).any():
-            raise DataError("No history has two items, so nothing comes next.", mend="Bring longer histories.")
+        if not _asking(train).any():
+            raise DataError("No history has two moments, so nothing comes next.", mend="Bring longer histories.")
         about = about or About()
         catalogue = _catalogue(train, items, about)
         text = np.zeros((1, 0), np.float32) if about.text is None else np.pad(about.text, ((1, 0), (0, 0)))
@@ -102,17 +108,17 @@ class NextItemReader:
             text_width=text.shape[1],
             texts=len(text),
             deltas=int(catalogue.delta.max()),
-            event_types=1,
+            event_types=len(catalogue.event_type),
             numbers=1,
             attributes=0 if about.attribute is None else int(about.attribute.max(initial=-1)) + 1,
             **self.shape,
         )
-        network = Network(Reader(shape, torch.from_numpy(text.astype(np.float32))), {}, (), 2)
-        learned = _batches(train.take(np.flatnonzero(train.length > 1)), catalogue, self.longest + 1, self.recipe)
+        reader = Reader(shape, torch.from_numpy(text.astype(np.float32)))
+        network = Network(reader, {}, (), len(catalogue.event_type) + 1)
+        learned = _batches(train, catalogue, self.longest + 1, self.recipe)
         judged = None
         if held_out is not None:
-            long = held_out.take(np.flatnonzero(held_out.length > 1))
-            judged = _batches(long, catalogue, self.longest + 1, self.recipe, last_only=True)
+            judged = _batches(held_out, catalogue, self.longest + 1, self.recipe, last_only=True)
         curve = pretrain(network, learned, judged, self.recipe, progress=progress)
         network.eval()
         return FittedNextItem(self, network, catalogue, curve)
@@ -127,21 +133,30 @@ class FittedNextItem:
     catalogue: Catalogue
     curve: list[float]
 
-    def queries(self, orders: Orders) -> Array:
-        """What each history asks for, (n, item_width)."""
+    def queries(self, histories: Sequences) -> Array:
+        """What is asked for at each now of the histories, (nows, item_width).
+
+        A now further back than the last `longest` moments of its history asks as the first of them does.
+        """
         import torch
 
-        found = np.empty((len(orders), self.network.reader.shape.item_width), dtype=np.float32)
-        rows = np.argsort(orders.length, kind="stable")
-        data = _batches(orders, self.catalogue, self.reader.longest, self.reader.recipe)
+        found = np.empty((len(histories.history), self.network.reader.shape.item_width), dtype=np.float32)
+        length = np.diff(histories.moment_start)
+        data = _batches(histories, self.catalogue, self.reader.longest, self.reader.recipe)
+        order, start = data.now_order
+        rows = np.argsort(length, kind="stable")
         with torch.inference_mode():
             vectors, _ = self._items()
             for begin in range(0, len(rows), _AT_ONCE):
                 some = rows[begin : begin + _AT_ONCE]
                 batch = data.collate(some)
                 states, _ = self.network.reader(batch, vectors)
-                last = states[torch.arange(len(some)), (batch["moments"] - 1).clamp(min=0)]
-                found[some] = self.network.next_moment.asked(last).numpy()
+                place, owner = ragged(start[some], start[some + 1])
+                now = order[place]
+                cut = np.maximum(length[some] - self.reader.longest, 0)
+                last = np.maximum(histories.visible[now] - cut[owner] - 1, 0)
+                asked = self.network.next_moment.asked(states[torch.from_numpy(owner), torch.from_numpy(last)])
+                found[now] = asked.numpy()
         return found
 
     def items(self) -> tuple[Array, Array]:
@@ -152,20 +167,23 @@ class FittedNextItem:
             vectors, bias = self._items()
             return self.network.next_moment.aimed(vectors)[:-1].numpy(), bias[:-1].numpy()
 
-    def top(self, orders: Orders, k: int, seen: bool = False) -> tuple[Array, Array]:
-        """Codes (n, k) and logits (n, k) of the likeliest next items, best first; what was `seen` only where wanted."""
+    def top(self, histories: Sequences, k: int, seen: bool = False) -> tuple[Array, Array]:
+        """Codes and logits (nows, k) of the likeliest next items, best first; what was met before only if `seen`."""
         import torch
 
         vectors, bias = (torch.from_numpy(part) for part in self.items())
-        queries = torch.from_numpy(self.queries(orders))
-        code, score = np.empty((len(orders), k), dtype=np.int64), np.empty((len(orders), k), dtype=np.float32)
-        for begin in range(0, len(orders), _AT_ONCE):
+        queries = torch.from_numpy(self.queries(histories))
+        n, first = len(queries), histories.moment_start[histories.history]
+        met, until = histories.line_start[first], histories.line_start[first + histories.visible]
+        code, score = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
+        for begin in range(0, n, _AT_ONCE):
             rows = slice(begin, begin + _AT_ONCE)
             logits = torch.addmm(bias, queries[rows], vectors.T)  # (rows, items)
             if not seen:
-                stop = min(begin + _AT_ONCE, len(orders))
-                place, owner = ragged(orders.start[begin:stop], orders.start[begin + 1 : stop + 1])
-                logits[torch.from_numpy(owner), torch.from_numpy(orders.item[place])] = -torch.inf
+                line, owner = ragged(met[rows], until[rows])
+                known = histories.item[line] >= 0
+                there = torch.from_numpy(owner[known]), torch.from_numpy(histories.item[line][known].astype(np.int64))
+                logits[there] = -torch.inf
             best = logits.topk(k, dim=1)
             code[rows], score[rows] = best.indices.numpy(), best.values.numpy()
         return code, score
@@ -181,8 +199,12 @@ class FittedNextItem:
         )
 
 
-def _catalogue(train: Orders, items: int, about: About) -> Catalogue:
-    count = np.bincount(train.item, minlength=items)
+def _asking(histories: Sequences) -> Array:
+    return np.diff(histories.moment_start) > 1
+
+
+def _catalogue(train: Sequences, items: int, about: About) -> Catalogue:
+    count = np.bincount(train.item[train.item >= 0], minlength=items)
     met = np.flatnonzero(count) if about.own else np.zeros(0, dtype=np.int64)
     delta = np.zeros(items + 1, dtype=np.int64)
     delta[met] = np.arange(1, len(met) + 1)
@@ -191,17 +213,19 @@ def _catalogue(train: Orders, items: int, about: About) -> Catalogue:
         text=np.append(np.arange(1, items + 1) if about.text is not None else np.zeros(items, dtype=np.int64), 0),
         delta=delta,
         count=np.append(count, 0).astype(np.float32),
-        event_type=np.zeros(1, dtype=np.int64),
+        event_type=np.arange(int(train.event_type.max(initial=0)) + 1),
         attribute=about.attribute,
         attribute_start=start,
     )
 
 
-def _batches(orders: Orders, catalogue: Catalogue, longest: int, recipe: Recipe, last_only: bool = False) -> Batches:
+def _batches(
+    histories: Sequences, catalogue: Catalogue, longest: int, recipe: Recipe, last_only: bool = False
+) -> Batches:
     weight = catalogue.count[:-1] ** 0.75
     weight = 0.75 * weight / max(weight.sum(), 1e-9) + 0.25 / max(len(weight), 1)
     return Batches(
-        in_order(orders.start, orders.item),
+        histories,
         catalogue,
         np.zeros((0, 1), dtype=np.float32),
         memories=(),

@@ -55,12 +55,12 @@ def in_order(start: Array, item: Array) -> Sequences:
     """Histories of which only the order is known: items `item[start[i] : start[i + 1]]` one after another.
 
     Each is a moment of its own. Its age counts the steps to the end, so that what attention makes of time it makes of
-    places; there are no nows.
+    places. Each history is asked once, at its end.
     """
     count = len(item)
     none = np.zeros(count, dtype=np.float32)
-    empty = np.zeros(0, dtype=np.int64)
     length = np.diff(start)
+    histories = len(length)
     return Sequences(
         moment_start=start,
         moment_age=(np.repeat(start[1:], length) - np.arange(count)).astype(np.float32),
@@ -72,10 +72,10 @@ def in_order(start: Array, item: Array) -> Sequences:
         event_type=np.zeros(count, dtype=np.int64),
         quantity=none,
         amount=none,
-        history=empty,
-        visible=empty,
-        now_age=np.zeros(0, dtype=np.float32),
-        now_hour=empty,
+        history=np.arange(histories),
+        visible=length,
+        now_age=np.zeros(histories, dtype=np.float32),
+        now_hour=np.zeros(histories, dtype=np.int64),
     )
 
 

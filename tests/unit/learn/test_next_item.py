@@ -23,6 +23,10 @@ def orders(lists) -> Orders:
     return Orders(np.cumsum([0, *map(len, lists)]), np.concatenate([np.asarray(one, dtype=np.int64) for one in lists]))
 
 
+def fit(reader: NextItemReader, train: Orders, held_out: Orders | None = None, about: About | None = None):
+    return reader.fit(train.sequences, ITEMS, None if held_out is None else held_out.sequences, about)
+
+
 def planted(histories: int = 400, seed: int = 0) -> Orders:
     """After item i comes i + 1, but now and then any item; a few items are met far more often than others."""
     rng = np.random.default_rng(seed)
@@ -36,12 +40,12 @@ def planted(histories: int = 400, seed: int = 0) -> Orders:
 
 
 def found_at_1(fitted, histories: Orders) -> float:
-    return float((fitted.top(histories.without_last(1), 1, seen=True)[0][:, 0] == histories.last).mean())
+    return float((fitted.top(histories.without_last(1).sequences, 1, seen=True)[0][:, 0] == histories.last).mean())
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    return READER.fit(planted(), ITEMS, planted(seed=1))
+    return fit(READER, planted(), planted(seed=1))
 
 
 def test_it_learns_the_planted_order_and_no_more_than_can_be_known(fitted):
@@ -57,7 +61,7 @@ def test_the_loss_falls_to_what_the_order_leaves_open(fitted):
 
 def test_what_was_seen_is_left_out(fitted):
     histories = planted(40, seed=3)
-    code, score = fitted.top(histories, 20)
+    code, score = fitted.top(histories.sequences, 20)
     for row in range(len(histories)):
         seen = histories.item[histories.start[row] : histories.start[row + 1]]
         assert not set(code[row]) & set(seen)
@@ -67,23 +71,23 @@ def test_what_was_seen_is_left_out(fitted):
 def test_the_ranking_is_that_of_queries_and_vectors(fitted):
     histories = planted(30, seed=4)
     vectors, bias = fitted.items()
-    logits = fitted.queries(histories) @ vectors.T + bias
-    code, score = fitted.top(histories, 5, seen=True)
+    logits = fitted.queries(histories.sequences) @ vectors.T + bias
+    code, score = fitted.top(histories.sequences, 5, seen=True)
     np.testing.assert_allclose(np.sort(logits, axis=1)[:, ::-1][:, :5], score, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(np.take_along_axis(logits, code, axis=1), score, rtol=1e-4, atol=1e-4)
 
 
 def test_a_history_is_read_the_same_alone_and_in_company(fitted):
     histories = planted(50, seed=5)
-    together = fitted.queries(histories)
-    alone = np.concatenate([fitted.queries(histories.take(np.array([row]))) for row in range(8)])
+    together = fitted.queries(histories.sequences)
+    alone = np.concatenate([fitted.queries(histories.take(np.array([row])).sequences) for row in range(8)])
     np.testing.assert_allclose(alone, together[:8], rtol=1e-3, atol=1e-4)
 
 
 def loudness(reader: NextItemReader) -> dict[str, float]:
     """How loud each part of what is read is at first, against the items, and how far logits lie apart."""
     blank = replace(reader, recipe=replace(reader.recipe, pretrain_epochs=1, learning_rate=0.0))
-    made = blank.fit(planted(40), ITEMS)
+    made = fit(blank, planted(40))
     parts = made.network.reader
     with torch.no_grad():
         vectors, _ = made._items()
@@ -92,7 +96,7 @@ def loudness(reader: NextItemReader) -> dict[str, float]:
         calendar = parts.weekday.weight[:1] + parts.hour.weight[:1]
         rest = torch.cat([calendar, parts.moment.bias[None]])
         histories = planted(60, seed=6)
-        logits = made.queries(histories) @ made.items()[0].T
+        logits = made.queries(histories.sequences) @ made.items()[0].T
     return {"rest": float(rest.std() / item.std()), "logits": float(np.std(logits))}
 
 
@@ -118,12 +122,12 @@ def test_a_broken_scale_is_noticed_and_costs_what_is_learned(monkeypatch, broken
         monkeypatch.setattr("intently.learn.heads.COSINE_SCALE", 0.05)
     found = loudness(READER)
     assert found["rest"] > 0.5 or not 0.5 < found["logits"] < 8
-    assert found_at_1(READER.fit(planted(), ITEMS, planted(seed=1)), planted(seed=2)) < 0.3
+    assert found_at_1(fit(READER, planted(), planted(seed=1)), planted(seed=2)) < 0.3
 
 
 def test_sampled_negatives_stand_for_the_whole_catalogue():
     sampled = replace(READER, recipe=replace(RECIPE, negatives=30))
-    assert found_at_1(sampled.fit(planted(), ITEMS, planted(seed=1)), planted(seed=2)) > 0.55
+    assert found_at_1(fit(sampled, planted(), planted(seed=1)), planted(seed=2)) > 0.55
 
 
 def attributes() -> About:
@@ -143,31 +147,31 @@ def test_an_item_nobody_met_is_found_by_what_is_known_of_it(about):
     # Items from 30 on are never met in training: i stands for i + 30 there.
     lists = [np.arange(first, first + 5) % 30 for first in rng.integers(0, 30, 300)]
     reader = replace(READER, shape={**SHAPE, "item_dropout": 0.3})
-    made = reader.fit(orders(lists), ITEMS, about=about)
+    made = fit(reader, orders(lists), about=about)
     asked = orders([np.arange(first, first + 4) for first in range(30, 50)])
     vectors, bias = made.items()
-    new = (made.queries(asked) @ vectors.T + bias)[:, 30:].argmax(axis=1) + 30
+    new = (made.queries(asked.sequences) @ vectors.T + bias)[:, 30:].argmax(axis=1) + 30
     assert (new == np.arange(34, 54)).mean() > 0.4
-    blind = reader.fit(orders(lists), ITEMS)
+    blind = fit(reader, orders(lists))
     vectors, bias = blind.items()
-    new = (blind.queries(asked) @ vectors.T + bias)[:, 30:].argmax(axis=1) + 30
+    new = (blind.queries(asked.sequences) @ vectors.T + bias)[:, 30:].argmax(axis=1) + 30
     assert (new == np.arange(34, 54)).mean() < 0.2
 
 
 def test_without_a_part_of_its_own_an_item_is_its_text():
-    made = READER.fit(planted(60), ITEMS, about=replace(texts(), own=False))
+    made = fit(READER, planted(60), about=replace(texts(), own=False))
     vectors, _ = made.items()
     np.testing.assert_array_equal(vectors[:30], vectors[30:])
 
 
 def test_two_fits_are_equal_and_another_seed_is_not():
     small = replace(READER, recipe=replace(RECIPE, pretrain_epochs=1))
-    one, two = (small.fit(planted(60), ITEMS).queries(planted(5)) for _ in range(2))
+    one, two = (fit(small, planted(60)).queries(planted(5).sequences) for _ in range(2))
     np.testing.assert_array_equal(one, two)
-    other = replace(small, recipe=replace(small.recipe, seed=1)).fit(planted(60), ITEMS).queries(planted(5))
+    other = fit(replace(small, recipe=replace(small.recipe, seed=1)), planted(60)).queries(planted(5).sequences)
     assert np.abs(one - other).max() > 0.01
 
 
 def test_histories_of_one_item_teach_nothing():
     with pytest.raises(DataError, match="nothing comes next"):
-        READER.fit(orders([[1], [2]]), ITEMS)
+        fit(READER, orders([[1], [2]]))
