@@ -61,7 +61,7 @@ def main() -> None:
     log = read(file)
     known = log.before(LEARNED_UNTIL)
     start, stop = (LEARNED_UNTIL, ASKED_FROM) if asked.validation else (ASKED_FROM, log.observed_until)
-    train = sequences(Past(known, everyone(known, LEARNED_UNTIL)))
+    train = sequences(Past(known, everyone(known.events, LEARNED_UNTIL)))
     held_out = sequences(Past(log.before(ASKED_FROM), everyone(log.between(LEARNED_UNTIL, ASKED_FROM), ASKED_FROM)))
     examples, truth = baskets(log, start, stop)
     histories = sequences(Past(log, examples))
@@ -141,9 +141,9 @@ def read(file: Path) -> Log:
     return Log.of(events, items)
 
 
-def everyone(log: Log, at: datetime) -> Examples:
-    """Every customer of a log, asked at one time."""
-    users = log.events.select(schema.USER).unique().sort(schema.USER)
+def everyone(events: pl.DataFrame, at: datetime) -> Examples:
+    """Every customer of some events, asked at one time."""
+    users = events.select(schema.USER).unique().sort(schema.USER)
     return Examples(TASK, users.with_columns(pl.lit(at).cast(schema.CLOCK).alias(AT)))
 
 
@@ -163,7 +163,7 @@ class Judge:
     ) -> None:
         self.histories, self.count, self.items = histories, count, items
         self.customer = codes(customer, customer.unique())
-        offsets = np.concatenate([[0], np.cumsum(truth.list.len().to_numpy())])
+        offsets = np.concatenate([[0], np.cumsum(truth.list.len().to_numpy().astype(np.int64))])
         item = codes(truth.explode(), items[schema.ITEM]).astype(np.int64)
         row = np.repeat(np.arange(len(truth)), np.diff(offsets))
         first = histories.moment_start[histories.history]

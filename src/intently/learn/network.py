@@ -23,7 +23,7 @@ class Shape:
 
     A shop without item texts has `text_width` 0; `attributes` is how many values items' attributes take in all. With
     `cosine`, logits are cosines times a learned scale instead of products. `item_dropout` is the share of items read as
-    if never met, `input_dropout` that of what is read of a moment's items.
+    if never met, `input_dropout` what is dropped before the first block (`dropout` without it).
     """
 
     text_width: int
@@ -37,7 +37,7 @@ class Shape:
     attention_heads: int = 4
     dropout: float = 0.2
     item_dropout: float = 0.1
-    input_dropout: float = 0.0
+    input_dropout: float | None = None
     attributes: int = 0
     cosine: bool = False
 
@@ -169,7 +169,8 @@ class Reader(nn.Module):
         nows[owner, nth] = self.now(batch["now_numbers"]) + self._calendar(batch["now_hour"]) + told
         age[owner, nth] = batch["now_age"]
         visible[owner, nth] = batch["now_visible"]
-        x = functional.dropout(torch.cat([moments, nows], dim=1), self.shape.dropout, self.training)
+        dropped = self.shape.dropout if self.shape.input_dropout is None else self.shape.input_dropout
+        x = functional.dropout(torch.cat([moments, nows], dim=1), dropped, self.training)
         ages = torch.cat([batch["moment_age"], age], dim=1)
         log_gap = torch.log1p((ages.unsqueeze(1) - ages.unsqueeze(2)).clamp(min=0))  # (batch, reader, read)
         hidden = _hidden(b, t, most, visible)
@@ -183,7 +184,6 @@ class Reader(nn.Module):
         line = items[batch["line_item"]]
         if self.shape.cosine:
             line = self.read(line)
-        line = functional.dropout(line, self.shape.input_dropout, self.training)
         extra = self.event_type(batch["line_type"]) + self.line_numbers(batch["line_numbers"])
         line = torch.cat([line, functional.silu(line + extra)], dim=-1)  # (lines, 2 * item_width)
         total = line.new_zeros(b * t, line.shape[-1]).index_add_(0, batch["line_slot"], line)
