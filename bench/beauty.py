@@ -46,7 +46,7 @@ def main() -> None:
     told.add_argument("--width", type=int, default=64)
     told.add_argument("--epochs", type=int, default=1)
     told.add_argument("--threads", type=int, default=2)
-    told.add_argument("--validation-only", action="store_true", help="Leave the test items unread.")
+    told.add_argument("--validation-only", action="store_true", help="Leave the test items unread; write nothing.")
     asked = told.parse_args()
     folder = os.environ.get("INTENTLY_DATA")
     if not folder or not (Path(folder) / "amazon_beauty_5core.txt").is_file():
@@ -222,9 +222,10 @@ def write(found: dict, asked: argparse.Namespace) -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads used",
         **found,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    if not asked.validation_only:
+        RESULTS.parent.mkdir(exist_ok=True)
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(line) + "\n")
     print(json.dumps({name: value for name, value in line.items() if name != "recipe"}, indent=1), flush=True)
 
 
