@@ -33,7 +33,7 @@ from intently.learn.texts import Text
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import codes
-from intently.metrics.ranking import Relevant, ndcg_at_10, recall_at_10
+from intently.metrics.ranking import Relevant, ndcg_at_10, recall_at_100
 from intently.tasks.next_item import TASK
 from intently.text.arrays import ragged, sequences
 from intently.text.language_model import embed
@@ -76,7 +76,7 @@ def main() -> None:
     whitened = [Text().fit(some).apply(some)[number] for some in vectors]
     ways = {
         "ids only": (About(), 0.0),
-        "frozen text only": (About(text=whitened[0], own=False), 0.0),
+        "frozen text only": (About(text=whitened[0], own_from=None), 0.0),
         "text and a learned part": (About(text=whitened[0]), 0.2),
     }
     if asked.lora:
@@ -180,19 +180,19 @@ class Judge:
         return Relevant(np.concatenate([[0], np.cumsum(counts)]), item, len(self.items))
 
     def rows(self, fitted) -> dict[str, np.ndarray]:
-        """NDCG@10 and recall of each basket; NaN where there is nothing to find."""
+        """NDCG@10 and recall@100 of each basket; NaN where there is nothing to find."""
         code, _ = fitted.top(self.histories, 100)
         vectors, bias = fitted.items()
         unsold = np.flatnonzero(self.count == 0)
         logits = fitted.queries(self.histories) @ vectors[unsold].T + bias[unsold]
-        return self._judged(code, unsold[np.argsort(-logits, axis=1, kind="stable")[:, :10]])
+        return self._judged(code, unsold[np.argsort(-logits, axis=1, kind="stable")[:, :100]])
 
     def popularity(self) -> dict[str, np.ndarray]:
         """The most bought for everybody; among items never sold, those of the most bought categories."""
         word = self.items[schema.TITLE].str.split(" ").list.last()
         sold = pl.DataFrame({"word": word, "count": self.count}).with_columns(pl.col("count").sum().over("word"))
         unsold = np.flatnonzero(self.count == 0)
-        within = unsold[np.argsort(-sold["count"].to_numpy()[unsold], kind="stable")[:10]]
+        within = unsold[np.argsort(-sold["count"].to_numpy()[unsold], kind="stable")[:100]]
         first = self.histories.moment_start[self.histories.history]
         bought = self.histories.line_start[first], self.histories.line_start[first + self.histories.visible]
         ranked = np.argsort(-self.count, kind="stable")
@@ -205,7 +205,7 @@ class Judge:
         found = {}
         for part, truth in self.truths.items():
             ranked = unsold if part == "never_sold" else code
-            for metric in (ndcg_at_10, recall_at_10):
+            for metric in (ndcg_at_10, recall_at_100):
                 values = metric(truth, ranked)
                 found[f"{part} {metric.__name__}"] = np.where(truth.counts > 0, values, np.nan)
         return found

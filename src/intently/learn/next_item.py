@@ -64,13 +64,14 @@ class About:
     """What is known of items besides their ids.
 
     `attribute`: item i has the values `attribute[attribute_start[i] : attribute_start[i + 1]]`, numbers from 0.
-    `text` (items, width): a vector of each item's text. With `own` False an item has no learned part of its own.
+    `text` (items, width): a vector of each item's text. An item met fewer than `own_from` times in training is read as
+    if it were new: it has no learned part of its own (none has with None).
     """
 
     attribute: Array | None = None
     attribute_start: Array | None = None
     text: Array | None = None
-    own: bool = True
+    own_from: int | None = 1
 
 
 @dataclass(frozen=True)
@@ -205,9 +206,11 @@ def _asking(histories: Sequences) -> Array:
 
 def _catalogue(train: Sequences, items: int, about: About) -> Catalogue:
     count = np.bincount(train.item[train.item >= 0], minlength=items)
-    met = np.flatnonzero(count) if about.own else np.zeros(0, dtype=np.int64)
     delta = np.zeros(items + 1, dtype=np.int64)
-    delta[met] = np.arange(1, len(met) + 1)
+    if about.own_from is not None:
+        count = np.where(count < about.own_from, 0, count)
+        met = np.flatnonzero(count)
+        delta[met] = np.arange(1, len(met) + 1)
     start = None if about.attribute_start is None else np.append(about.attribute_start, about.attribute_start[-1])
     return Catalogue(
         text=np.append(np.arange(1, items + 1) if about.text is not None else np.zeros(items, dtype=np.int64), 0),

@@ -159,9 +159,16 @@ def test_an_item_nobody_met_is_found_by_what_is_known_of_it(about):
 
 
 def test_without_a_part_of_its_own_an_item_is_its_text():
-    made = fit(READER, planted(60), about=replace(texts(), own=False))
+    made = fit(READER, planted(60), about=replace(texts(), own_from=None))
     vectors, _ = made.items()
     np.testing.assert_array_equal(vectors[:30], vectors[30:])
+
+
+def test_an_item_met_too_seldom_is_read_as_if_new():
+    lists = [[0, 1, 2, 3], [0, 1, 2], [0, 1], [0, 1]]
+    made = fit(replace(READER, recipe=replace(RECIPE, pretrain_epochs=1)), orders(lists), about=About(own_from=3))
+    assert made.catalogue.delta[:4].tolist() == [1, 2, 0, 0]
+    assert made.catalogue.count[:4].tolist() == [4, 4, 0, 0]
 
 
 def test_two_fits_are_equal_and_another_seed_is_not():
