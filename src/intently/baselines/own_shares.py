@@ -103,7 +103,8 @@ class LabelRows:
         answer = examples.task.answer
         assert isinstance(answer, Shares)
         bought = Purchases.of(past)
-        label = label_codes(past.items, answer.of, labels)[bought.item]
+        code = past.of_items(f"labels by {answer.of}", lambda: label_codes(past.items, answer.of, labels), labels)
+        label = code[bought.item]
         keep = label != UNKNOWN
         arrays = (bought.example, label, bought.age, bought.moment)
         return cls(len(examples), len(labels), *(values[keep] for values in arrays))
