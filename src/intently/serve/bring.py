@@ -15,6 +15,7 @@ from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Order, context
 from intently.log.packed import PackedLog
+from intently.log.sql import read_sql
 from intently.serve.store import Store, id_type
 from intently.serve.tables import CUSTOMERS, EVENTS, FACTS, ITEMS, NAMES
 
@@ -22,6 +23,7 @@ _BLOCK = 20_000
 _COLUMNS = "item_columns"
 _BROUGHT = "brought"
 _FROM = "observed_from"
+_TIMES, _NUMBERS = (schema.TIME, schema.ARRIVED), (schema.QUANTITY, schema.AMOUNT)
 _PLAIN = {"String": pl.String, "Float64": pl.Float64, "Int64": pl.Int64, "Boolean": pl.Boolean}
 
 Watch = Callable[[str, float], None]
@@ -57,7 +59,9 @@ def bring(log: Log | PackedLog, store: Store, watch: Watch = lambda _what, _done
                 connection.execute(CUSTOMERS.insert(), kept)
         total = max(len(log.pack.by_user.known), 1)
         for block in _blocks(log, numbers):
-            block = [row for row in block if not store.was_forgotten(row["user_id"])] if _any_forgotten(store) else block
+            block = (
+                [row for row in block if not store.was_forgotten(row["user_id"])] if _any_forgotten(store) else block
+            )
             connection.execute(_once(store), block)
             written += len(block)
             watch("bringing the log", min(written / total, 1.0))
@@ -84,22 +88,22 @@ def bring(log: Log | PackedLog, store: Store, watch: Watch = lambda _what, _done
 
 def log_of(store: Store) -> Log:
     """Everything in the state as a log, with which `intently predict` answers what the service answers."""
-    columns = EVENTS.c
-    order = select(EVENTS).order_by(columns.seq)
-    with store.engine.connect() as connection:
-        rows = connection.execute(order).all()
+    names = ", ".join(column.name for column in EVENTS.columns if column.name not in ("seq", "known"))
+    url = store.engine.url.set(drivername=store.engine.dialect.name).render_as_string(hide_password=False)
+    # By Arrow: rows of a large state would take minutes and gigabytes as Python's.
+    events = read_sql(url, f"SELECT {names} FROM events ORDER BY seq")
+    with store.reading() as connection:
         told = connection.execute(select(CUSTOMERS.c.body).order_by(CUSTOMERS.c.user_id)).scalars().all()
-    names = [column.name for column in EVENTS.columns]
-    plain = [name for name in names if name not in ("seq", "known", "extra")]
-    table: dict[str, Any] = {name: [row[names.index(name)] for row in rows] for name in plain}
-    extra = [{} if row[-1] is None else json.loads(row[-1]) for row in rows]
-    types = {name: pl.String for name in plain} | {"quantity": pl.Float64, "amount": pl.Float64}
-    events = pl.DataFrame(table, schema=types | {schema.TIME: pl.Int64, schema.ARRIVED: pl.Int64}).with_columns(
-        pl.col(schema.TIME, schema.ARRIVED).cast(schema.CLOCK), pl.col(schema.ITEM).cast(id_type(store))
-    )
+    texts = [name for name in events.columns if name not in (*_TIMES, *_NUMBERS)]
     events = events.with_columns(
-        pl.Series(name, [row.get(name) for row in extra], dtype=pl.Float64) for name in store.extras
-    )
+        pl.col(_TIMES).cast(pl.Int64).cast(schema.CLOCK),
+        pl.col(_NUMBERS).cast(pl.Float64),
+        pl.col(texts).cast(pl.String),
+    ).with_columns(pl.col(schema.ITEM).cast(id_type(store)))
+    if store.extras:
+        extra = pl.col("extra").str.json_decode(pl.Struct(dict.fromkeys(store.extras, pl.Float64)))
+        events = events.with_columns(extra.struct.field(name) for name in store.extras)
+    events = events.drop("extra")
     users = pl.DataFrame([json.loads(body) for body in told], infer_schema_length=None) if told else None
     if users is not None:
         users = users.with_columns(pl.col(schema.USER).cast(pl.String))
@@ -131,7 +135,10 @@ def item_table(store: Store, *, only_told: bool = False) -> pl.DataFrame:
 
 def learn_columns(store: Store, bodies: Mapping[str, Mapping[str, Any]]) -> None:
     """Know the columns of items that are told; a column keeps the kind that it had first."""
-    known: dict[str, str] = json.loads(store.facts.get(_COLUMNS, "{}")) or {schema.ITEM: "String", schema.TITLE: "String"}
+    known: dict[str, str] = json.loads(store.facts.get(_COLUMNS, "{}")) or {
+        schema.ITEM: "String",
+        schema.TITLE: "String",
+    }
     before = dict(known)
     for body in bodies.values():
         for name, value in body.items():
@@ -141,10 +148,14 @@ def learn_columns(store: Store, bodies: Mapping[str, Mapping[str, Any]]) -> None
         store.remember(_COLUMNS, json.dumps(known))
 
 
-def kind_of(store: Store, column: str) -> str | None:
-    """The kind of values that an item column holds, None where it is not known yet."""
-    found: str | None = json.loads(store.facts.get(_COLUMNS, "{}")).get(column)
-    return found
+def is_plain(store: Store, column: str, value: Any) -> bool:
+    """Whether an item's column can hold a value: a text, a number or a flag, of the kind that it had first."""
+    if column == schema.ITEM or len(column) > 64 or not isinstance(value, str | int | float | bool):
+        return False
+    kind = json.loads(store.facts.get(_COLUMNS, "{}")).get(column)
+    fits: dict[str, tuple[type, ...]] = {"String": (str,), "Float64": (int, float), "Int64": (int,), "Boolean": (bool,)}
+    whole = isinstance(value, bool)
+    return kind is None or (isinstance(value, fits[kind]) and whole == (kind == "Boolean"))
 
 
 def _any_forgotten(store: Store) -> bool:
@@ -152,7 +163,7 @@ def _any_forgotten(store: Store) -> bool:
 
 
 def _once(store: Store) -> Any:
-    return store._insert(EVENTS).on_conflict_do_nothing()
+    return store.insert(EVENTS).on_conflict_do_nothing()
 
 
 def _plain(items: pl.DataFrame) -> pl.DataFrame:

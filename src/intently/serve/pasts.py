@@ -45,8 +45,9 @@ class History:
 
 def nothing(extras: Sequence[str] = ()) -> History:
     """The history of someone never seen."""
-    arrays = {name: np.zeros(0, dtype=_TYPES.get(name, np.float32)) for name in _ARRAYS}
-    return History(**arrays, extra={name: np.zeros(0, dtype=np.float32) for name in extras})
+    known, time, item, kind, quantity, amount = (np.zeros(0, dtype=_TYPES.get(name, np.float32)) for name in _ARRAYS)
+    extra = {name: np.zeros(0, dtype=np.float32) for name in extras}
+    return History(known, time, item, kind, quantity, amount, extra)
 
 
 class Pasts:
@@ -69,6 +70,15 @@ class Pasts:
     def events(self) -> int:
         """How many events are in memory."""
         return self._events
+
+    def peek(self, user: str) -> History | None:
+        """A customer's history if it is in memory."""
+        with self._lock:
+            found = self._kept.get(user)
+            if found is not None:
+                self._kept.move_to_end(user)
+                self.hits += 1
+            return found
 
     def of(self, user: str) -> History:
         """A customer's history as it stands now."""
@@ -162,7 +172,9 @@ def _with(history: History, placed: Placed) -> History:
     }
     arrays = {name: np.insert(getattr(history, name), place, values[name]) for name in _ARRAYS}
     extra = {
-        name: np.insert(history.extra.get(name, np.zeros(len(history), np.float32)), place, event.extra.get(name) or 0.0)
+        name: np.insert(
+            history.extra.get(name, np.zeros(len(history), np.float32)), place, event.extra.get(name) or 0.0
+        )
         for name in {**history.extra, **event.extra}
     }
     return History(**arrays, extra=extra, last=max(placed.seq, history.last))

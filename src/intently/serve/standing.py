@@ -27,12 +27,14 @@ from intently.serve.pasts import History
 class Shelf:
     """The catalogue as the model knows it at one time, in the order of item codes; it never changes.
 
-    Items with later codes are not on it yet: their texts have not been read by the language model.
+    Items with later codes are not on it yet: their texts have not been read by the language model. `derived` holds
+    what was made of the items alone.
     """
 
     items: pl.DataFrame
     event_types: tuple[str, ...]
     extras: tuple[str, ...]
+    derived: Derived = field(default_factory=Derived)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -41,11 +43,6 @@ class Shelf:
     def ids(self) -> pl.Series:
         """Item ids by code."""
         return self.items[schema.ITEM]
-
-    @cached_property
-    def derived(self) -> Derived:
-        """What was made of the catalogue alone."""
-        return Derived()
 
     @cached_property
     def codes(self) -> Lookup:

@@ -7,7 +7,7 @@ import hmac
 import json
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -88,11 +88,11 @@ class Store:
 
         Raises StateError where the database does not take them: then none was taken.
         """
-        with self._writing, self._begin() as connection:
+        with self._writing, self.writing() as connection:
             kinds = self._named(connection, TYPE, self.types, (one.kind for one in events))
             extras = self._named(connection, EXTRA, self.extras, (name for one in events for name in one.extra))
             items = self._met(connection, [one.item for one in events if one.item is not None])
-            statement = self._insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id, EVENTS.c.seq)
+            statement = self.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id, EVENTS.c.seq)
             rows = [_row(one) for one in events]
             new = dict(connection.execute(statement, rows).tuples().all()) if rows else {}
         # Codes count only once what they name is durable.
@@ -105,7 +105,7 @@ class Store:
         return placed
 
     def rows_of(self, user: str) -> list[Any]:
-        """A customer's events as (seq, timestamp, known, event_type, item_id, quantity, amount, extra), by known time."""
+        """A customer's events in order: seq, timestamp, known, event_type, item_id, quantity, amount, extra."""
         columns = EVENTS.c
         wanted = (columns.seq, columns.timestamp, columns.known, columns.event_type, columns.item_id)
         query = (
@@ -113,12 +113,12 @@ class Store:
             .where(columns.user_id == user)
             .order_by(columns.known, columns.seq)
         )
-        with self._connect() as connection:
+        with self.reading() as connection:
             return list(connection.execute(query).all())
 
     def known_of(self, user: str) -> dict[str, Any]:
         """Everything that is kept of a customer, as plain values: an export for them to read."""
-        with self._connect() as connection:
+        with self.reading() as connection:
             rows = connection.execute(select(EVENTS).where(EVENTS.c.user_id == user).order_by(EVENTS.c.seq)).mappings()
             events = [{name: value for name, value in row.items() if name != "seq"} for row in rows]
             body = connection.execute(select(CUSTOMERS.c.body).where(CUSTOMERS.c.user_id == user)).scalar()
@@ -127,19 +127,19 @@ class Store:
     def users(self, after: str = "", limit: int = 1000) -> list[str]:
         """Customers in order of their ids, so many after one."""
         query = select(EVENTS.c.user_id).where(EVENTS.c.user_id > after).distinct().order_by(EVENTS.c.user_id)
-        with self._connect() as connection:
+        with self.reading() as connection:
             return list(connection.execute(query.limit(limit)).scalars())
 
     def busiest(self, limit: int) -> list[str]:
         """The customers with the newest events, so many of them."""
         newest = func.max(EVENTS.c.seq)
         query = select(EVENTS.c.user_id).group_by(EVENTS.c.user_id).order_by(newest.desc()).limit(limit)
-        with self._connect() as connection:
+        with self.reading() as connection:
             return list(connection.execute(query).scalars())
 
     def put_items(self, items: Mapping[str, Mapping[str, Any]]) -> int:
         """Say what items are; gives how many were new or are said differently."""
-        with self._writing, self._begin() as connection:
+        with self._writing, self.writing() as connection:
             known = self._met(connection, list(items))
             told = dict(
                 connection.execute(
@@ -157,24 +157,24 @@ class Store:
 
     def item_bodies(self) -> list[tuple[str, str | None]]:
         """Every item with what is said of it as JSON, in the order of item codes."""
-        with self._connect() as connection:
+        with self.reading() as connection:
             query = select(ITEMS.c.item_id, ITEMS.c.body).order_by(ITEMS.c.position)
             return list(connection.execute(query).tuples())
 
     def last_known(self) -> int:
         """The latest time at which an event arrived, 0 where there is none."""
-        with self._connect() as connection:
+        with self.reading() as connection:
             return int(connection.execute(select(func.max(EVENTS.c.arrived_at))).scalar() or 0)
 
     def count(self) -> int:
         """How many events there are."""
-        with self._connect() as connection:
+        with self.reading() as connection:
             return int(connection.execute(select(func.count()).select_from(EVENTS)).scalar() or 0)
 
     def remember(self, name: str, value: str) -> None:
         """Keep a fact by name."""
-        with self._writing, self._begin() as connection:
-            statement = self._insert(FACTS).values(name=name, value=value)
+        with self._writing, self.writing() as connection:
+            statement = self.insert(FACTS).values(name=name, value=value)
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
         self.facts[name] = value
 
@@ -189,7 +189,7 @@ class Store:
     def forget(self, user: str) -> Forgotten:
         """Remove a customer: events, what is `about` these, nameless visits of theirs, dead letters that name them."""
         with self._writing:
-            with self._begin() as connection:
+            with self.writing() as connection:
                 ids = self._stand_under(connection, user)
                 gone = 0
                 events = self._speaking_of(connection, ids)
@@ -206,13 +206,16 @@ class Store:
 
     def dead_letter(self, at: int, source: str, reason: str, body: str) -> None:
         """Set a message aside that could not be taken, with the reason."""
-        with self._writing, self._begin() as connection:
+        with self._writing, self.writing() as connection:
             connection.execute(DEAD.insert(), {"at": at, "source": source, "reason": reason, "body": body[:10_000]})
 
     def dead_letters(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest messages that were set aside."""
-        with self._connect() as connection:
-            return [dict(row) for row in connection.execute(select(DEAD).order_by(DEAD.c.seq.desc()).limit(limit)).mappings()]
+        with self.reading() as connection:
+            return [
+                dict(row)
+                for row in connection.execute(select(DEAD).order_by(DEAD.c.seq.desc()).limit(limit)).mappings()
+            ]
 
     def answers(self) -> bool:
         """Whether the database answers."""
@@ -224,7 +227,8 @@ class Store:
         return True
 
     @contextmanager
-    def _begin(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
+        """A transaction. Raises StateError where the database does not answer."""
         try:
             with self.engine.begin() as connection:
                 yield connection
@@ -232,24 +236,27 @@ class Store:
             raise _away(error) from error
 
     @contextmanager
-    def _connect(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read with. Raises StateError where the database does not answer."""
         try:
             with self.engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
             raise _away(error) from error
 
-    def _insert(self, table: Any) -> Any:
+    def insert(self, table: Any) -> Any:
+        """An insert that can say what to do about what is there already."""
         return (sqlite if self.engine.dialect.name == "sqlite" else postgresql).insert(table)
 
-    def _named(self, connection: Connection, kind: str, known: dict[str, int], names: Iterator[str] | Any) -> dict[str, int]:
+    def _named(self, connection: Connection, kind: str, known: dict[str, int], names: Iterable[str]) -> dict[str, int]:
         """The codes of names, with one for each that is new."""
         new = sorted({name for name in names if name not in known})
         if not new:
             return known
-        rows = [{"kind": kind, "code": len(known) + number, "name": name} for number, name in enumerate(new)]
+        codes = {name: len(known) + number for number, name in enumerate(new)}
+        rows = [{"kind": kind, "code": code, "name": name} for name, code in codes.items()]
         connection.execute(NAMES.insert(), rows)
-        return known | {row["name"]: row["code"] for row in rows}
+        return known | codes
 
     def _met(self, connection: Connection, items: Sequence[str]) -> dict[str, int]:
         """The codes of items, with one for each that is new."""
@@ -315,7 +322,7 @@ def _arguments(url: str) -> dict[str, Any]:
 
 
 def _durable(connection: Any, _record: Any) -> None:
-    """SQLite as this state needs it: on disk when acknowledged, readers beside the writer, deleted bytes overwritten."""
+    """On disk when acknowledged, readers beside the writer, deleted bytes overwritten."""
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "wal_autocheckpoint=1000"):
         connection.execute(f"PRAGMA {pragma}")
 
