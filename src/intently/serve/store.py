@@ -76,7 +76,7 @@ class Store:
     def reload(self) -> None:
         """Read again what is kept in memory beside the database: facts and codes."""
         with self.engine.connect() as connection:
-            self.facts = dict(connection.execute(select(FACTS.c.name, FACTS.c.value)).tuples().all())
+            self.facts = dict(connection.execute(select(FACTS.c.name, FACTS.c.value)).all())
             items = connection.execute(select(ITEMS.c.item_id).order_by(ITEMS.c.position)).scalars()
             self.items = _numbered(items)
             names = connection.execute(select(NAMES.c.kind, NAMES.c.name).order_by(NAMES.c.kind, NAMES.c.code)).all()
@@ -94,7 +94,7 @@ class Store:
             items = self._met(connection, [one.item for one in events if one.item is not None])
             statement = self.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id, EVENTS.c.seq)
             rows = [_row(one) for one in events]
-            new = dict(connection.execute(statement, rows).tuples().all()) if rows else {}
+            new = dict(connection.execute(statement, rows).all()) if rows else {}
         # Codes count only once what they name is durable.
         self.types, self.extras, self.items = kinds, extras, items
         placed: list[Placed | None] = []
@@ -141,11 +141,8 @@ class Store:
         """Say what items are; gives how many were new or are said differently."""
         with self._writing, self.writing() as connection:
             known = self._met(connection, list(items))
-            told = dict(
-                connection.execute(
-                    select(ITEMS.c.item_id, ITEMS.c.body).where(ITEMS.c.item_id.in_(list(items)))
-                ).tuples()
-            )
+            query = select(ITEMS.c.item_id, ITEMS.c.body).where(ITEMS.c.item_id.in_(list(items)))
+            told = dict(connection.execute(query).all())
             changed = 0
             for item, body in items.items():
                 text = json.dumps(dict(body), ensure_ascii=False, sort_keys=True)
@@ -159,7 +156,7 @@ class Store:
         """Every item with what is said of it as JSON, in the order of item codes."""
         with self.reading() as connection:
             query = select(ITEMS.c.item_id, ITEMS.c.body).order_by(ITEMS.c.position)
-            return list(connection.execute(query).tuples())
+            return list(connection.execute(query))
 
     def last_known(self) -> int:
         """The latest time at which an event arrived, 0 where there is none."""
@@ -276,13 +273,13 @@ class Store:
     def _speaking_of(self, connection: Connection, ids: Sequence[str]) -> list[int]:
         """Numbers of all events of some ids, of all that are about these, and so on."""
         columns = EVENTS.c
-        found = dict(connection.execute(select(columns.seq, columns.event_id).where(columns.user_id.in_(ids))).tuples())
+        found = dict(connection.execute(select(columns.seq, columns.event_id).where(columns.user_id.in_(ids))).all())
         last = list(found.values())
         while last:
             more: dict[int, str] = {}
             for start in range(0, len(last), 500):
                 about = select(columns.seq, columns.event_id).where(columns.about.in_(last[start : start + 500]))
-                more |= dict(connection.execute(about).tuples())
+                more |= dict(connection.execute(about).all())
             more = {seq: name for seq, name in more.items() if seq not in found}
             found |= more
             last = list(more.values())
