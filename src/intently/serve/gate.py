@@ -10,6 +10,7 @@ import secrets
 import time
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from intently.errors import IntentlyError
@@ -106,10 +107,11 @@ def _limited(scope: Scope, receive: Receive, most: int) -> Receive:
         try:
             message = await asyncio.wait_for(receive(), _PATIENCE)
         except TimeoutError:
-            raise Problem(408, f"Nothing came for {_PATIENCE:g} seconds.", {"Connection": "close"}) from None
+            raise HTTPException(408, f"Nothing came for {_PATIENCE:g} seconds.", {"Connection": "close"}) from None
         got += len(message.get("body", b""))
         if got > most:
-            raise Problem(413, f"A body may have {most:,} bytes.", {"Connection": "close"})
+            # FastAPI lets this kind through, and makes a 400 of any other.
+            raise HTTPException(413, f"A body may have {most:,} bytes.", {"Connection": "close"})
         if message["type"] == "http.request" and not message.get("more_body", False):
             scope["state"]["whole"] = True
         return message
