@@ -14,6 +14,7 @@ from intently.cli import (
     demo,
     doctor,
     evaluate,
+    forecast,
     init,
     keys,
     leakcheck,
@@ -36,7 +37,22 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (demo, init, check, tasks, pack, train, evaluate, predict, recommend, serve, leakcheck, doctor, toy):
+for verb in (
+    demo,
+    init,
+    check,
+    tasks,
+    pack,
+    train,
+    evaluate,
+    predict,
+    recommend,
+    serve,
+    forecast,
+    leakcheck,
+    doctor,
+    toy,
+):
     app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(keys.app, name="keys")
 

@@ -15,7 +15,6 @@ from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Order, context
 from intently.log.packed import PackedLog
-from intently.log.sql import read_sql
 from intently.serve.store import Store, id_type
 from intently.serve.tables import CUSTOMERS, EVENTS, FACTS, ITEMS, NAMES
 
@@ -88,18 +87,16 @@ def bring(log: Log | PackedLog, store: Store, watch: Watch = lambda _what, _done
 
 def log_of(store: Store) -> Log:
     """Everything in the state as a log, with which `intently predict` answers what the service answers."""
-    names = ", ".join(column.name for column in EVENTS.columns if column.name not in ("seq", "known"))
-    url = store.engine.url.set(drivername=store.engine.dialect.name).render_as_string(hide_password=False)
-    # By Arrow: rows of a large state would take minutes and gigabytes as Python's.
-    events = read_sql(url, f"SELECT {names} FROM events ORDER BY seq")
+    columns = [column for column in EVENTS.columns if column.name not in ("seq", "known")]
+    kinds = dict.fromkeys(_TIMES, pl.Int64) | dict.fromkeys(_NUMBERS, pl.Float64)
+    types = {column.name: kinds.get(column.name, pl.String) for column in columns}
+    # Never by another SQLite library in this process: closing its file would drop the locks of the one that writes.
     with store.reading() as connection:
+        rows = connection.execution_options(yield_per=_BLOCK).execute(select(*columns).order_by(EVENTS.c.seq))
+        blocks = [pl.DataFrame(part, schema=types, orient="row") for part in rows.partitions()]
         told = connection.execute(select(CUSTOMERS.c.body).order_by(CUSTOMERS.c.user_id)).scalars().all()
-    texts = [name for name in events.columns if name not in (*_TIMES, *_NUMBERS)]
-    events = events.with_columns(
-        pl.col(_TIMES).cast(pl.Int64).cast(schema.CLOCK),
-        pl.col(_NUMBERS).cast(pl.Float64),
-        pl.col(texts).cast(pl.String),
-    ).with_columns(pl.col(schema.ITEM).cast(id_type(store)))
+    events = pl.concat(blocks) if blocks else pl.DataFrame(schema=types)
+    events = events.with_columns(pl.col(_TIMES).cast(schema.CLOCK), pl.col(schema.ITEM).cast(id_type(store)))
     if store.extras:
         extra = pl.col("extra").str.json_decode(pl.Struct(dict.fromkeys(store.extras, pl.Float64)))
         events = events.with_columns(extra.struct.field(name) for name in store.extras)

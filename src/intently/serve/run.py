@@ -6,22 +6,29 @@ import gc
 import json
 import logging
 import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from intently.errors import ConfigError
+from intently.errors import ConfigError, StateError
 from intently.learn.trained import Trained
 from intently.log.log import Log
 from intently.log.packed import PackedLog
 from intently.serve.bring import bring
-from intently.serve.clock import Clock
+from intently.serve.clock import Clock, written
+from intently.serve.forecast import Forecast
 from intently.serve.keys import ADMIN, Keys
+from intently.serve.models import Served
 from intently.serve.service import Service, Settings
 from intently.serve.store import Store
 
+# Where a process of its own finds the state: a URL may hold a password, which no list of processes must show.
+STATE = "INTENTLY_STATE"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -130,6 +137,9 @@ def serve(service: Service, address: Address, say: Callable[[str], None]) -> Non
     )
     scheme = "http" if address.certificate is None else "https"
     say(f"serving {service.models.champion.version} at {scheme}://{address.host}:{address.port}")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn sends itself the signal again when all is finished: then there is nothing left to end.
+        signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run()
 
 
@@ -141,4 +151,16 @@ def service_of(
         import torch
 
         torch.set_num_threads(settings.threads)
-    return Service(store, bundle, read, settings, models=models, clock=clock)
+    forecaster = partial(_elsewhere, store.engine.url.render_as_string(hide_password=False))
+    return Service(store, bundle, read, settings, models=models, clock=clock, forecaster=forecaster)
+
+
+def _elsewhere(url: str, served: Served, at: int) -> list[Forecast]:
+    """Forecasts made by another process: reading the whole state would hold up requests in this one."""
+    words = [sys.executable, "-m", "intently", "forecast", str(served.folder), "--at", written(at)]
+    done = subprocess.run(
+        [*words, "--json"], env=os.environ | {STATE: url}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise StateError(f"The forecast failed: {done.stderr.strip()[-500:]}", mend="It is made again in a few hours.")
+    return [Forecast.from_json(one) for one in json.loads(done.stdout)]

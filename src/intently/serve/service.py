@@ -18,11 +18,11 @@ from intently.log.protect import Protect
 from intently.serve.answers import plain
 from intently.serve.arrivals import Door, EventIn
 from intently.serve.audit import Audit
-from intently.serve.bring import item_table
+from intently.serve.bring import item_table, log_of
 from intently.serve.catalogue import Shelver
 from intently.serve.clock import Clock
 from intently.serve.event import Event, Placed
-from intently.serve.forecast import Forecasts
+from intently.serve.forecast import Forecast, Forecaster, Forecasts, forecasts
 from intently.serve.keys import Keys
 from intently.serve.models import Line, Models, Served, open_bundle
 from intently.serve.monitor import Monitor
@@ -78,6 +78,7 @@ class Service:
         *,
         models: Path | None = None,
         clock: Clock | None = None,
+        forecaster: Forecaster | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.store, self.clock = store, clock or Clock()
@@ -96,7 +97,9 @@ class Service:
         self._own_numbers(served)
         self.door = Door(self.clock.now, self.settings.protect, self._numbers, self._whole_items)
         self.shelver = Shelver(store, lambda: self.models.line.loaded, self._between, self._warm)
-        self.forecasts = Forecasts(self)
+        self.forecasts = Forecasts(
+            forecaster or self._forecast, lambda: self.models.champion, self.clock.now, self.settings.forecast_hours
+        )
         self._answers: OrderedDict[tuple[str, str, int], tuple[History, Told, dict[str, Any]]] = OrderedDict()
         self._answers_lock = threading.Lock()
         self.ready = threading.Event()
@@ -275,6 +278,10 @@ class Service:
 
     def _observe(self, told: Told) -> None:
         self.monitor.score(told)
+
+    def _forecast(self, served: Served, at: int) -> list[Forecast]:
+        """Forecasts made in this process, by a copy of the model: the one that answers is touched by one thread."""
+        return forecasts(self.models.read(served.folder), served.version, log_of(self.store), at)
 
     # Models.
 
