@@ -36,6 +36,9 @@ _SAY = logging.getLogger("intently.serve")
 MOST_TYPES = 64
 _KEPT_ANSWERS = 100_000
 
+# Whose answers, by which model, of which catalogue, to which questions.
+_Key = tuple[str, str, int, tuple[str, ...]]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -100,7 +103,7 @@ class Service:
         self.forecasts = Forecasts(
             forecaster or self._forecast, lambda: self.models.champion, self.clock.now, self.settings.forecast_hours
         )
-        self._answers: OrderedDict[tuple[str, str, int], tuple[History, Told, dict[str, Any]]] = OrderedDict()
+        self._answers: OrderedDict[_Key, tuple[History, Told, dict[str, Any]]] = OrderedDict()
         self._answers_lock = threading.Lock()
         self.ready = threading.Event()
 
@@ -233,16 +236,17 @@ class Service:
         if window <= 0:
             return None
         with self._answers_lock:
-            found = self._answers.get((user, served.version, len(served.shelf)))
+            asked = (user, served.version, len(served.shelf), tuple(tasks))
+            found = self._answers.get(asked)
             if found is None:
                 return None
             then, told, said = found
             wanted = [f"{name}:{most}" for name in tasks]
-            if then is not history or any(name not in told.scores for name in tasks):
+            if then is not history:
                 return None
             if self.clock.now() - told.as_of > window * 1e6:
                 return None
-            self._answers.move_to_end((user, served.version, len(served.shelf)))
+            self._answers.move_to_end(asked)
             for name, key in zip(tasks, wanted, strict=True):
                 if key not in said:
                     said[key] = plain(told.scores[name], most)
@@ -254,7 +258,7 @@ class Service:
         # An event that becomes known later than this answer would not be noticed: then nothing is kept.
         if self.settings.reuse <= 0 or history.newest >= told.as_of:
             return
-        key = (user, served.version, len(served.shelf))
+        key = (user, served.version, len(served.shelf), tuple(told.scores))
         with self._answers_lock:
             self._answers.pop(key, None)
             self._answers[key] = (history, told, {})
