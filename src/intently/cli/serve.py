@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,9 @@ def command(
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="File of the TLS certificate (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", help="File of the TLS key (PEM).")] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Read events from nats://host:4222/STREAM?subject=shop.events too.")
+    ] = None,
     reuse: Annotated[
         float, typer.Option("--reuse", min=0, help="Seconds for which an answer is given again while nothing happened.")
     ] = 60.0,
@@ -60,10 +64,14 @@ def command(
     from intently.serve.keys import Keys
     from intently.serve.service import Settings
     from intently.serve.store import Store
+    from intently.serve.stream import Consumer, Source
     from intently.ship.bundle import load
 
     if log_level not in ("debug", "info", "warning", "error"):
         raise ConfigError(f"There is no log level {log_level!r}.", mend="Use debug, info, warning or error.")
+    source = None if stream is None else Source.written(stream)
+    if source is not None and find_spec("faststream") is None:
+        raise ConfigError("Reading a stream needs FastStream.", mend='pip install "intently[stream]"')
     address = run.Address(host, port, tls_cert, tls_key)
     packed = data is not None and (Path(data) / "pack.json").is_file()
     protect = Protect() if data is None or packed else settings_of(data).protection
@@ -85,7 +93,8 @@ def command(
         console.say(
             f"warning: {host} can be reached by other machines, and nothing is encrypted: give --tls-cert and --tls-key"
         )
-    run.serve(service, address, console.say)
+    consumer = None if source is None else Consumer(source, service)
+    run.serve(service, address, console.say, consumer)
 
 
 def clock_from(now: str | None) -> Clock:

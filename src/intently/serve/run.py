@@ -26,6 +26,7 @@ from intently.serve.keys import ADMIN, Keys
 from intently.serve.models import Served
 from intently.serve.service import Service, Settings
 from intently.serve.store import Store
+from intently.serve.stream import Consumer
 
 # Where a process of its own finds the state: a URL may hold a password, which no list of processes must show.
 STATE = "INTENTLY_STATE"
@@ -110,20 +111,22 @@ def take_log(store: Store, data: str | None, watch: Callable[[str, float], None]
     return bring(PackedLog.open(data) if packed else Log.read(data), store, watch)
 
 
-def serve(service: Service, address: Address, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; then no new request is taken and those begun are finished."""
+def serve(service: Service, address: Address, say: Callable[[str], None], consumer: Consumer | None = None) -> None:
+    """Serve, and read a stream beside, until SIGTERM or SIGINT; then what was begun is finished, and no more taken."""
     import uvicorn
 
     from intently.serve.app import create_app
 
     service.start()
+    if consumer is not None:
+        consumer.start()
     # What is there now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     # Requests are short and answered beside one thread that computes: they wait a fifth as long for their turn.
     sys.setswitchinterval(0.001)
     config = uvicorn.Config(
-        create_app(service),
+        create_app(service, close=False),
         host=address.host,
         port=address.port,
         log_config=None,
@@ -141,6 +144,9 @@ def serve(service: Service, address: Address, say: Callable[[str], None]) -> Non
         # uvicorn sends itself the signal again when all is finished: then there is nothing left to end.
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run()
+    if consumer is not None:
+        consumer.close()
+    service.close()
 
 
 def service_of(
