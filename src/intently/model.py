@@ -14,7 +14,7 @@ from intently.contract import AT, Amount, Examples, OneOf, Past, Ranking, Shares
 from intently.errors import ConfigError, DataError
 from intently.log import schema
 from intently.log.log import Log, moment
-from intently.tasks import BUILT_IN
+from intently.tasks import BUILT_IN, EVERY
 from intently.text.language_model import PACKAGED, Progress, silent
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class LanguageModel:
         save(self._trained(), log, folder)
 
     @classmethod
-    def load(cls, folder: str | Path, tasks: Sequence[Task] = BUILT_IN) -> Self:
+    def load(cls, folder: str | Path, tasks: Sequence[Task] = EVERY) -> Self:
         """Read a bundle; `tasks` are the questions known here."""
         from intently.ship.bundle import load
 
