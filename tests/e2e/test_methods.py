@@ -64,7 +64,7 @@ def trained(work, models):
     examples = TASK.examples(log(), [day(7 * week) for week in range(1, 11)])
     found = {}
     for method, model in CELLS:
-        recipe = TextRecipe(epochs=2, head_epochs=2, batch_size=16, held_out=0, max_tokens=24)
+        recipe = TextRecipe(epochs=2, batch_size=16, held_out=0, max_tokens=24)
         made = TextReader(
             model=models[model],
             method=method,
@@ -129,7 +129,7 @@ def test_training_moved_what_the_method_trains_and_nothing_else(trained, models,
         case _:
             assert not moved
             assert added
-    assert len(reader.losses) == 2
+    assert len(reader.losses) == (1 if method == "frozen" else 2)
 
 
 @every_cell

@@ -96,14 +96,14 @@ def tried(tasks: Sequence[Task], log: Log) -> None:
     if all(task.written is None for task in tasks):
         return
     from intently import own
-    from intently.contract import EachEvent
+    from intently.contract import EachEvent, Ranking, Shares
     from intently.errors import ConfigError
 
     for task in tasks:
-        if isinstance(task.asks, EachEvent) and task.written is not None:
+        if isinstance(task.asks, EachEvent) and isinstance(task.answer, Ranking | Shares):
             raise ConfigError(
-                f"Task {task.name} asks about each {task.asks.kind}: nothing here learns from an event's own text yet.",
-                mend="Leave it out with --tasks; `intently tasks --data` counts its examples.",
+                f"Task {task.name} asks about each {task.asks.kind} for ids or shares, which nothing here learns.",
+                mend="Ask for yes_no, one_of or an amount, or leave it out with --tasks.",
             )
         for warning in own.check(task, log):
             sys.stderr.write(f"warning: {warning}\n")

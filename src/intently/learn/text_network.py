@@ -31,19 +31,6 @@ class TextNetwork(nn.Module):
         mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
         return functional.normalize(mean.float(), dim=-1) * mean.shape[-1] ** 0.5
 
-    def forward(
-        self,
-        labels: Tensor,
-        states: Tensor | None = None,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """The loss of a batch, of texts or of states read before, with the `states`."""
-        if states is None:
-            assert input_ids is not None and attention_mask is not None
-            states = self.states(input_ids, attention_mask)
-        return {"loss": self.head.loss(states, truths(labels), ASKED), "states": states}
-
     def answer(self, states: Tensor) -> Tensor:
         """What the head answers, in the shape of `Scores.values`."""
         found: Tensor = self.head.answer(states)

@@ -15,8 +15,9 @@ import polars as pl
 from intently.contract import Amount, Everyone, Examples, OneOf, Past, Ranking, Scores, Shares, Task, YesNo
 from intently.errors import BundleError, ConfigError, TooFewExamples
 from intently.learn.calibrate import Calibration
+from intently.learn.few_shot import Contrast, draw_together, label_words
 from intently.learn.methods import Method, Sizes, method_of, proved
-from intently.learn.text_finetune import Lessons, TextRecipe, finetune_text
+from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head, plain_loss
 from intently.learn.text_network import TextNetwork, read_states
 from intently.log import schema
 from intently.log.pack import Array
@@ -45,7 +46,8 @@ class _Fitted:
 class TextReader:
     """Any Hugging Face encoder or decoder, fine-tuned by one `method` to answer one question from words.
 
-    Answers YesNo, OneOf and Amount questions about customers and about events. `model` is a name or a folder.
+    Answers YesNo, OneOf and Amount questions about customers and about events. `model` is a name or a folder. With
+    `contrast`, texts of one label are drawn together first, and then the head is trained alone: for few labels.
     """
 
     name: str = "text_reader"
@@ -54,7 +56,9 @@ class TextReader:
     sizes: Sizes = field(default_factory=Sizes)
     recipe: TextRecipe = field(default_factory=TextRecipe)
     teller: Teller = field(default_factory=Teller)
+    contrast: Contrast | None = None
     checkpoints: Path | None = None
+    progress: Progress = field(default=silent, repr=False, compare=False)
     fitted: _Fitted | None = field(default=None, repr=False, compare=False)
 
     def answers(self, task: Task) -> bool:
@@ -62,7 +66,7 @@ class TextReader:
         by_item = isinstance(task.asks, Everyone) and task.asks.key != schema.USER
         return isinstance(task.answer, YesNo | OneOf | Amount) and not by_item
 
-    def fit(self, examples: Examples, past: Past, *, progress: Progress = silent) -> Self:
+    def fit(self, examples: Examples, past: Past) -> Self:
         """Fine-tune on examples with truth. Raises TooFewExamples where there is one class only."""
         import torch
 
@@ -72,18 +76,14 @@ class TextReader:
         tokenizer, base = load(self.model)
         encoded = encode(self.teller.tell(examples, past), tokenizer, self.budget(tokenizer, base, method))
         kept = _split(examples, self.recipe)
-        steps = self.recipe.steps(int(kept.sum()), frozen=self.method == "frozen")
+        steps = self.recipe.steps(int(kept.sum()))
         network = self._network(examples.task, values[kept], method, base, steps)
-        lessons = Lessons(encoded, values, tokenizer.pad_token_id)
-        losses = finetune_text(
-            network,
-            method,
-            lessons.take(np.flatnonzero(kept)),
-            self.recipe,
-            checkpoints=self.checkpoints,
-            progress=progress,
+        lessons = Lessons(encoded, values, tokenizer.pad_token_id).take(np.flatnonzero(kept))
+        run = Run(method, self.recipe, plain_loss, self.checkpoints, self.progress)
+        losses = self._taught(network, lessons, run, examples.task, tokenizer)
+        fitted = replace(
+            self, progress=silent, fitted=_Fitted(examples.task, network, tokenizer, steps, losses=tuple(losses))
         )
-        fitted = replace(self, fitted=_Fitted(examples.task, network, tokenizer, steps, losses=tuple(losses)))
         if kept.all():
             return fitted
         late = examples.where(~kept)
@@ -173,6 +173,7 @@ class TextReader:
             "sizes": asdict(self.sizes),
             "recipe": asdict(self.recipe),
             "teller": asdict(self.teller),
+            "contrast": None if self.contrast is None else asdict(self.contrast),
             "task": fitted.task.name,
             "steps": fitted.steps,
             "losses": list(fitted.losses),
@@ -200,6 +201,7 @@ class TextReader:
             Sizes(**told["sizes"]),
             TextRecipe(**told["recipe"]),
             Teller(**told["teller"]),
+            None if told["contrast"] is None else Contrast(**told["contrast"]),
         )
         if told["model"] == PACKAGED:
             tokenizer, base = load(PACKAGED)
@@ -211,6 +213,21 @@ class TextReader:
         calibration = Calibration.from_state(load_arrays(numbers) if numbers.is_file() else {}, told["calibration"])
         fitted = _Fitted(task, network.eval(), tokenizer, told["steps"], calibration, tuple(told["losses"]))
         return replace(blank, fitted=fitted)
+
+    def _taught(self, network: TextNetwork, lessons: Lessons, run: Run, task: Task, tokenizer: Any) -> list[float]:
+        """Train a network in place, by contrast and then the head, or all together; gives the losses."""
+        if self.contrast is not None:
+            ids, label = [one.ids for one in lessons.encoded], lessons.values
+            if self.contrast.name_labels:
+                ids = [*ids, *tokenizer([label_words(one) for one in _labels(task)])["input_ids"]]
+                label = np.concatenate([label, np.arange(len(_labels(task)), dtype=np.float32)])
+            losses = draw_together(network, ids, label, lessons.pad, self.contrast, run)
+        elif any(weight.requires_grad for weight in network.language_model.parameters()):
+            return finetune_text(network, lessons, run)
+        else:
+            losses = []
+        states = read_states(network, lessons.encoded, lessons.pad)
+        return losses + fit_head(network, states, lessons.values, self.recipe)
 
     def _network(self, task: Task, values: Array, method: Method, base: Any, steps: int) -> TextNetwork:
         from intently.learn.batches import Truths

@@ -20,7 +20,7 @@ from intently.baselines.lightgbm_customer import LightGBMCustomer
 from intently.baselines.lightgbm_demand import LightGBMDemand
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
-from intently.contract import Examples, Past, Predictor, Ranking, Task, together, weekly
+from intently.contract import EachEvent, Everyone, Examples, Past, Predictor, Ranking, Task, together, weekly
 from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report
 from intently.learn.adapt import ADAPTATIONS
@@ -30,6 +30,8 @@ from intently.learn.fresh import Freshness, Read, before_fine_tuning, kept_fresh
 from intently.learn.item_columns import ItemColumns
 from intently.learn.presets import Preset, plan_of
 from intently.learn.rolling import Rolling
+from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_reader import TextReader
 from intently.learn.texts import Text
 from intently.learn.trained import OPPONENT, STACK, Trained
 from intently.learn.workers import side_by_side
@@ -103,6 +105,8 @@ def train(
             if untuned is not None:
                 started += [workers.pool.submit(trial.run) for trial in asked.reader(untuned.result())]
         tried = _finished(started, progress)
+        # One after the other, and by itself: training a language model draws from the one generator there is.
+        tried += [workers.pool.submit(trial.run).result() for trial in asked.in_words(model, heard)]
         mine = {task.name: [one for one in tried if one.trial.choice.task is task] for task in tasks}
         settled = dict(zip(mine, workers.pool.map(chosen, tasks, mine.values()), strict=True))
     return Trained(
@@ -146,7 +150,7 @@ class _Asked:
         """The reader itself, and the boosters that read its columns or rank what it proposes."""
         items = ItemColumns(read.rolling.newest)
         found: list[Trial] = []
-        for task in self.tasks:
+        for task in (task for task in self.tasks if isinstance(task.asks, Everyone)):
             for alone in self._boosters(task):
                 match alone:
                     case LightGBMRanking():
@@ -165,6 +169,16 @@ class _Asked:
     def reader(self, reader: FittedReader | Rolling) -> list[Trial]:
         """A reader, for every task that it answers."""
         return [self._trial(task, reader) for task in self.tasks if reader.answers(task)]
+
+    def in_words(self, model: str, progress: Progress) -> list[Trial]:
+        """The language model itself, for questions about events: what was written is read as words."""
+        recipe = TextRecipe(epochs=self.plan.recipe.epochs, seed=self.seed)
+        reader = TextReader(model=model, recipe=recipe, progress=progress)
+        return [
+            self._trial(task, reader)
+            for task in self.tasks
+            if isinstance(task.asks, EachEvent) and reader.answers(task)
+        ]
 
     def _boosters(self, task: Task) -> list[Booster]:
         # A thread each: two threads on one booster are worth less than two boosters.
@@ -190,7 +204,7 @@ def _finished(started: Sequence[Future[Tried]], progress: Progress) -> list[Trie
 def examples_until(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Examples, Past]:
     """What a task is trained on. Raises TooFewExamples where that is too little, or one class only."""
     last = last_cutoff(task, until)
-    count = plan.weeks if task.key == schema.USER else plan.item_weeks
+    count = plan.item_weeks if task.key == schema.ITEM else plan.weeks
     first = max(known.observed_from + 4 * WEEK, last - (count - 1) * WEEK)
     if first > last:
         raise TooFewExamples(
@@ -201,7 +215,7 @@ def examples_until(task: Task, known: Log, until: datetime, plan: Preset) -> tup
     examples = task.examples(known, weekly(first, last))
     asked = examples.asked.n_unique()
     if asked < FEWEST_CUSTOMERS:
-        who = "customers" if task.key == schema.USER else "items"
+        who = {schema.USER: "customers", schema.ITEM: "items"}.get(task.key, "events")
         raise TooFewExamples(
             f"{task.name} has {asked} {who} to learn from; it takes {FEWEST_CUSTOMERS}.",
             mend="Bring more of the log, or leave the task out with --tasks.",
