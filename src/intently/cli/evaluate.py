@@ -173,7 +173,7 @@ def judged(
 
 
 def _everyone(task: Task, at: datetime, asked: Examples, known: Log, log: Log) -> tuple[Examples, Any, Log]:
-    """Who is asked at a cut-off, without truth, the places of those whose truth is known, and the log they are asked of.
+    """Who is asked at a cut-off, without truth; the places of those whose truth is known; the log they are asked of.
 
     Events are those of the span from the cut-off on; each is asked at its own time, and its past ends there.
     """

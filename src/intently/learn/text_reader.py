@@ -16,7 +16,7 @@ from intently.contract import Amount, Everyone, Examples, OneOf, Past, Ranking, 
 from intently.errors import BundleError, ConfigError, TooFewExamples
 from intently.learn.calibrate import Calibration
 from intently.learn.few_shot import Contrast, draw_together, label_words
-from intently.learn.methods import Method, Sizes, method_of, proved
+from intently.learn.methods import Method, Sizes, applied, method_of
 from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head, plain_loss
 from intently.learn.text_network import TextNetwork, read_states
 from intently.log import schema
@@ -184,13 +184,14 @@ class TextReader:
     @classmethod
     def read_from(cls, folder: Path, task: Task) -> Self:
         """The text reader that `save` wrote, for the question it was fitted on. Raises BundleError where broken."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file as load_arrays
         from safetensors.torch import load_file
 
         try:
             told = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
             weights = load_file(folder / _WEIGHTS)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise BundleError(f"{folder} holds no text reader: {error}.", mend="Train the bundle again.") from error
         if told["task"] != task.name:
             raise BundleError(f"{folder} answers {told['task']!r}, not {task.name!r}.", mend="Train it again.")
@@ -235,7 +236,7 @@ class TextReader:
 
         known = values if len(values) else np.ones(1, dtype=np.float32)
         head = head_for(task.answer, base.config.hidden_size, 0, Truths(task, np.zeros(0, dtype=np.int64), known))
-        return TextNetwork(proved(method, method.apply(base, self.sizes, steps)), head)
+        return TextNetwork(applied(method, base, self.sizes, steps), head)
 
     def _calibrated(self, calibration: Calibration) -> Self:
         return replace(self, fitted=replace(self._known(), calibration=calibration))

@@ -26,6 +26,9 @@ Array = np.ndarray
 PACKAGED = "all-MiniLM-L6-v2"
 _PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+# One of these is in every folder that holds a tokenizer.
+_TOKENIZERS = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
+
 Progress = Callable[[str, float], None]
 
 
@@ -58,6 +61,10 @@ def load(model: str, adapter: Path | None = None) -> tuple[Any, torch.nn.Module]
     disable_progress_bar()  # type: ignore[no-untyped-call]
 
     where = locate(model)
+    if Path(where).is_dir() and not any(next(Path(where).glob(name), None) for name in _TOKENIZERS):
+        raise ConfigError(
+            f"The folder {model!r} has no tokenizer.", mend="Save the model's tokenizer there too (tokenizer.json)."
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
         # Whatever precision the weights are kept in: half of it trains badly, and a processor is slower at it.

@@ -19,7 +19,7 @@ from intently.learn.methods import (
 )
 from intently.learn.methods.method import Method as Method
 from intently.learn.methods.method import Sizes as Sizes
-from intently.learn.methods.method import proved as proved
+from intently.learn.methods.method import applied as applied
 
 METHODS: tuple[Method, ...] = (
     frozen.METHOD,

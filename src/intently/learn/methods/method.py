@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from intently.errors import ConfigError
+from intently.errors import ConfigError, IntentlyError
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,16 @@ def merged(network: Any) -> nn.Module:
     return plain
 
 
+def shape_of(network: Any) -> dict[str, Any]:
+    """What peft asks of a model's shape, whatever its config calls it."""
+    config = network.config
+    return {
+        "token_dim": config.hidden_size,
+        "num_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+    }
+
+
 def layers_of(network: nn.Module, wanted: str) -> nn.ModuleList:
     """The layers of a transformer. Raises ConfigError, naming what wanted them, where there are none to find."""
     found = [module for module in network.modules() if isinstance(module, nn.ModuleList)]
@@ -82,14 +92,12 @@ def only_these_train(network: nn.Module, trained: Callable[[str], bool]) -> None
         parameter.requires_grad = trained(name)
 
 
-def proved(method: Method, network: Any) -> Any:
-    """The network, once a text of three tokens has been read and a gradient has reached what is to be trained.
+def applied(method: Method, network: Any, sizes: Sizes, steps: int) -> Any:
+    """What `method` makes of a language model, once a text of three tokens has been read and a gradient has reached
+    what is to be trained.
 
     Raises ConfigError where the method and the model do not go together.
     """
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if not trained:
-        return network
     kind = getattr(getattr(network, "config", None), "model_type", type(network).__name__)
     refused = ConfigError(
         f"The method {method.name} does not work with a model of type {kind!r}.",
@@ -97,7 +105,13 @@ def proved(method: Method, network: Any) -> Any:
     )
     ids = torch.tensor([[1, 2, 3]])
     try:
+        network = method.apply(network, sizes, steps)
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        if not trained:
+            return network
         network(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state.square().mean().backward()
+    except IntentlyError:
+        raise
     except Exception as error:  # whatever a foreign architecture does, it is told in one sentence
         raise refused from error
     reached = any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in trained)

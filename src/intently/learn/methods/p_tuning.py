@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from intently.learn.methods.method import Method, Sizes
+from intently.learn.methods.method import Method, Sizes, shape_of
 
 
 def _apply(network: Any, sizes: Sizes, _steps: int) -> Any:
@@ -13,6 +13,7 @@ def _apply(network: Any, sizes: Sizes, _steps: int) -> Any:
     config = PromptEncoderConfig(
         task_type=TaskType.FEATURE_EXTRACTION,
         num_virtual_tokens=sizes.tokens,
+        **shape_of(network),
         encoder_hidden_size=network.config.hidden_size,
     )
     return get_peft_model(network, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from intently.errors import ConfigError
-from intently.learn.methods.method import Method, Sizes
+from intently.learn.methods.method import Method, Sizes, shape_of
 
 # Their attention takes no keys and values from outside, or forgets them.
 _DEAF = ("deberta-v2", "modernbert", "distilbert")
@@ -19,7 +19,9 @@ def _apply(network: Any, sizes: Sizes, _steps: int) -> Any:
             f"Prefix tuning does not work with {network.config.model_type}, which takes no keys from outside.",
             mend="Use prompt or lora.",
         )
-    config = PrefixTuningConfig(task_type=TaskType.FEATURE_EXTRACTION, num_virtual_tokens=sizes.tokens)
+    config = PrefixTuningConfig(
+        task_type=TaskType.FEATURE_EXTRACTION, num_virtual_tokens=sizes.tokens, **shape_of(network)
+    )
     return get_peft_model(network, config)
 
 
