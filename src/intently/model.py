@@ -26,7 +26,8 @@ class LanguageModel:
     """A pre-trained language model fine-tuned on a shop's log, with the tasks it answers.
 
     `model` is a name or a folder, `preset` how much work fitting may take (fast, balanced, best),
-    `adapt` whether the language model itself is tuned (frozen, lora). With `fallback`, a task with too
+    `adapt` whether the language model itself is tuned (frozen, lora), and
+    `method` how it is fine-tuned on questions about events (learn/methods lists ten). With `fallback`, a task with too
     little to learn from is served by a simple predictor, and `trained.fallback` says why.
     """
 
@@ -34,6 +35,7 @@ class LanguageModel:
     preset: str = "fast"
     model: str = PACKAGED
     adapt: str = "frozen"
+    method: str = "full"
     threads: int = 2
     seed: int = 0
     fallback: bool = False
@@ -51,6 +53,7 @@ class LanguageModel:
             preset=self.preset,
             model=self.model,
             adapt=self.adapt,
+            method=self.method,
             threads=self.threads,
             seed=self.seed,
             progress=progress,

@@ -64,7 +64,7 @@ def trained(work, models):
     examples = TASK.examples(log(), [day(7 * week) for week in range(1, 11)])
     found = {}
     for method, model in CELLS:
-        recipe = TextRecipe(epochs=2, batch_size=16, held_out=0, max_tokens=24)
+        recipe = TextRecipe(epochs=2, fewest_steps=0, batch_size=16, held_out=0, max_tokens=24)
         made = TextReader(
             model=models[model],
             method=method,

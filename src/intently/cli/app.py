@@ -9,7 +9,21 @@ import warnings
 
 import typer
 
-from intently.cli import check, demo, doctor, evaluate, init, leakcheck, pack, predict, recommend, tasks, toy, train
+from intently.cli import (
+    check,
+    demo,
+    doctor,
+    evaluate,
+    init,
+    leakcheck,
+    pack,
+    predict,
+    pretrain,
+    recommend,
+    tasks,
+    toy,
+    train,
+)
 from intently.errors import IntentlyError
 
 app = typer.Typer(
@@ -21,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (demo, init, check, tasks, pack, train, evaluate, predict, recommend, leakcheck, doctor, toy):
+for verb in (demo, init, check, tasks, pack, pretrain, train, evaluate, predict, recommend, leakcheck, doctor, toy):
     app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
 
 

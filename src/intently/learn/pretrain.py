@@ -129,7 +129,7 @@ def _from_nothing(texts: Sequence[str], plan: Pretraining) -> tuple[Any, Any]:
     }
     if plan.objective == _CAUSAL:
         return tokenizer, LlamaModel(LlamaConfig(**sizes, intermediate_size=3 * plan.width))
-    return tokenizer, BertModel(BertConfig(**sizes, intermediate_size=4 * plan.width), add_pooling_layer=False)
+    return tokenizer, BertModel(BertConfig(**sizes, intermediate_size=4 * plan.width))
 
 
 def _tokens(texts: Sequence[str], tokenizer: Any, plan: Pretraining) -> Iterator[list[int]]:

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from intently.learn.methods import Method
 from intently.learn.text_network import ASKED, TextNetwork, padded, truths
 from intently.log.pack import Array
 from intently.text.language_model import Progress, silent
 from intently.text.tokens import Encoded
+
+# Methods tell their learning rates for this width; a wider model wants less, in proportion.
+_USUAL_WIDTH = 384
 
 Loss = Callable[[TextNetwork, dict[str, Tensor]], Tensor]
 
@@ -25,6 +28,7 @@ Loss = Callable[[TextNetwork, dict[str, Tensor]], Tensor]
 class TextRecipe:
     """How long and how hard a text reader is trained.
 
+    Where examples are few, they are read more than `epochs` times, until `fewest_steps` are done.
     `learning_rate` is the method's own where it is None; `head_learning_rate` is that of the head beside a method
     that trains the language model. `held_out` is the share of examples, the newest, that are kept for calibration
     where they are enough. A head that is trained alone is trained to its optimum, with weights that are the freer the
@@ -32,6 +36,7 @@ class TextRecipe:
     """
 
     epochs: int = 4
+    fewest_steps: int = 200
     batch_size: int = 32
     learning_rate: float | None = None
     head_learning_rate: float = 2e-3
@@ -48,7 +53,11 @@ class TextRecipe:
 
     def steps(self, examples: int) -> int:
         """How many steps so many examples take."""
-        return -(-examples // self.batch_size) * self.epochs
+        return -(-examples // self.batch_size) * self.passes(examples)
+
+    def passes(self, examples: int) -> int:
+        """How many times so many examples are read."""
+        return max(self.epochs, -(-self.fewest_steps // max(-(-examples // self.batch_size), 1)))
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,8 @@ def finetune_text(network: TextNetwork, lessons: Lessons, run: Run) -> list[floa
         {"input_ids": one.ids, "labels": value}
         for one, value in zip(lessons.encoded, lessons.values.tolist(), strict=True)
     ]
-    return trained(network, Rows(rows), lambda chosen: padded(chosen, lessons.pad), run)
+    passes = run.recipe.passes(len(lessons))
+    return trained(network, Rows(rows), lambda chosen: padded(chosen, lessons.pad), run, num_train_epochs=passes)
 
 
 def trained(
@@ -203,9 +213,10 @@ def _arguments(recipe: TextRecipe, folder: Path, keep: bool, options: dict[str, 
     return TrainingArguments(output_dir=str(folder), **(standard | options))
 
 
-def _optimizer(network: nn.Module, run: Run) -> torch.optim.Optimizer:
+def _optimizer(network: TextNetwork, run: Run) -> torch.optim.Optimizer:
     """AdamW with the head at a rate of its own; biases, norms and single numbers do not decay."""
-    rate = run.recipe.learning_rate or run.method.learning_rate
+    width = network.language_model.config.hidden_size
+    rate = run.recipe.learning_rate or run.method.learning_rate * _USUAL_WIDTH / width
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, weight in network.named_parameters():
         if weight.requires_grad:

@@ -40,7 +40,7 @@ def test_what_was_pretrained_is_a_model_for_a_text_reader(tmp_path):
     pretrain(texts(), tmp_path / "model", Pretraining(epochs=1, **SMALL))
     log = shop()
     examples = TASK.examples(log, [day(7 * week) for week in range(1, 11)])
-    recipe = TextRecipe(epochs=1, max_tokens=16, held_out=0)
+    recipe = TextRecipe(epochs=1, fewest_steps=0, max_tokens=16, held_out=0)
     made = TextReader(model=str(tmp_path / "model"), method="full", recipe=recipe, teller=Teller(last=0))
     assert made.fit(examples, Past(log, examples)).predict(examples, Past(log, examples)).values.shape == (
         len(examples),

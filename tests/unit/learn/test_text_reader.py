@@ -22,7 +22,7 @@ from text_shop import SAID, TASK, URGENT, shop
 from tiny_models import decoder, encoder, tokenizer
 
 WEEKS = [day(7 * week) for week in range(1, 12)]
-RECIPE = TextRecipe(epochs=8, learning_rate=3e-3, batch_size=16, max_tokens=32, held_out=0.0)
+RECIPE = TextRecipe(epochs=8, fewest_steps=0, learning_rate=3e-3, batch_size=16, max_tokens=32, held_out=0.0)
 
 
 @pytest.fixture(scope="module")

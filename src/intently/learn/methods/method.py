@@ -30,7 +30,8 @@ class Method:
     """A way of fine-tuning.
 
     `apply(language model, sizes, steps)` gives the network to train, with `requires_grad` set on what is trained;
-    `steps` is how many the training will take. `learning_rate` is what it needs by default. `merge` folds what was
+    `steps` is how many the training will take. `learning_rate` is what it needs by default
+    on a model of width 384. `merge` folds what was
     learned into the model's own weights, where that can be done. `penalty` is added to the loss. `after_step` is
     called with the number of each step done, while its gradients are still there. `positions` says how many of the
     model's positions it takes from the text.
