@@ -40,7 +40,7 @@ class TextRecipe:
     batch_size: int = 32
     learning_rate: float | None = None
     head_learning_rate: float = 2e-3
-    head_freedom: float = 10.0
+    head_freedom: float = 30.0
     weight_decay: float = 0.01
     warmup: float = 0.06
     max_tokens: int = 128
@@ -71,10 +71,6 @@ class Lessons:
     def __len__(self) -> int:
         return len(self.encoded)
 
-    def take(self, rows: Array) -> Lessons:
-        """The lessons at these row numbers."""
-        return Lessons([self.encoded[row] for row in rows], self.values[rows], self.pad)
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -102,13 +98,6 @@ class Run:
     checkpoints: Path | None = None
     progress: Progress = silent
     phase: str = "fine-tuning on words"
-
-
-def plain_loss(network: TextNetwork, batch: dict[str, Tensor]) -> Tensor:
-    """The head's own loss."""
-    states = network.states(batch["input_ids"], batch["attention_mask"])
-    loss: Tensor = network.head.loss(states, truths(batch["labels"]), ASKED)
-    return loss
 
 
 def finetune_text(network: TextNetwork, lessons: Lessons, run: Run) -> list[float]:

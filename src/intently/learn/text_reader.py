@@ -14,10 +14,12 @@ import polars as pl
 
 from intently.contract import Amount, Everyone, Examples, OneOf, Past, Ranking, Scores, Shares, Task, YesNo
 from intently.errors import BundleError, ConfigError, TooFewExamples
+from intently.learn.augment import Augment
 from intently.learn.calibrate import Calibration
 from intently.learn.few_shot import Contrast, draw_together, label_words
 from intently.learn.methods import Method, Sizes, applied, method_of
-from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head, plain_loss
+from intently.learn.objective import Objective
+from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head
 from intently.learn.text_network import TextNetwork, read_states
 from intently.log import schema
 from intently.log.pack import Array
@@ -57,6 +59,8 @@ class TextReader:
     recipe: TextRecipe = field(default_factory=TextRecipe)
     teller: Teller = field(default_factory=Teller)
     contrast: Contrast | None = None
+    objective: Objective = field(default_factory=Objective)
+    augment: Augment | None = field(default=None, repr=False, compare=False)
     checkpoints: Path | None = None
     progress: Progress = field(default=silent, repr=False, compare=False)
     fitted: _Fitted | None = field(default=None, repr=False, compare=False)
@@ -74,12 +78,17 @@ class TextReader:
         values = _values(examples)
         torch.manual_seed(self.recipe.seed)
         tokenizer, base = load(self.model)
-        encoded = encode(self.teller.tell(examples, past), tokenizer, self.budget(tokenizer, base, method))
+        budget = self.budget(tokenizer, base, method)
+        stories = self.teller.tell(examples, past)
         kept = _split(examples, self.recipe)
-        steps = self.recipe.steps(int(kept.sum()))
+        taught, of = [stories[row] for row in np.flatnonzero(kept)], np.flatnonzero(kept)
+        if self.augment is not None:
+            taught, copies = self.augment.apply(taught, self.recipe.seed)
+            of = of[copies]
+        steps = self.recipe.steps(len(taught))
         network = self._network(examples.task, values[kept], method, base, steps)
-        lessons = Lessons(encoded, values, tokenizer.pad_token_id).take(np.flatnonzero(kept))
-        run = Run(method, self.recipe, plain_loss, self.checkpoints, self.progress)
+        lessons = Lessons(encode(taught, tokenizer, budget), values[of], tokenizer.pad_token_id)
+        run = Run(method, self.recipe, self.objective.loss(examples.task.answer), self.checkpoints, self.progress)
         losses = self._taught(network, lessons, run, examples.task, tokenizer)
         fitted = replace(
             self, progress=silent, fitted=_Fitted(examples.task, network, tokenizer, steps, losses=tuple(losses))
@@ -87,9 +96,8 @@ class TextReader:
         if kept.all():
             return fitted
         late = examples.where(~kept)
-        scores = Scores(
-            examples.task.answer, fitted.read([encoded[i] for i in np.flatnonzero(~kept)]), _labels(examples.task)
-        )
+        told = encode([stories[row] for row in np.flatnonzero(~kept)], tokenizer, budget)
+        scores = Scores(examples.task.answer, fitted.read(told), _labels(examples.task))
         return fitted._calibrated(Calibration.of(examples.task, late, scores))
 
     def predict(self, examples: Examples, past: Past) -> Scores:
@@ -140,6 +148,11 @@ class TextReader:
         return self._known().network
 
     @property
+    def network_tokenizer(self) -> Any:
+        """The tokenizer that goes with the network."""
+        return self._known().tokenizer
+
+    @property
     def calibration(self) -> Calibration:
         """What is done to the head's answers last."""
         return self._known().calibration
@@ -174,6 +187,7 @@ class TextReader:
             "recipe": asdict(self.recipe),
             "teller": asdict(self.teller),
             "contrast": None if self.contrast is None else asdict(self.contrast),
+            "objective": asdict(self.objective),
             "task": fitted.task.name,
             "steps": fitted.steps,
             "losses": list(fitted.losses),
@@ -203,6 +217,7 @@ class TextReader:
             TextRecipe(**told["recipe"]),
             Teller(**told["teller"]),
             None if told["contrast"] is None else Contrast(**told["contrast"]),
+            Objective.of(told["objective"]),
         )
         if told["model"] == PACKAGED:
             tokenizer, base = load(PACKAGED)
