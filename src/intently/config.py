@@ -1,7 +1,7 @@
 """`intently.toml`: where the data is, what is protected, how it is trained, and the shop's own questions.
 
 [data] and [protect]   tables that `log` reads
-[train]                until, preset, model, adapt, threads, seed, tasks; the command line wins over them
+[train]                until, preset, model, adapt, method, threads, seed, tasks; the command line wins over them
 [[tasks]]              own questions, see docs/own-questions.md
 [rules]                what may be recommended, see docs/rules.md
 """
@@ -33,6 +33,7 @@ class Training:
     preset: str | None = None
     model: str | None = None
     adapt: str | None = None
+    method: str | None = None
     threads: int | None = None
     seed: int | None = None
     tasks: tuple[str, ...] | None = None
@@ -68,6 +69,7 @@ class _Train(BaseModel):
     preset: str | None = None
     model: str | None = None
     adapt: str | None = None
+    method: str | None = None
     threads: int | None = Field(default=None, ge=1)
     seed: int | None = None
     tasks: list[str] | None = None

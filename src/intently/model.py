@@ -15,7 +15,7 @@ from intently.errors import ConfigError, DataError
 from intently.log import schema
 from intently.log.log import Log, moment
 from intently.ranking import Rules, ruled
-from intently.tasks import BUILT_IN
+from intently.tasks import BUILT_IN, EVERY
 from intently.text.language_model import PACKAGED, Progress, silent
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class LanguageModel:
     """A pre-trained language model fine-tuned on a shop's log, with the tasks it answers.
 
     `model` is a name or a folder, `preset` how much work fitting may take (fast, balanced, best),
-    `adapt` whether the language model itself is tuned (frozen, lora). With `fallback`, a task with too
+    `adapt` whether the language model itself is tuned (frozen, lora), and
+    `method` how it is fine-tuned on questions about events (learn/methods lists ten). With `fallback`, a task with too
     little to learn from is served by a simple predictor, and `trained.fallback` says why.
     """
 
@@ -35,6 +36,7 @@ class LanguageModel:
     preset: str = "fast"
     model: str = PACKAGED
     adapt: str = "frozen"
+    method: str = "full"
     threads: int = 2
     seed: int = 0
     fallback: bool = False
@@ -52,6 +54,7 @@ class LanguageModel:
             preset=self.preset,
             model=self.model,
             adapt=self.adapt,
+            method=self.method,
             threads=self.threads,
             seed=self.seed,
             progress=progress,
@@ -85,7 +88,7 @@ class LanguageModel:
         save(self._trained(), log, folder)
 
     @classmethod
-    def load(cls, folder: str | Path, tasks: Sequence[Task] = BUILT_IN) -> Self:
+    def load(cls, folder: str | Path, tasks: Sequence[Task] = EVERY) -> Self:
         """Read a bundle; `tasks` are the questions known here."""
         from intently.ship.bundle import load
 

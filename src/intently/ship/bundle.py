@@ -3,7 +3,7 @@
 contract.json            what it answers, what it was trained on, which predictor is served
 README.md                the model card
 reader/                  network.safetensors, texts.safetensors, items.parquet, reader.json
-predictors/TASK/NAME/    arrays.safetensors, settings.json
+predictors/TASK/NAME/    arrays.safetensors, settings.json; a text reader's weights, tokenizer and settings
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from intently.learn.item_columns import ItemColumns
 from intently.learn.numbers import Numbers
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
+from intently.learn.text_reader import TextReader
 from intently.learn.texts import Text
 from intently.learn.trained import BEFORE, READER, Trained
 from intently.log import schema
@@ -72,6 +73,8 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
                     "weight": predictor.weight,
                 }
                 _write_json(part / "predictors" / task / name / "settings.json", told)
+            elif isinstance(predictor, TextReader):
+                predictor.save(part / "predictors" / task / name)
             elif not isinstance(predictor, FittedReader | Rolling):
                 _save_predictor(predictor, part / "predictors" / task / name)
     contract = describe(trained, log) | ({} if made_with is None else {"config": made_with})
@@ -162,6 +165,10 @@ def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = Non
                 boosters = {part: predictors[name][part] for part in settings["boosters"]}
                 predictors[name][predictor] = Blend(
                     boosters, reader if settings["reader"] else None, settings["weight"]
+                )
+            elif kind == TextReader.__name__:
+                predictors[name][predictor] = TextReader.read_from(
+                    folder / "predictors" / name / predictor, known[name]
                 )
             elif kind in (FittedReader.__name__, Rolling.__name__):
                 found = reader if predictor == READER else before
