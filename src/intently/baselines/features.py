@@ -61,7 +61,7 @@ def _done(past: Past) -> tuple[Array, tuple[str, ...]]:
 
 
 def _windowed(past: Past) -> tuple[Array, tuple[str, ...]]:
-    groups = {name: group_codes(past.items[name]) for name in _GROUPS if name in past.items.columns}
+    groups = past.of_items("groups", lambda: _groups(past.items))
     widest = max((int(codes.max(initial=0)) + 1 for codes in groups.values()), default=1)
     parts = []
     found: tuple[str, ...] = ()
@@ -70,6 +70,10 @@ def _windowed(past: Past) -> tuple[Array, tuple[str, ...]]:
         found = tuple(columns)
         parts.append(np.column_stack(list(columns.values())).astype(np.float32))
     return np.concatenate(parts), found
+
+
+def _groups(items: pl.DataFrame) -> Mapping[str, Array]:
+    return {name: group_codes(items[name]) for name in _GROUPS if name in items.columns}
 
 
 def aligned(values: Array, found: tuple[str, ...], names: tuple[str, ...]) -> Array:

@@ -15,10 +15,10 @@ import numpy as np
 from intently.baselines.features import aligned, windowed
 from intently.baselines.heldout import in_order, refuse_too_few
 from intently.baselines.spread import Spread, held_out, is_whole
-from intently.contract import QUANTILES, Amount, Everyone, Examples, Past, Scores, Task, YesNo
+from intently.contract import QUANTILES, Amount, Examples, Past, Scores, Task, YesNo
 from intently.errors import ConfigError
 from intently.log.pack import Array
-from intently.log.schema import USER
+from intently.log.schema import EVENT, USER
 
 _MOST_TREES = 600
 _PATIENCE = 25
@@ -63,8 +63,8 @@ class LightGBMCustomer:
     fitted: _Fitted | None = None
 
     def answers(self, task: Task) -> bool:
-        """Yes-or-no questions and amounts, of customers."""
-        return isinstance(task.asks, Everyone) and task.key == USER and isinstance(task.answer, YesNo | Amount)
+        """Yes-or-no questions and amounts, of customers and of what they did."""
+        return task.key in (USER, EVENT) and isinstance(task.answer, YesNo | Amount)
 
     def fit(self, examples: Examples, past: Past) -> Self:
         """Choose the number of trees out of time, then learn from all examples.

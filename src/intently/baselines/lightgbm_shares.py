@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol, Self
 
 import lightgbm
@@ -134,7 +135,7 @@ class LightGBMShares:
     def predict(self, examples: Examples, past: Past) -> Scores:
         """Shares that sum to one, (n, labels)."""
         assert self.own is not None and self.shop is not None, "fit first"
-        booster = lightgbm.Booster(model_str=self.model)
+        booster = self._booster
         values = np.zeros((len(examples), len(self.own.labels)), dtype=np.float32)
         for first in range(0, len(examples), BLOCK):
             rows = np.arange(first, min(first + BLOCK, len(examples)))
@@ -143,6 +144,10 @@ class LightGBMShares:
             raw = np.asarray(booster.predict(cells, raw_score=True, num_threads=self.threads))
             values[rows] = softmax(start + raw.reshape(start.shape))
         return Scores(examples.task.answer, values, labels=self.own.labels)
+
+    @cached_property
+    def _booster(self) -> lightgbm.Booster:
+        return lightgbm.Booster(model_str=self.model)
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and settings to be saved; a reading is not among them and is handed to `from_state`."""

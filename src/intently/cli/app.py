@@ -9,7 +9,24 @@ import warnings
 
 import typer
 
-from intently.cli import check, demo, doctor, evaluate, init, leakcheck, pack, predict, recommend, tasks, toy, train
+from intently.cli import (
+    check,
+    demo,
+    doctor,
+    evaluate,
+    forecast,
+    init,
+    keys,
+    leakcheck,
+    pack,
+    predict,
+    pretrain,
+    recommend,
+    serve,
+    tasks,
+    toy,
+    train,
+)
 from intently.errors import IntentlyError
 
 app = typer.Typer(
@@ -21,8 +38,25 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (demo, init, check, tasks, pack, train, evaluate, predict, recommend, leakcheck, doctor, toy):
+for verb in (
+    demo,
+    init,
+    check,
+    tasks,
+    pack,
+    pretrain,
+    train,
+    evaluate,
+    predict,
+    recommend,
+    serve,
+    forecast,
+    leakcheck,
+    doctor,
+    toy,
+):
     app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
+app.add_typer(keys.app, name="keys")
 
 
 def run() -> None:

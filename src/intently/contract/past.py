@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -14,8 +15,7 @@ from intently.contract.task import AT, TRUTH, Examples
 from intently.errors import ConfigError
 from intently.log import schema
 from intently.log.log import Log
-from intently.log.pack import Array, Order, days, hour_of_week
-from intently.log.packed import PackedLog
+from intently.log.pack import Array, Derived, Made, Order, Pack, days, hour_of_week
 
 # Sums over pasts are taken this many rows at a time, so that a log larger than memory can be read.
 _ROWS_AT_ONCE = 4_000_000
@@ -64,10 +64,38 @@ class Histories:
     asked_hour: Array
 
 
+class Known(Protocol):
+    """What a past is read from: a `Log`, a `PackedLog`, or what a service knows of the customers asked about."""
+
+    @property
+    def pack(self) -> Pack:
+        """Rows by customer and by item."""
+        ...
+
+    @property
+    def catalogue(self) -> pl.DataFrame:
+        """The items in the order of item codes, the same object each time it is asked for."""
+        ...
+
+    @property
+    def derived(self) -> Derived:
+        """What was made of the catalogue alone."""
+        ...
+
+    @property
+    def users(self) -> pl.DataFrame:
+        """What is said of each customer."""
+        ...
+
+    def before(self, at: datetime) -> Log:
+        """The whole shop as it stood at `at`."""
+        ...
+
+
 class Past:
     """What was known before each example's `at`: slices of the pack, and the shop as it stood then."""
 
-    def __init__(self, log: Log | PackedLog, examples: Examples) -> None:
+    def __init__(self, log: Known, examples: Examples) -> None:
         self._log = log
         self._examples = examples
         pack = log.pack
@@ -92,8 +120,11 @@ class Past:
     @property
     def items(self) -> pl.DataFrame:
         """The catalogue in the order of item codes: what is said of each item, and nothing dated."""
-        ids = pl.DataFrame({schema.ITEM: self._log.pack.item_ids})
-        return ids.join(self._log.items, on=schema.ITEM, how="left", maintain_order="left")
+        return self._log.catalogue
+
+    def of_items(self, name: str, make: Callable[[], Made], owner: object = None) -> Made:
+        """What `make` gives of the catalogue (and of what `owner` learned) alone: made once, for all pasts of a log."""
+        return self._log.derived.of(name, owner, make)
 
     @property
     def users(self) -> pl.DataFrame:
@@ -114,6 +145,14 @@ class Past:
         """Every example's earlier events (the newest `last` of them), end to end."""
         start = self._start if last is None else np.maximum(self._start, self._stop - last)
         return self._rows(start, self._stop, self._at)
+
+    def texts(self, last: int | None = None) -> pl.Series:
+        """What the customer wrote in each of `rows(last)`; null where nothing, or where the pack keeps no texts."""
+        start = self._start if last is None else np.maximum(self._start, self._stop - last)
+        log, index = self._log, _ranges(start, self._stop)
+        if not isinstance(log, Log) or schema.TEXT not in log.events.columns:
+            return pl.Series(schema.TEXT, [None] * len(index), dtype=pl.String)
+        return log.events[schema.TEXT].cast(pl.String).gather(np.asarray(self._order.row).take(index))
 
     def count(self, days: float | None = None) -> Array:
         """How many events became known in the `days` before each `at` (all, without `days`)."""
@@ -208,8 +247,7 @@ class Past:
     def _rows(self, start: Array, stop: Array, at: Array) -> Rows:
         length = stop - start
         example = np.repeat(np.arange(len(length)), length)
-        offset = np.cumsum(length) - length
-        index = np.arange(length.sum()) - np.repeat(offset - start, length)
+        index = _ranges(start, stop)
         order = self._order
 
         def read(column: Array) -> Array:
@@ -231,6 +269,13 @@ class Past:
             amount=read(order.amount),
             extra={name: read(values) for name, values in order.extra.items()},
         )
+
+
+def _ranges(start: Array, stop: Array) -> Array:
+    """The integers of half-open ranges, end to end."""
+    length = stop - start
+    offset = np.cumsum(length) - length
+    return np.asarray(np.arange(length.sum()) - np.repeat(offset - start, length))
 
 
 def _parts(key: Array, length: Array, rows: int) -> Iterator[Array]:

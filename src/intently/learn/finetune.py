@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from intently.contract import Ranking, Shares, Task
-from intently.learn.batches import Batch, Batches
+from intently.learn.batches import DESCRIBED, Batch, Batches
 from intently.learn.heads import NextMoment, RankingHead
 from intently.learn.network import Reader
 from intently.log.pack import Array
@@ -51,13 +51,14 @@ class Network(nn.Module):
         super().__init__()
         self.reader = reader
         self.heads = nn.ModuleDict(heads)
-        self.next_moment = NextMoment(reader.shape.width, reader.shape.item_width, event_types)
+        shape = reader.shape
+        self.next_moment = NextMoment(shape.width, shape.item_width, event_types, shape.cosine)
         self.tasks = tuple(tasks)
         self.pretraining = False
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """The loss of a batch, a scalar."""
-        vectors, bias = self.reader.items(batch["item_text"], batch["item_delta"], batch["item_count"])
+        vectors, bias = self.reader.items(*(batch.get(name) for name in DESCRIBED))
         moments, nows = self.reader(batch, vectors)
         if self.pretraining:
             return {"loss": self.next_moment.loss(moments, batch, vectors, bias)}
@@ -118,16 +119,32 @@ def finetune(
     torch.set_num_threads(recipe.threads)
     curve: dict[str, list[float]] = {"pretrain": [], "finetune": []}
     if recipe.pretrain_epochs and recipe.train_reader:
-        network.pretraining = True
-        groups = grouped(_pretraining(train), recipe.histories_per_step, recipe.seed)
-        _run(network, groups, None, recipe, recipe.pretrain_epochs, checkpoints, "pretrain", progress)
-        network.pretraining = False
+        pretrain(network, _pretraining(train), None, recipe, checkpoints=checkpoints, progress=progress)
     for name, parameter in network.named_parameters():
         parameter.requires_grad = recipe.train_reader or name.startswith("heads")
     held_out = None if validation is None else grouped(validation, recipe.histories_per_step, recipe.seed)
     groups = grouped(train, recipe.histories_per_step, recipe.seed)
     curve["finetune"] = _run(network, groups, held_out, recipe, recipe.epochs, checkpoints, "fine-tuning", progress)
     network.eval()
+    return curve
+
+
+def pretrain(
+    network: Network,
+    train: Batches,
+    held_out: Batches | None,
+    recipe: Recipe,
+    *,
+    checkpoints: Path | None = None,
+    progress: Progress = silent,
+) -> list[float]:
+    """Teach a network in place what comes next; gives the loss on `held_out` after each epoch; the best stays."""
+    torch.set_num_threads(recipe.threads)
+    network.pretraining = True
+    groups = grouped(train, recipe.histories_per_step, recipe.seed)
+    judged = None if held_out is None else grouped(held_out, recipe.histories_per_step, recipe.seed)
+    curve = _run(network, groups, judged, recipe, recipe.pretrain_epochs, checkpoints, "pretrain", progress)
+    network.pretraining = False
     return curve
 
 

@@ -15,8 +15,12 @@ from torch.nn import functional
 
 from intently.contract import QUANTILES, Amount, Answer, OneOf, Ranking, Shares, YesNo
 from intently.learn.batches import MEMORY_FEATURES, Batch, Truths
+from intently.learn.softmax import log_total
 
 Array = np.ndarray
+
+# Where cosines are logits, their scale to begin with; it is learned.
+COSINE_SCALE = 16.0
 
 
 class YesNoHead(nn.Module):
@@ -236,40 +240,71 @@ def _log_add(log_total: Tensor, row: Tensor, logits: Tensor) -> Tensor:
 class NextMoment(nn.Module):
     """Self-supervision: from each moment, the items of the next one as a set, its gap, money and event types."""
 
-    def __init__(self, width: int, item_width: int, event_types: int) -> None:
+    def __init__(self, width: int, item_width: int, event_types: int, cosine: bool = False) -> None:
         super().__init__()
         self.query = nn.Linear(width, item_width)
         self.numbers = nn.Linear(width, 2)
         self.types = nn.Linear(width, event_types)
+        self.cosine = cosine
+        if cosine:
+            # Asked for at first is what the state holds; see Reader.
+            nn.init.eye_(self.query.weight)
+            nn.init.zeros_(self.query.bias)
+            self.log_scale = nn.Parameter(torch.tensor(math.log(COSINE_SCALE)))
+
+    def asked(self, states: Tensor) -> Tensor:
+        """What states (n, width) ask for: queries (n, item_width) whose products with `aimed` vectors are logits."""
+        query = self.query(states)
+        return functional.normalize(query, dim=-1) * self.log_scale.exp() if self.cosine else query
+
+    def aimed(self, vectors: Tensor) -> Tensor:
+        """Item vectors (items, item_width) as they are asked for."""
+        return functional.normalize(vectors, dim=-1) if self.cosine else vectors
 
     def loss(self, states: Tensor, batch: Batch, vectors: Tensor, bias: Tensor) -> Tensor:
-        """Sampled softmax (divided by 10) + squared errors of log gap and log money + event types."""
+        """Softmax over items (divided by 10) + squared errors of log gap and log money + event types while training.
+
+        The softmax is over the whole catalogue, or where the batch has negatives over those and the true item.
+        `vectors` and `bias` have one more row at their end for "no item" in the first case.
+        """
         b, t, width = states.shape
         flat = states.reshape(b * t, width)
         line_from = batch["line_slot"] - 1
         first = batch["line_slot"] % t == 0
         source, target = line_from[~first], batch["line_item"][~first]
         place = torch.arange(t, device=states.device).unsqueeze(0)
-        has_next = (place < batch["moments"].unsqueeze(1) - 1).reshape(-1)
+        has_next = place < batch["moments"].unsqueeze(1) - 1
+        has_next = (has_next & (place >= batch["asked_from"].unsqueeze(1))).reshape(-1)
         if not bool(has_next.any()):
             return states.sum() * 0
         asked = torch.nonzero(has_next).squeeze(1)
         row = torch.full((b * t,), -1, dtype=torch.long, device=states.device)
         row[asked] = torch.arange(len(asked), device=states.device)
-        query = self.query(flat[asked])
-        shared = query @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
-        owner = row[source]
-        logit = (query[owner] * vectors[target]).sum(-1) + bias[target]
-        total = torch.logsumexp(shared, dim=1)
-        each = functional.softplus(total[owner] - logit)  # -log(e^logit / (e^logit + total))
+        known = row[source] >= 0
+        owner, target = row[source][known], target[known]
+        each = self._items(self.asked(flat[asked]), owner, target, batch, self.aimed(vectors), bias)
         count = torch.bincount(owner, minlength=len(asked)).clamp(min=1)
         items = (each.new_zeros(len(asked)).index_add_(0, owner, each) / count).mean() / 10.0
+        if not self.training:
+            # What comes next is what training is judged by; the rest only helps it.
+            return items
         following = batch["moment_numbers"].reshape(b * t, 3)[asked + 1, :2]
         numbers = functional.smooth_l1_loss(self.numbers(flat[asked]), following)
         kinds = flat.new_zeros(b * t, self.types.out_features)
         kinds[batch["line_slot"], batch["line_type"]] = 1.0
         types = functional.binary_cross_entropy_with_logits(self.types(flat[asked]), kinds[asked + 1])
         return items + numbers + types
+
+    def _items(
+        self, query: Tensor, owner: Tensor, target: Tensor, batch: Batch, vectors: Tensor, bias: Tensor
+    ) -> Tensor:
+        """-log softmax of each true item, (targets,)."""
+        logit = (query[owner] * vectors[target]).sum(-1) + bias[target]
+        if "negative" not in batch:
+            return log_total(query, vectors[:-1], bias[:-1])[owner] - logit
+        shared = query @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
+        total = torch.logsumexp(shared, dim=1)
+        return functional.softplus(total[owner] - logit)  # -log(e^logit / (e^logit + total))
 
 
 def head_for(answer: Answer, width: int, item_width: int, truths: Truths) -> nn.Module:
