@@ -39,7 +39,7 @@ _FEW_ROWS = 20_000
 @dataclass(frozen=True, eq=False)
 class _Fitted:
     names: tuple[str, ...]
-    booster: lightgbm.Booster
+    booster: lightgbm.Booster | None
     spread: Spread
     start: MixedRates | None
 
@@ -89,17 +89,38 @@ class LightGBMDemand:
         earlier, later = np.flatnonzero(np.isin(needed, earlier) & (weight > 0)), np.flatnonzero(np.isin(needed, later))
         values, names = self._features(examples, past)
         table = _Table(values, names, truth, weight)
-        starts: list[MixedRates | None] = [None]
-        if len(earlier) < _FEW_ROWS:
-            starts.append(MixedRates.of(values[earlier], names, truth[earlier], weight[earlier]))
-        tries = [(start, self._train(table, start, earlier, later, _MOST_TREES)) for start in starts]
-        start, first = min(tries, key=lambda tried: tried[1].best_score["valid_0"]["tweedie"])
-        mean = _mean(first, start, values[later], names, self.threads)
-        spread = Spread.of(mean, truth[later], whole=is_whole(truth), centred=True)
+        first = self._train(table, None, earlier, later, _MOST_TREES)
+        many = len(earlier) >= _FEW_ROWS
+        start, trees = (None, first) if many else self._started(table, first, earlier, later, examples.asked)
         learn = np.flatnonzero(weight)
-        start = start and MixedRates.of(values[learn], names, truth[learn], weight[learn])
-        booster = self._train(table, start, learn, None, max(first.best_iteration, 1))
-        return replace(self, fitted=_Fitted(names, booster, spread, start))
+        booster = None if trees is None else self._train(table, start, learn, None, max(trees.best_iteration, 1))
+        begin = start and MixedRates.of(values[learn], names, truth[learn], weight[learn])
+        # A few weights bend to no single row, so what they missed of all rows tells the spread; trees do.
+        known, mean = (learn, begin) if trees is None else (later, start)
+        spread = Spread.of(
+            _mean(trees, mean, values[known], names, self.threads), truth[known], whole=is_whole(truth), centred=True
+        )
+        return replace(self, fitted=_Fitted(names, booster, spread, begin))
+
+    def _started(
+        self, table: _Table, trees: lightgbm.Booster, earlier: Array, later: Array, items: pl.Series
+    ) -> tuple[MixedRates | None, lightgbm.Booster | None]:
+        """The best on the held-out rows of trees from nothing, a mixture of plain rates, and trees from that on.
+
+        Their number was chosen on the same rows, so trees have to lead the mixture by two standard errors, item by item.
+        """
+        start = MixedRates.of(table.values[earlier], table.names, table.truth[earlier], table.weight[earlier])
+        further = self._train(table, start, earlier, later, _MOST_TREES)
+        losses = [
+            _loss(_mean(booster, begin, table.values[later], table.names, self.threads), table.truth[later])
+            for booster, begin in ((None, start), (further, start), (trees, None))
+        ]
+        begin, booster, loss = min(
+            ((start, further, losses[1]), (None, trees, losses[2])), key=lambda tried: float(tried[2].mean())
+        )
+        lead = pl.DataFrame({"item": items[later], "lead": losses[0] - loss}).group_by("item").mean()["lead"].to_numpy()
+        error = float(lead.std()) / np.sqrt(len(lead))
+        return (begin, booster) if float(lead.mean()) > 2 * error else (start, None)
 
     def predict(self, examples: Examples, past: Past) -> Scores:
         """Mean and QUANTILES, (n, 20)."""
@@ -120,7 +141,7 @@ class LightGBMDemand:
             "seed": self.seed,
             "cutoffs": self.cutoffs,
             "columns": list(fitted.names),
-            "booster": fitted.booster.model_to_string(),
+            "booster": None if fitted.booster is None else fitted.booster.model_to_string(),
             "spread": spread,
             "start": None if fitted.start is None else fitted.start.state(),
         }
@@ -130,7 +151,7 @@ class LightGBMDemand:
         """The fitted predictor that `state` described."""
         fitted = _Fitted(
             tuple(settings["columns"]),
-            lightgbm.Booster(model_str=settings["booster"]),
+            settings["booster"] and lightgbm.Booster(model_str=settings["booster"]),
             Spread.from_state(arrays, settings["spread"]),
             None if settings.get("start") is None else MixedRates.from_state(settings["start"]),
         )
@@ -188,12 +209,21 @@ class _Table:
 
 
 def _mean(
-    booster: lightgbm.Booster, start: MixedRates | None, values: Array, names: tuple[str, ...], threads: int
+    booster: lightgbm.Booster | None, start: MixedRates | None, values: Array, names: tuple[str, ...], threads: int
 ) -> Array:
-    """The mean that trees foresee, from their start on, (n,)."""
+    """The mean that trees foresee, from their start on, or the start alone, (n,)."""
     if start is None:
+        assert booster is not None, "fit first"
         return np.asarray(booster.predict(values, num_threads=threads))
-    return np.asarray(start.mean(values, names) * np.exp(booster.predict(values, raw_score=True, num_threads=threads)))
+    mean = start.mean(values, names)
+    return mean if booster is None else mean * np.exp(booster.predict(values, raw_score=True, num_threads=threads))
+
+
+def _loss(mean: Array, truth: Array) -> Array:
+    """The Tweedie loss that the trees lessen, row by row."""
+    power = _PARAMETERS["tweedie_variance_power"]
+    mean = np.maximum(mean, 1e-9)
+    return np.asarray(mean ** (2 - power) / (2 - power) - truth * mean ** (1 - power) / (1 - power))
 
 
 _PARAMETERS: dict[str, Any] = {
