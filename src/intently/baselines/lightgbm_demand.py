@@ -107,7 +107,7 @@ class LightGBMDemand:
     ) -> tuple[MixedRates | None, lightgbm.Booster | None]:
         """The best on the held-out rows of trees from nothing, a mixture of plain rates, and trees from that on.
 
-        Their number was chosen on the same rows, so trees have to lead the mixture by two standard errors, item by item.
+        Their number was chosen on the same rows: they have to lead the mixture by two standard errors, item by item.
         """
         start = MixedRates.of(table.values[earlier], table.names, table.truth[earlier], table.weight[earlier])
         further = self._train(table, start, earlier, later, _MOST_TREES)
