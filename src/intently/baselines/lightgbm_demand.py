@@ -132,7 +132,7 @@ class LightGBMDemand:
             tuple(settings["columns"]),
             lightgbm.Booster(model_str=settings["booster"]),
             Spread.from_state(arrays, settings["spread"]),
-            None if settings["start"] is None else MixedRates.from_state(settings["start"]),
+            None if settings.get("start") is None else MixedRates.from_state(settings["start"]),
         )
         return cls(settings["name"], reading, settings["threads"], settings["seed"], settings["cutoffs"], fitted)
 

@@ -16,8 +16,11 @@ from intently.baselines.candidates import HALF_LIFE, Shop, Sources, candidates
 from intently.baselines.catalogue import TOP, Pairs, ranked, truth_pairs
 from intently.baselines.category_shares import CategoryShares
 from intently.baselines.co_visitation import Neighbours
+from intently.baselines.features import aligned
 from intently.baselines.pair_features import ItemTable, OwnTable, pair_features
+from intently.baselines.pair_looks import look_features, looked_table
 from intently.baselines.purchases import decay
+from intently.baselines.visits import is_browsed
 from intently.contract import Examples, Past, Ranking, Scores, Task
 from intently.errors import TooFewExamples
 from intently.log import schema
@@ -82,11 +85,12 @@ class LightGBMRanking:
 
     def fit(self, examples: Examples, past: Past) -> Self:
         """Learn from the last cut-offs, each with the shop as it stood then."""
+        unlearned = replace(self, columns=())
         cutoffs = examples.cutoffs[-self.weeks :]
         near = Neighbours.learn(past.shop(cutoffs[0]), each=20)
         blocks, truths = [], []
         for at in cutoffs:
-            block, truth = self._training(examples, past, at, near)
+            block, truth = unlearned._training(examples, past, at, near)
             blocks.append(block)
             truths.append(truth)
         truth = np.concatenate(truths)
@@ -115,11 +119,18 @@ class LightGBMRanking:
         own = OwnTable.of(past, len(past.items))
         source = self.candidates or self.reading
         further = None if source is None else source.top(examples, past, self.sources.reading)
-        example, item = candidates(examples, past, own, shop, self.sources, further)
+        looked = looked_table(past, own.items) if is_browsed(past.event_types) else None
+        example, item = candidates(examples, past, own, shop, self.sources, further, looked)
         features, names = pair_features(own, past, shop.shelved(past).table, example, item)
+        if looked is not None:
+            more, more_names = look_features(looked, past, example, item)
+            features, names = np.concatenate([features, more], axis=1), (*names, *more_names)
         if self.reading is not None:
             more, more_names = self.reading.pairs(examples, past, example, item)
             features, names = np.concatenate([features, more.astype(np.float32)], axis=1), (*names, *more_names)
+        if self.columns:
+            # A log may have types of event that the one learned from had not, or not have them any more.
+            features, names = aligned(features, names, self.columns), self.columns
         return _Block(example, item, features, names, own)
 
     def _train(self, blocks: Sequence[_Block], truth: Array) -> str:

@@ -83,17 +83,16 @@ class LightGBMShares:
     def _learned_from(self, examples: Examples, labels: int, rng: np.random.Generator) -> list[tuple[datetime, Array]]:
         """The cut-offs to learn from, oldest first, and which examples of each."""
         at_most = max(self.at_most, CELLS_AT_ONCE // labels)
-        found: list[tuple[datetime, Array]] = []
-        cells = 0
-        for at in reversed(examples.cutoffs[-max(self.weeks, _MOST_WEEKS) :]):
-            rows = np.flatnonzero((examples.at == at).to_numpy())
-            if len(rows) > at_most:
-                rows = np.sort(rng.choice(rows, at_most, replace=False))
-            cells += len(rows) * labels
-            if len(found) >= self.weeks and cells > CELLS:
-                break
-            found.append((at, rows))
-        return found[::-1]
+        everyone = [
+            (at, np.flatnonzero((examples.at == at).to_numpy()))
+            for at in examples.cutoffs[-max(self.weeks, _MOST_WEEKS) :]
+        ]
+        cells = np.cumsum([min(len(rows), at_most) * labels for _, rows in reversed(everyone)])
+        weeks = max(self.weeks, int(np.searchsorted(cells, CELLS, side="right")))
+        return [
+            (at, rows if len(rows) <= at_most else np.sort(rng.choice(rows, at_most, replace=False)))
+            for at, rows in everyone[-weeks:]
+        ]
 
     def _table(self, examples: Examples, past: Past, shop: Array) -> tuple[Array, Array, tuple[str, ...]]:
         """Features (n, labels, columns), the log shares to start from (n, labels), and the columns' names."""

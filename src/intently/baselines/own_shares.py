@@ -93,7 +93,7 @@ class OwnShares:
     @classmethod
     def from_state(cls, arrays: dict[str, Array], settings: dict[str, Any]) -> OwnShares:
         """The reverse of `state`."""
-        lists = {name: tuple(settings[name]) for name in ("labels", "kinds")}
+        lists = {name: tuple(settings.get(name, ())) for name in ("labels", "kinds")}
         return cls(**(settings | lists), mean=arrays["mean"])
 
 

@@ -19,6 +19,11 @@ _LATELY = 4  # windows
 # A visit ends with half an hour of nothing.
 _PAUSE_DAYS = 1 / 48
 _BLOCK_DAYS, _BLOCKS = 14, 26
+# Days back at which the pace may have changed.
+_TURNS = np.array([1, 2, 3, 4, 5, 7, 9, 12, 16, 21, 28, 36, 48, 63, 84, 112, 140, 168, 196, 224], dtype=np.float64)
+_FEWEST_DAYS_BEFORE = 3.0
+# A log likelihood ratio from which a change is believed rather than not.
+_EVIDENCE = 3.0
 # So many visits, a tenth of them with what is counted, are believed before any is seen.
 _BELIEVED = 5.0
 
@@ -44,10 +49,12 @@ def visit_columns(rows: Rows, event_types: tuple[str, ...], baskets: Array, n: i
     columns |= {f"visits_half_{days:g}d": values for days, values in fading.items()}
     columns |= _pauses(example, age, visits[:, -1], n)
     columns |= _liveliness(example, age, visits, n)
-    columns |= _expected(BUY, baskets, visits, fading)
+    pace = _turn(example, age, n)
+    columns |= pace
+    columns |= _expected(BUY, baskets, visits, fading, pace)
     if CART in event_types:
         carted = rows.event_type == event_types.index(CART)
-        columns |= _expected(CART, by_window(rows.example[carted], rows.age[carted], None, n), visits, fading)
+        columns |= _expected(CART, by_window(rows.example[carted], rows.age[carted], None, n), visits, fading, pace)
     return columns
 
 
@@ -72,7 +79,39 @@ def _liveliness(example: Array, age: Array, visits: Array, n: int) -> Columns:
     return {"visits_best_14d": best, "visits_median_14d": middle, "visits_now_by_best": ratio(visits[:, 1], best)}
 
 
-def _expected(kind: str, found: Array, visits: Array, fading: dict[float, Array]) -> Columns:
+def _turn(example: Array, age: Array, n: int) -> Columns:
+    """When the pace of visits has changed, if it has: the likeliest single change of a Poisson rate.
+
+    The log likelihood ratio of two rates against one, at each of _TURNS days back (Worsley 1986); then the rates since
+    and before the likeliest of them, and a rate a day that believes in the change as far as the ratio speaks for it.
+    """
+    slot = example * (len(_TURNS) + 1) + np.searchsorted(_TURNS, age)
+    counts = np.bincount(slot, minlength=n * (len(_TURNS) + 1)).reshape(n, -1).cumsum(axis=1).astype(np.float64)
+    known = np.maximum(np.nan_to_num(newest_age(example[::-1], age[::-1], n)), 1.0)[:, None]
+    since, every = counts[:, :-1], counts[:, -1:]
+    before, days_before = every - since, known - _TURNS
+    ratios = _weight(since, _TURNS) + _weight(before, days_before) - _weight(every, known)
+    ratios = np.where(days_before > _FEWEST_DAYS_BEFORE, ratios, 0.0)
+    turn, one = ratios.argmax(axis=1), np.arange(n)
+    evidence = ratios[one, turn]
+    after = (since[one, turn] + 0.5) / (_TURNS[turn] + 1)
+    earlier = (before[one, turn] + 0.5) / (np.maximum(days_before[one, turn], 0.0) + 1)
+    belief = 1 / (1 + np.exp(_EVIDENCE - evidence))
+    return {
+        "visits_turn_days": _TURNS[turn],
+        "visits_turn_evidence": np.sign(after - earlier) * evidence,
+        "visits_a_day_since_turn": after,
+        "visits_a_day_before_turn": earlier,
+        "visits_a_day_now": belief * after + (1 - belief) * ((every + 0.5) / (known + 1))[:, 0],
+    }
+
+
+def _weight(count: Array, days: Array) -> Array:
+    """The log likelihood, count * log(count / days), of a Poisson rate at its best, but for what all rates share."""
+    return np.asarray(count * np.log(np.maximum(count, 1e-9) / np.maximum(days, 1e-9)))
+
+
+def _expected(kind: str, found: Array, visits: Array, fading: dict[float, Array], pace: Columns) -> Columns:
     """How much of `kind` a visit brings, over all and lately, and how much a day is to be expected of it.
 
     `found` and `visits` are (n, windows).
@@ -83,4 +122,6 @@ def _expected(kind: str, found: Array, visits: Array, fading: dict[float, Array]
     columns |= {f"{kind}_expected_{LABELS[i]}": share * visits[:, i] / WINDOWS[i] for i in range(_LATELY)}
     # A sum that halves every `days` weighs days / log(2) days in all.
     columns |= {f"{kind}_expected_half_{days:g}d": share * values * np.log(2) / days for days, values in fading.items()}
+    columns[f"{kind}_expected_since_turn"] = share * pace["visits_a_day_since_turn"]
+    columns[f"{kind}_expected_now"] = share * pace["visits_a_day_now"]
     return columns

@@ -75,3 +75,18 @@ def test_the_last_fortnight_beside_the_best_one() -> None:
     # Ages 30.5 to 50 and 1: the fortnight from 28 to 42 days back has 23 of them.
     assert found["visits_best_14d"].tolist() == [23]
     np.testing.assert_allclose(found["visits_now_by_best"], 1 / 23)
+
+
+def test_a_change_of_pace_is_found_where_it_was() -> None:
+    often = [("ann", "view", when / 2) for when in range(20, 160)]
+    seldom = [("ann", "view", float(when)) for when in (82, 88, 94)]
+    steady = [("bo", "view", float(when)) for when in range(10, 98, 2)]
+    found = features(shop(*often, *seldom, *steady), 98.0)
+    # Ann came twice a day until 18 days ago, then every sixth; bo every second day.
+    assert found["visits_turn_days"][0] in (16, 21)
+    assert found["visits_turn_evidence"][0] < -10
+    assert abs(found["visits_turn_evidence"][1]) < 1.5
+    assert found["visits_a_day_now"][0] < 0.3
+    np.testing.assert_allclose(found["visits_a_day_before_turn"][0], 2.0, rtol=0.1)
+    np.testing.assert_allclose(found["visits_a_day_now"][1], 0.5, rtol=0.1)
+    np.testing.assert_allclose(found["buy_expected_now"], found["buy_a_visit"] * found["visits_a_day_now"], rtol=1e-6)
