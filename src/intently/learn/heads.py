@@ -316,7 +316,7 @@ class NextMoment(nn.Module):
 def _gain(query: Tensor, target: Tensor, vectors: Tensor, bias: Tensor) -> Tensor:
     """The discounted gain of each true item by its rank among all, (targets,)."""
     gains = []
-    for asked, true in zip(query.split(_RANKED_AT_ONCE), target.split(_RANKED_AT_ONCE), strict=True):
+    for asked, true in zip(torch.split(query, _RANKED_AT_ONCE), torch.split(target, _RANKED_AT_ONCE), strict=True):
         logits = torch.addmm(bias, asked, vectors.T)  # (targets, items)
         better = (logits > logits.gather(1, true.unsqueeze(1))).sum(dim=1)
         gains.append(1 / torch.log2(better + 2.0))
