@@ -138,7 +138,10 @@ def pretrain(
     checkpoints: Path | None = None,
     progress: Progress = silent,
 ) -> list[float]:
-    """Teach a network in place what comes next; gives the loss on `held_out` after each epoch; the best stays."""
+    """Teach a network in place what comes next; the best epoch stays.
+
+    Gives what NextMoment says of `held_out` after each epoch, smaller is better.
+    """
     torch.set_num_threads(recipe.threads)
     network.pretraining = True
     groups = grouped(train, recipe.histories_per_step, recipe.seed)

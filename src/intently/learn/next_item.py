@@ -127,7 +127,10 @@ class NextItemReader:
 
 @dataclass(frozen=True)
 class FittedNextItem:
-    """A reader that has learned what comes next. `curve` is the loss on the held-out items after each epoch."""
+    """A reader that has learned what comes next.
+
+    `curve` is 1 - the mean discounted gain (1 / log2(1 + rank)) of the held-out items after each epoch.
+    """
 
     reader: NextItemReader
     network: Network

@@ -43,7 +43,7 @@ PRESETS: Mapping[str, Preset] = {
 # For histories of which only the order is known; see docs/decisions/017.
 _ORDER = {"width": 128, "item_width": 128, "blocks": 1, "dropout": 0.5, "input_dropout": 0.2, "item_dropout": 0.0}
 _ORDER_RECIPE = Recipe(
-    pretrain_epochs=12,
+    pretrain_epochs=9,
     learning_rate=1e-3,
     weight_decay=0.01,
     warmup=0.05,
