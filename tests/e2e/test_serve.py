@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -223,3 +225,36 @@ def test_keys_are_made_listed_and_revoked_by_command(serving: Serving) -> None:
     time.sleep(1.1)
     assert serving.ask("GET", "/v1/users/c001/scores", key=made)[0] == 401
     assert made.split("_")[2] not in serving.said()
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "serve.md"
+
+
+def test_the_guides_commands_do_what_it_says(serving: Serving) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine")
+    serving.start()
+    environment = os.environ | {
+        "URL": f"http://127.0.0.1:{serving.port}",
+        "KEY": serving.key,
+        "USER_ID": "c001",
+        "ITEM_ID": "1003",
+        "NOW": "2024-09-09T12:00:00Z",
+    }
+    told = []
+    for block in re.findall(r"```bash\n(.*?)```", GUIDE.read_text(), re.DOTALL):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, (block, done.stderr, done.stdout)
+        told.append(json.loads(done.stdout))
+    before, posted, after = told[:3]
+    assert posted["accepted"] == 1
+    assert after["events"] == before["events"] + 1
+    assert after["answers"]["purchase_intent"] != before["answers"]["purchase_intent"]
+    streamed = next(one for one in told if "rejected" in one)
+    assert (streamed["accepted"], streamed["rejected"]) == (1, 1)
+    assert told[-1]["retrain"]["leave_out"] == ["c001"]
+    client = re.search(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", client[1]], capture_output=True, text=True, env=environment)
+    assert "purchase_intent" in done.stdout, done.stderr
