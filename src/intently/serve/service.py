@@ -29,7 +29,8 @@ from intently.serve.monitor import Monitor
 from intently.serve.pasts import History, Pasts, history_of, nothing
 from intently.serve.standing import Shelf
 from intently.serve.store import Forgotten, Store
-from intently.serve.worker import Told, Worker, tell
+from intently.serve.told import Told
+from intently.serve.worker import Worker, tell
 from intently.serve.writer import Writer
 
 _SAY = logging.getLogger("intently.serve")
@@ -91,7 +92,7 @@ class Service:
         self.pasts = Pasts(store, self.settings.cache_events)
         self.keys = Keys(store, self.clock.now)
         self.audit = Audit(store)
-        self.worker = Worker(self.clock.now, self.monitor.batch.observe)
+        self.worker = Worker(self.clock.now, self.monitor)
         self.writer = Writer(store, self._placed)
         items = item_table(store)
         shelf = Shelf(items, tuple(store.types), tuple(store.extras))

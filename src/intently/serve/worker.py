@@ -12,24 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from intently.contract import Scores
+from intently.contract import Past
 from intently.serve.models import Served
+from intently.serve.monitor import Monitor
 from intently.serve.pasts import History
 from intently.serve.standing import Standing
+from intently.serve.told import Told
 
 _SAY = logging.getLogger("intently.serve")
 _MOST_CUSTOMERS = 64
 _MOST_EVENTS = 60_000
-
-
-@dataclass(frozen=True)
-class Told:
-    """One customer's scores: a row per task, and how many of their events are of items not read yet."""
-
-    model: str
-    as_of: int
-    scores: dict[str, Scores]
-    unread: int
+_LOOK = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +38,9 @@ class Ask:
 class Worker:
     """The one thread that touches models. Calls (loading, warming, swapping) run between batches, in order."""
 
-    def __init__(self, now: Callable[[], int], batched: Callable[[int], None] = lambda _size: None) -> None:
-        self._now = now
-        self._batched = batched
+    def __init__(self, now: Callable[[], int], watch: Monitor) -> None:
+        self._now, self._watch = now, watch
+        self._looked = 0
         self._queue: queue.Queue[Ask | Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="intently-model", daemon=True)
         self._thread.start()
@@ -115,11 +108,19 @@ class Worker:
             events += sum(map(len, more.histories))
         return batch, None, False
 
+    def _inputs(self, served: Served, past: Past) -> None:
+        """Once a second, look at how far what is asked about is from what was learned from."""
+        if served.trained.reader is not None:
+            self._looked = self._now()
+            self._watch.inputs(served.trained.reader.newest.numbers.apply(past))
+
     def _answer(self, asks: Sequence[Ask]) -> None:
         histories = [history for ask in asks for history in ask.histories]
-        self._batched(len(histories))
+        self._watch.batch.observe(len(histories))
         try:
-            told = tell(asks[0].served, histories, asks[0].tasks, self._now())
+            at = self._now()
+            look = self._inputs if at > self._looked + _LOOK else None
+            told = tell(asks[0].served, histories, asks[0].tasks, at, look)
         except Exception as error:
             _SAY.exception("a question could not be answered")
             for ask in asks:
@@ -131,13 +132,24 @@ class Worker:
             start += len(ask.histories)
 
 
-def tell(served: Served, histories: Sequence[History], tasks: Sequence[str], at: int) -> list[Told]:
-    """Scores of histories at one time, by the served predictors: what `intently predict` does with the same pasts."""
+def tell(
+    served: Served,
+    histories: Sequence[History],
+    tasks: Sequence[str],
+    at: int,
+    look: Callable[[Served, Past], None] | None = None,
+) -> list[Told]:
+    """Scores of histories at one time, by the served predictors: what `intently predict` does with the same pasts.
+
+    `look` is shown the past of the last question.
+    """
     standing = Standing.of(served.shelf, histories)
     found = {}
     for name in tasks:
         examples, past = standing.asked(served.trained.task(name), at)
         found[name] = served.trained.answer(examples, past)
+        if look is not None and name == tasks[-1]:
+            look(served, past)
     return [
         Told(
             served.version,
