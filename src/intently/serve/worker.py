@@ -144,9 +144,10 @@ def tell(
     `look` is shown the past of the last question.
     """
     standing = Standing.of(served.shelf, histories)
+    ask = standing.asked(at)
     found = {}
     for name in tasks:
-        examples, past = standing.asked(served.trained.task(name), at)
+        examples, past = ask(served.trained.task(name))
         found[name] = served.trained.answer(examples, past)
         if look is not None and name == tasks[-1]:
             look(served, past)
