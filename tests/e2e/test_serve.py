@@ -258,3 +258,37 @@ def test_the_guides_commands_do_what_it_says(serving: Serving) -> None:
     client = re.search(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     done = subprocess.run([sys.executable, "-c", client[1]], capture_output=True, text=True, env=environment)
     assert "purchase_intent" in done.stdout, done.stderr
+
+
+def test_models_are_swapped_and_rolled_back_under_load_without_a_lost_request(shop, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(shop[1], models / "first")
+    shutil.copytree(served_shop.write(tmp_path / "again", seed=3)[1], models / "second")
+    more = ("--now", NOW, "--models", str(models), "--reuse", "0")
+    serving = Serving(models / "first", tmp_path / "s", shop[0], more=more)
+    serving.start()
+    seen: list[tuple[int, str]] = []
+    stop = threading.Event()
+
+    def ask(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=30)
+        with contextlib.closing(connection):
+            while not stop.is_set():
+                user = USERS[(number + len(seen)) % len(USERS)]
+                status, told = asked(connection, "GET", f"/v1/users/{user}/scores", None, serving.key)
+                seen.append((status, told.get("model_version", "")))
+
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for path in ("second/swap", "rollback", "rollback", "first/swap", "rollback"):
+        time.sleep(0.5)
+        assert serving.ask("POST", f"/v1/models/{path}", {})[0] == 200
+    time.sleep(0.5)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert serving.end() == 0
+    assert len(seen) > 50
+    assert {status for status, _ in seen} == {200}
+    assert len({version for _, version in seen}) == 2

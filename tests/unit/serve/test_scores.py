@@ -15,10 +15,12 @@ import pytest
 import served_shop
 from intently.contract import Amount, Examples, Past, Ranking
 from intently.log import schema
-from intently.serve.bring import log_of
-from intently.serve.clock import micros, moment
+from intently.log.log import Log
+from intently.serve.bring import bring, log_of
+from intently.serve.clock import Clock, micros, moment
 from intently.serve.event import Event
 from intently.serve.service import Service
+from intently.serve.store import Store
 from intently.serve.worker import tell
 from intently.ship.bundle import load
 from intently.tasks import BUILT_IN
@@ -103,6 +105,14 @@ def compare(service: Service, bundle: Path, count: int, seed: int, hands) -> flo
 
 def test_scores_after_random_streams_are_those_of_the_offline_code(service, shop, hands) -> None:
     assert compare(service, shop[1], 40, 1, hands) <= 1e-6
+
+
+def test_scores_from_postgresql_are_those_of_the_offline_code(postgres, shop, hands) -> None:
+    store = Store.open(postgres())
+    bring(Log.read(shop[0]).before(served_shop.UNTIL), store)
+    service = Service(store, shop[1], lambda folder: load(folder, BUILT_IN, threads=1), clock=Clock(hands))
+    assert compare(service, shop[1], 12, 4, hands) <= 1e-6
+    service.close()
 
 
 @pytest.mark.slow
