@@ -35,6 +35,7 @@ class Monitor:
         self.reused = Counter(
             "intently_answers_reused", "Answers given again, nothing having happened", registry=registry
         )
+        self.renewed = Counter("intently_answers_renewed", "Answers made anew unasked", registry=registry)
         self.answers = Counter("intently_answers", "Answers made", ["model"], registry=registry)
         self.chance = Histogram(
             "intently_score", "Probabilities given", ["task", "model"], buckets=(*_CHANCES, 1.0), registry=registry

@@ -36,10 +36,13 @@ class Ask:
 
 
 class Worker:
-    """The one thread that touches models. Calls (loading, warming, swapping) run between batches, in order."""
+    """The one thread that touches models. Calls (loading, warming, swapping) run between batches, in order.
 
-    def __init__(self, now: Callable[[], int], watch: Monitor) -> None:
-        self._now, self._watch = now, watch
+    When nothing waits, it does what `idle` finds to do, a little at a time; `idle` says whether it found anything.
+    """
+
+    def __init__(self, now: Callable[[], int], watch: Monitor, idle: Callable[[], bool] = lambda: False) -> None:
+        self._now, self._watch, self._idle = now, watch, idle
         self._looked = 0
         self._queue: queue.Queue[Ask | Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="intently-model", daemon=True)
@@ -69,6 +72,10 @@ class Worker:
         self._queue.put(run)
         return future
 
+    def wake(self) -> None:
+        """There may be something to do for `idle`."""
+        self._queue.put(lambda: None)
+
     def close(self) -> None:
         """Answer what waits, then stop."""
         self._queue.put(None)
@@ -77,7 +84,7 @@ class Worker:
     def _run(self) -> None:
         held: Ask | Callable[[], None] | None = None
         while True:
-            first = held if held is not None else self._queue.get()
+            first = held if held is not None else self._next()
             held = None
             if first is None:
                 return
@@ -89,6 +96,21 @@ class Worker:
                 self._answer(group)
             if stop:
                 return
+
+    def _next(self) -> Ask | Callable[[], None] | None:
+        """What waits; until something does, what there is to do meanwhile."""
+        while True:
+            try:
+                return self._queue.get_nowait()
+            except queue.Empty:
+                pass
+            try:
+                found = self._idle()
+            except Exception:
+                _SAY.exception("what was to be done meanwhile failed")
+                found = False
+            if not found:
+                return self._queue.get()
 
     def _gather(self, first: Ask) -> tuple[list[Ask], Any, bool]:
         """What waits behind a question and may be answered with it; what may not; whether to stop."""

@@ -149,7 +149,6 @@ def test_an_answer_is_given_again_only_while_nothing_happened_and_it_is_fresh(se
     assert not ask().reused
     service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
     after = ask()
-    assert not after.reused
     assert after.events == first.events + 1
     assert after.answers != first.answers
 
@@ -210,3 +209,27 @@ def _until(holds) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.02)
+
+
+def test_what_was_asked_is_made_anew_after_an_event_before_it_is_asked_again(service, hands) -> None:
+    asyncio.run(service.answer(["c001"], ("purchase_intent",)))
+    hands.at += 1_000_000
+    service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+    hands.at += 1_000_000
+    _until(lambda: "intently_answers_renewed_total 1.0" in service.monitor.text().decode())
+    again = asyncio.run(service.answer(["c001"], ("purchase_intent",)))[0]
+    assert again.reused
+    plain = asyncio.run(service.answer(["c001"], ("purchase_intent",), reuse=0))[0]
+    assert again.events == plain.events
+    assert again.answers["purchase_intent"]["probability"] == pytest.approx(
+        plain.answers["purchase_intent"]["probability"], abs=1e-4
+    )
+
+
+def test_who_is_no_longer_asked_about_is_not_made_anew(service, hands) -> None:
+    asyncio.run(service.answer(["c001"], ("purchase_intent",)))
+    hands.at += 100_000_000
+    service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+    service.worker.call(lambda: None).result(timeout=30)
+    service.worker.call(lambda: None).result(timeout=30)
+    assert "intently_answers_renewed_total 0.0" in service.monitor.text().decode()
