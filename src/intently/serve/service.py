@@ -7,12 +7,13 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from intently.errors import ConfigError, DataError
 from intently.log import schema
+from intently.log.pack_forget import forget_in_pack
 from intently.log.protect import Protect
 from intently.serve.arrivals import Door, EventIn
 from intently.serve.audit import Audit
@@ -43,6 +44,7 @@ class Settings:
     """What an operator sets. `reuse` is for how many seconds an answer may be given again while nothing happened.
 
     `cache_events` bounds the pasts in memory, `rate` is requests a second for each key, `body` bytes of a request.
+    `pack` is the pack that the state was begun with, in which customers are forgotten too.
     """
 
     reuse: float = 60.0
@@ -52,6 +54,7 @@ class Settings:
     threads: int = 1
     forecast_hours: float = 6.0
     protect: Protect = field(default_factory=Protect)
+    pack: Path | None = None
 
 
 class Service:
@@ -307,9 +310,10 @@ class Service:
     # Customers.
 
     def forget(self, user: str) -> Forgotten:
-        """Remove a customer from the state, from memory and from kept answers."""
+        """Remove a customer from the state, from memory, from kept answers and from the pack."""
         gone = self.store.forget(user)
         self.pasts.forget(gone.ids)
         self.kept.forget(gone.ids)
         self.audit.flush()
-        return gone
+        rows = 0 if self.settings.pack is None else forget_in_pack(self.settings.pack, gone.ids)
+        return replace(gone, pack_rows=rows)

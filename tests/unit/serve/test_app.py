@@ -364,6 +364,22 @@ def test_a_customer_is_forgotten_in_every_file(client, service, admin, tmp_path)
             assert b"to-forget" not in file.read_bytes(), file
 
 
+def test_a_customer_is_forgotten_in_the_pack_too(client, service, admin, shop, tmp_path) -> None:
+    from dataclasses import replace
+
+    from intently.log.log import Log
+
+    log = Log.read(shop[0])
+    log.pack.save(tmp_path / "pack")
+    service.settings = replace(service.settings, pack=tmp_path / "pack")
+    told = client.delete("/v1/users/c007", headers=admin).json()
+    assert told["pack_rows"] == len(log.events.filter(user_id="c007")) > 0
+    service.store.close()
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert b"c007" not in file.read_bytes(), file
+
+
 def test_models_are_swapped_tried_and_rolled_back(client, service, admin, shop, tmp_path, monkeypatch) -> None:
     import shutil
 
