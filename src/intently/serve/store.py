@@ -29,7 +29,7 @@ _FORGOTTEN = "forgotten:"
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was removed of a customer: the ids they stood under, events, dead letters that named them, rows of a pack."""
+    """What was removed of a customer: the ids they stood under, events, dead letters, rows of a pack."""
 
     ids: tuple[str, ...]
     events: int
