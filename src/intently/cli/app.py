@@ -26,6 +26,7 @@ from intently.cli import (
     tasks,
     toy,
     train,
+    watch,
 )
 from intently.errors import IntentlyError
 
@@ -38,23 +39,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (
-    demo,
-    init,
-    check,
-    tasks,
-    pack,
-    pretrain,
-    train,
-    evaluate,
-    predict,
-    recommend,
-    serve,
-    forecast,
-    leakcheck,
-    doctor,
-    toy,
-):
+LOG = (init, check, tasks, pack)
+MODEL = (pretrain, train, evaluate, predict, recommend)
+SERVICE = (serve, watch, forecast)
+
+for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):
     app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(keys.app, name="keys")
 
