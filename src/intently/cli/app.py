@@ -20,6 +20,7 @@ from intently.cli import (
     predict,
     pretrain,
     recommend,
+    suggest_labels,
     tasks,
     toy,
     train,
@@ -35,8 +36,23 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (demo, init, check, tasks, pack, pretrain, train, evaluate, predict, recommend, leakcheck, doctor, toy):
-    app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
+for verb in (
+    demo,
+    init,
+    check,
+    tasks,
+    pack,
+    pretrain,
+    train,
+    evaluate,
+    predict,
+    recommend,
+    suggest_labels,
+    leakcheck,
+    doctor,
+    toy,
+):
+    app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"), epilog=verb.EXAMPLE)(verb.command)
 
 
 def run() -> None:

@@ -110,6 +110,12 @@ class TextReader:
         """What the language model reads of each example, with the piece of the past that each token tells of."""
         return encode(self.teller.tell(examples, past), self._known().tokenizer, self.longest)
 
+    def states(self, examples: Examples, past: Past) -> Array:
+        """Where the language model puts each example, (n, width) float32."""
+        fitted = self._known()
+        found: Array = read_states(fitted.network, self.encoded(examples, past), fitted.tokenizer.pad_token_id).numpy()
+        return found
+
     def read(self, encoded: list[Encoded]) -> Array:
         """The head's answers to what has been told, before calibration, in the shape of `Scores.values`."""
         import torch
