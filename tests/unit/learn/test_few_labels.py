@@ -40,9 +40,8 @@ def test_the_least_sure_are_taken_and_not_twice_the_same():
 
 
 def test_only_what_is_sure_is_taken_and_no_label_crowds_out_the_rest():
-    chances = np.array(
-        [[0.99, 0.01, 0.0]] * 20 + [[0.02, 0.98, 0.0]] * 4 + [[0.0, 0.3, 0.7]] * 5 + [[0, 0.09, 0.91]] * 4
-    )
+    kinds = ([0.99, 0.01, 0], [0.02, 0.98, 0], [0, 0.3, 0.7], [0, 0.09, 0.91])
+    chances = np.repeat(np.array(kinds, dtype=float), [20, 4, 5, 4], axis=0)
     chances[3, :2] = 0.999, 0.001
     rows, label = confident(chances, Pseudo(least=0.9, most=1.5))
     assert np.bincount(label, minlength=3).tolist() == [6, 4, 4]
@@ -93,7 +92,7 @@ def test_what_is_suggested_is_filled_in_and_read_back(reader, log, tmp_path):
     fitted = reader.fit(examples, Past(log, examples))
     asked = TASK.questions(log, day(70))
     table = suggested(fitted, asked, Past(log, asked), 5)
-    assert table.columns == ["event_id", "user_id", "at", "text", "guess", "chance", "label"]
+    assert table.columns == ["event_id", "user_id", "item_id", "at", "text", "guess", "chance", "label"]
     assert set(table["guess"]) <= set(SAID)
     filled = table.with_columns(pl.Series("label", ["refund", " parcel ", "", "other", None]))
     filled.write_csv(tmp_path / "rows.csv")
@@ -107,9 +106,8 @@ def test_what_is_suggested_is_filled_in_and_read_back(reader, log, tmp_path):
 
 def test_a_label_that_is_none_and_an_id_that_was_not_asked_are_named_with_their_rows(log, tmp_path):
     asked = TASK.questions(log, day(70))
-    pl.DataFrame({"event_id": [asked.asked[0], "m-none"], "label": ["refnd", "refund"]}).write_csv(
-        tmp_path / "rows.csv"
-    )
+    wrong = pl.DataFrame({"event_id": [asked.asked[0], "m-none"], "label": ["refnd", "refund"]})
+    wrong.write_csv(tmp_path / "rows.csv")
     with pytest.raises(DataError) as raised:
         read_labels(tmp_path / "rows.csv", asked)
     assert "row 2: 'refnd' is not one of" in raised.value.problem
