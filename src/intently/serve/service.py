@@ -103,7 +103,7 @@ class Service:
         threading.Thread(target=self._fill, name="intently-fill", daemon=True).start()
 
     def _fill(self) -> None:
-        """Read the pasts of the customers seen last, while there is room: the first question about each is then quick."""
+        """Read the pasts of the customers seen last, while there is room: then the first question is quick too."""
         try:
             for user in self.store.busiest(_FILLED):
                 if self.closing.is_set() or self.pasts.events > _ROOM * self.settings.cache_events:
