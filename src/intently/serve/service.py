@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from intently.errors import ConfigError, DataError
+from intently.errors import ConfigError, DataError, StateError
 from intently.log import schema
 from intently.log.pack_forget import forget_in_pack
 from intently.log.protect import Protect
@@ -37,6 +37,8 @@ _SAY = logging.getLogger("intently.serve")
 MOST_TYPES = 64
 # So few that a question that comes meanwhile waits little.
 _RENEWED = 4
+# Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
+_FILLED, _ROOM = 50_000, 0.8
 
 
 @dataclass(frozen=True)
@@ -86,22 +88,33 @@ class Service:
         shelf = Shelf(items, tuple(store.types), tuple(store.extras))
         served = open_bundle(bundle, read, shelf)
         self.models = Models(models or bundle.resolve().parent, read, Line(served))
-        self._own_numbers(served)
         self.door = Door(self.clock.now, self.settings.protect, self._numbers, self._whole_items)
         self.shelver = Shelver(store, lambda: self.models.line.loaded, self._between, self._warm)
         self.forecasts = Forecasts(
             forecaster or self._forecast, lambda: self.models.champion, self.clock.now, self.settings.forecast_hours
         )
-        self.ready = threading.Event()
+        self.ready, self.closing = threading.Event(), threading.Event()
 
     def start(self) -> None:
-        """Warm the model, and read the newest customers into memory."""
+        """Warm the model; forecasts, and the pasts of the customers seen last, come in the background."""
         self._between(lambda: self._warm(self.models.champion, self.models.champion.shelf))
         self.ready.set()
         self.forecasts.start()
+        threading.Thread(target=self._fill, name="intently-fill", daemon=True).start()
+
+    def _fill(self) -> None:
+        """Read the pasts of the customers seen last, while there is room: then the first question is quick too."""
+        try:
+            for user in self.store.busiest(_FILLED):
+                if self.closing.is_set() or self.pasts.events > _ROOM * self.settings.cache_events:
+                    return
+                self.pasts.of(user)
+        except StateError as error:
+            _SAY.warning("pasts are read when they are asked for: %s", error)
 
     def close(self) -> None:
         """Finish what was begun: events are written, questions answered, notes kept."""
+        self.closing.set()
         self.forecasts.close()
         self.shelver.close()
         self.writer.close()
@@ -263,7 +276,6 @@ class Service:
         """Load and warm a bundle by name; nothing is served by it yet."""
         served = open_bundle(self.models.find(name), self.models.read, self.models.champion.shelf)
         served.shelf = Shelf(served.shelf.items, tuple(self.store.types), tuple(self.store.extras))
-        self._own_numbers(served)
         self._between(lambda: self._warm(served, served.shelf))
         return served
 
@@ -280,11 +292,9 @@ class Service:
             served.shelf = before
             raise
 
-    def _own_numbers(self, served: Served) -> None:
-        self._known_numbers = frozenset(self.store.extras)
-
     def _numbers(self) -> frozenset[str]:
-        return self._known_numbers
+        """The further numbers of events that are kept: those of the log that the model was trained on."""
+        return frozenset(self.store.extras)
 
     def _whole_items(self) -> bool:
         return self.store.facts.get(schema.ITEM) == "Int64"
