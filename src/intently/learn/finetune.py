@@ -33,6 +33,7 @@ class Recipe:
     epochs: int = 8
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
+    adam_beta2: float = 0.999
     warmup: float = 0.1
     histories_per_step: int = 8
     accumulation: int = 1
@@ -187,6 +188,7 @@ def _run(
             gradient_accumulation_steps=recipe.accumulation,
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
+            adam_beta2=recipe.adam_beta2,
             warmup_steps=recipe.warmup,
             lr_scheduler_type="cosine",
             max_grad_norm=1.0,

@@ -245,14 +245,12 @@ class NextMoment(nn.Module):
 
     def __init__(self, width: int, item_width: int, event_types: int, cosine: bool = False) -> None:
         super().__init__()
-        self.query = nn.Linear(width, item_width)
+        # With cosines the state itself is what is asked for; see Reader.
+        self.query = nn.Identity() if cosine else nn.Linear(width, item_width)
         self.numbers = nn.Linear(width, 2)
         self.types = nn.Linear(width, event_types)
         self.cosine = cosine
         if cosine:
-            # Asked for at first is what the state holds; see Reader.
-            nn.init.eye_(self.query.weight)
-            nn.init.zeros_(self.query.bias)
             self.log_scale = nn.Parameter(torch.tensor(math.log(COSINE_SCALE)))
 
     def asked(self, states: Tensor) -> Tensor:
