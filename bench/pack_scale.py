@@ -128,30 +128,27 @@ def packed(folder: Path) -> dict:
 
 
 def only_pasts(folder: Path) -> dict:
-    """Pasts of a pack that is there, shuffled: maps warmed and not, files in the cache of the system and not."""
+    """Pasts of a pack that is there, in no order, from maps not touched before: files on disk, and in the cache."""
     told = json.loads((folder / "pack.json").read_text())
     result: dict = {
         "command": " ".join(["python", *sys.argv]),
         "date": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "load": os.getloadavg()[0],
+        "niceness": os.nice(0),
         "events": told["events"],
     }
     for cached in (False, True):
-        for warmed in (False, True):
-            for file in () if cached else sorted((folder / "by_user").glob("*.npy")):
-                with file.open("rb") as opened:
-                    os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            name = f"{'in' if cached else 'not in'} the file cache, {'warmed' if warmed else 'as they are'}"
-            result[name] = pasts(folder, orders=("shuffled",), warmed=warmed)
+        for file in () if cached else sorted((folder / "by_user").glob("*.npy")):
+            with file.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        name = "files in the cache of the system" if cached else "files on disk alone"
+        result[name] = pasts(folder, orders=("shuffled",))
     return result
 
 
-def pasts(folder: Path, orders: tuple[str, ...] = ("shuffled", "by customer"), *, warmed: bool = False) -> dict:
-    """Histories a second of one process and one thread: whole pasts of 64 events, found by id and read.
-
-    Warming, where it is asked for, counts as part of the first reading.
-    """
+def pasts(folder: Path, orders: tuple[str, ...] = ("shuffled", "by customer")) -> dict:
+    """Histories a second of one process and one thread: whole pasts of 64 events, found by id and read."""
     log = PackedLog.open(folder)
     busy = np.flatnonzero(np.diff(log.pack.by_user.offsets) >= LAST)
     result: dict = {"histories": HISTORIES, "events_each": LAST, "batch": BATCH}
@@ -164,8 +161,6 @@ def pasts(folder: Path, orders: tuple[str, ...] = ("shuffled", "by customer"), *
         Past(log, Examples(TASK, frame[:1]))  # the index of ids is built once
         for reading in ("first", "second"):
             cpu, begin, events = time.process_time(), time.perf_counter(), 0
-            if warmed and reading == "first":
-                result["warm"] = log.warm()
             for start in range(0, HISTORIES, BATCH):
                 events += len(Past(log, Examples(TASK, frame[start : start + BATCH])).rows(last=LAST))
             wall, cpu = time.perf_counter() - begin, time.process_time() - cpu

@@ -56,10 +56,6 @@ class Order:
         """For each (key, at): the end of the key's rows known strictly before `at`."""
         low = self.offsets[key].astype(np.int64)
         high = self.offsets[key + 1].astype(np.int64)
-        # Who is asked of today has nothing later: one look at the last row, instead of one a halving.
-        some = np.flatnonzero(low < high)
-        whole = some[self.known[high[some] - 1] < at[some]]
-        low[whole] = high[whole]
         while True:
             open_ = low < high
             if not open_.any():

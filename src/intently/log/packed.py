@@ -7,16 +7,11 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from intently.errors import DataError
 from intently.log.log import Log
 from intently.log.pack import Derived, Pack, manifest
-
-_COLUMNS = ("offsets", "known", "time", "user", "item", "event_type", "quantity", "amount")
-# MADV_POPULATE_READ, which Python's mmap does not name.
-_POPULATE = 22
 
 ITEMS = "catalogue.parquet"
 USERS = "customers.parquet"
@@ -54,27 +49,6 @@ class PackedLog:
             about["events"],
             about["source"],
         )
-
-    def warm(self) -> bool:
-        """Map the rows by customer at once and in order, where memory has room for them; whether it was done.
-
-        Worth it before many pasts are read in no order: a map otherwise fetches each on its own. Nothing but speed
-        depends on it.
-        """
-        import psutil
-
-        order = self.pack.by_user
-        columns = [*(getattr(order, name) for name in _COLUMNS), *order.extra.values()]
-        maps = [column for column in columns if isinstance(column, np.memmap)]
-        if sum(column.nbytes for column in maps) > psutil.virtual_memory().available / 2:
-            return False
-        try:
-            for column in maps:
-                column._mmap.madvise(_POPULATE)  # type: ignore[attr-defined]
-        except OSError:
-            # Before Linux 5.14, and elsewhere, there is no such advice.
-            return False
-        return bool(maps)
 
     def before(self, at: datetime) -> Log:
         """The log as it stood at `at`, read from where it was packed from."""

@@ -1,5 +1,4 @@
 from datetime import timedelta
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -46,18 +45,6 @@ def test_a_past_from_disk_is_the_past_from_memory(shop, tiny_log, column, ids):
 def test_rows_stay_on_disk(shop):
     order = PackedLog.open(shop / "pack").pack.by_user
     assert all(isinstance(getattr(order, name), np.memmap) for name in ("offsets", "known", "item", "amount", "row"))
-
-
-def test_a_warmed_pack_gives_the_same_past(shop, tiny_log):
-    log, asked = PackedLog.open(shop / "pack"), examples("user_id", ["cy", "ann"])
-    # Not every system can, and nothing depends on it.
-    assert log.warm() in (True, False)
-    np.testing.assert_array_equal(Past(log, asked).rows().age, Past(tiny_log, asked).rows().age)
-
-
-def test_a_pack_larger_than_half_of_free_memory_stays_cold(shop, monkeypatch):
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=100))
-    assert not PackedLog.open(shop / "pack").warm()
 
 
 def test_the_whole_shop_is_read_from_where_it_was_packed(shop, tiny_log):
