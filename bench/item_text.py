@@ -77,10 +77,10 @@ def main() -> None:
     ways = {
         "ids only": (About(), 0.0),
         "frozen text only": (About(text=whitened[0], own_from=None), 0.0),
-        "text and a learned part": (About(text=whitened[0]), 0.2),
+        "text and a learned part": (About(text=whitened[0], own_from=RARE + 1), 0.3),
     }
     if asked.lora:
-        ways["text tuned by LoRA and a learned part"] = (About(text=whitened[1]), 0.2)
+        ways["text tuned by LoRA and a learned part"] = (About(text=whitened[1], own_from=RARE + 1), 0.3)
     count = np.bincount(train.item, minlength=len(log.items))
     judge = Judge(truth, histories, count, examples.asked, log.items)
     rows = {name: [] for name in ways}
@@ -89,6 +89,7 @@ def main() -> None:
         for seed in asked.seeds:
             preset = ORDER_PRESETS["best"]
             recipe = replace(preset.recipe, seed=seed, threads=asked.threads, histories_per_step=32)
+            recipe = replace(recipe, pretrain_epochs=12, patience=3)
             reader = replace(preset, recipe=recipe, longest=200, shape={**preset.shape, "item_dropout": dropout})
             begun = time.process_time()
             fitted = reader.fit(train, len(log.items), held_out, about)

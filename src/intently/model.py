@@ -121,7 +121,8 @@ def _about(trained: Trained, log: Log, user: object, when: datetime, k: int, rul
         examples = Examples(task, asked)
         past = Past(log, examples)
         scores = trained.answer(examples, past)
-        if rules is not None and isinstance(task.answer, Ranking) and task.answer.of == schema.ITEM:
+        if rules not in (None, Rules()) and isinstance(task.answer, Ranking) and task.answer.of == schema.ITEM:
+            assert rules is not None
             scores = ruled(scores, past, rules, k)
         frame = scores.frame(examples)
         match task.answer:

@@ -85,3 +85,14 @@ def test_every_question_is_listed_and_those_of_events_count_their_examples(work)
     assert rows["sentiment"]["examples"] > 5
     # This shop shows ads under another name, and so nobody can be asked.
     assert rows["ad_response"]["examples"] == 0
+
+
+def test_messages_worth_a_label_are_written_to_be_filled_in(work, bundle):
+    words = ("suggest-labels", bundle, "--data", work / "shop", "--task", "support", "--at", "2024-06-24")
+    told = json.loads(run(*words, "--count", 6, "--out", work / "rows.csv", "--json").output)
+    found = pl.read_csv(work / "rows.csv")
+    assert len(found) == told["suggested"] == 6 < told["looked_at"]
+    assert found["label"].null_count() == 6
+    assert found["text"].null_count() == 0
+    again = CliRunner().invoke(app, [str(word) for word in (*words, "--out", work / "rows.csv")])
+    assert "may hold labels" in str(again.exception)

@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -223,3 +225,70 @@ def test_keys_are_made_listed_and_revoked_by_command(serving: Serving) -> None:
     time.sleep(1.1)
     assert serving.ask("GET", "/v1/users/c001/scores", key=made)[0] == 401
     assert made.split("_")[2] not in serving.said()
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "serve.md"
+
+
+def test_the_guides_commands_do_what_it_says(serving: Serving) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine")
+    serving.start()
+    environment = os.environ | {
+        "URL": f"http://127.0.0.1:{serving.port}",
+        "KEY": serving.key,
+        "USER_ID": "c001",
+        "ITEM_ID": "1003",
+        "NOW": "2024-09-09T12:00:00Z",
+    }
+    told = []
+    for block in re.findall(r"```bash\n(.*?)```", GUIDE.read_text(), re.DOTALL):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, (block, done.stderr, done.stdout)
+        told.append(json.loads(done.stdout))
+    before, posted, after = told[:3]
+    assert posted["accepted"] == 1
+    assert after["events"] == before["events"] + 1
+    assert after["answers"]["purchase_intent"] != before["answers"]["purchase_intent"]
+    streamed = next(one for one in told if "rejected" in one)
+    assert (streamed["accepted"], streamed["rejected"]) == (1, 1)
+    assert told[-1]["retrain"]["leave_out"] == ["c001"]
+    client = re.search(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", client[1]], capture_output=True, text=True, env=environment)
+    assert "purchase_intent" in done.stdout, done.stderr
+
+
+def test_models_are_swapped_and_rolled_back_under_load_without_a_lost_request(shop, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(shop[1], models / "first")
+    shutil.copytree(served_shop.write(tmp_path / "again", seed=3)[1], models / "second")
+    more = ("--now", NOW, "--models", str(models), "--reuse", "0")
+    serving = Serving(models / "first", tmp_path / "s", shop[0], more=more)
+    serving.start()
+    seen: list[tuple[int, str]] = []
+    stop = threading.Event()
+
+    def ask(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=30)
+        with contextlib.closing(connection):
+            while not stop.is_set():
+                user = USERS[(number + len(seen)) % len(USERS)]
+                status, told = asked(connection, "GET", f"/v1/users/{user}/scores", None, serving.key)
+                seen.append((status, told.get("model_version", "")))
+
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for path in ("second/swap", "rollback", "rollback", "first/swap", "rollback"):
+        time.sleep(0.5)
+        assert serving.ask("POST", f"/v1/models/{path}", {})[0] == 200
+    time.sleep(0.5)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert serving.end() == 0
+    assert len(seen) > 50
+    assert {status for status, _ in seen} == {200}
+    assert len({version for _, version in seen}) == 2

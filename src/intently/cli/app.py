@@ -23,9 +23,11 @@ from intently.cli import (
     pretrain,
     recommend,
     serve,
+    suggest_labels,
     tasks,
     toy,
     train,
+    watch,
 )
 from intently.errors import IntentlyError
 
@@ -38,24 +40,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (
-    demo,
-    init,
-    check,
-    tasks,
-    pack,
-    pretrain,
-    train,
-    evaluate,
-    predict,
-    recommend,
-    serve,
-    forecast,
-    leakcheck,
-    doctor,
-    toy,
-):
-    app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
+LOG = (init, check, tasks, pack)
+MODEL = (pretrain, train, suggest_labels, evaluate, predict, recommend)
+SERVICE = (serve, watch, forecast)
+
+for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):
+    app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"), epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(keys.app, name="keys")
 
 

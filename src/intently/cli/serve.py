@@ -73,8 +73,8 @@ def command(
     if source is not None and find_spec("faststream") is None:
         raise ConfigError("Reading a stream needs FastStream.", mend='pip install "intently[stream]"')
     address = run.Address(host, port, tls_cert, tls_key)
-    packed = data is not None and (Path(data) / "pack.json").is_file()
-    protect = Protect() if data is None or packed else settings_of(data).protection
+    pack = Path(data) if data is not None and (Path(data) / "pack.json").is_file() else None
+    protect = Protect() if data is None or pack is not None else settings_of(data).protection
     tasks = console.every_task()
     store = Store.open(run.state_url(bundle, state))
     with console.progress() as progress:
@@ -82,7 +82,7 @@ def command(
     if brought:
         console.say(f"brought {brought:,} events into the state")
     run.write_lines(log_level)
-    settings = Settings(reuse=reuse, cache_events=cache_events, rate=rate, threads=threads, protect=protect)
+    settings = Settings(reuse=reuse, cache_events=cache_events, rate=rate, threads=threads, protect=protect, pack=pack)
     service = run.service_of(
         bundle, store, lambda folder: load(folder, tasks, threads=threads), settings, models, clock_from(now)
     )

@@ -125,8 +125,10 @@ def _blend(
     task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
 ) -> Blend | None:
     """The boosters in equal parts, and the weight of the reader beside them that is best by the primary metric."""
-    names = [name for name in (OPPONENT, STACK) if name in predictions]
-    if OPPONENT not in names or not {STACK, READER} & predictions.keys():
+    # Of rankings the booster alone: half of another gains no more than half of a second seed of the same would.
+    alike = (OPPONENT,) if isinstance(task.answer, Ranking) else (OPPONENT, STACK)
+    names = [name for name in alike if name in predictions]
+    if OPPONENT not in names or len({*names, READER} & predictions.keys()) < 2:
         return None
     boosters = {name: fitted[name] for name in names}
     if READER not in predictions:

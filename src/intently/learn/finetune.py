@@ -33,6 +33,7 @@ class Recipe:
     epochs: int = 8
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
+    adam_beta2: float = 0.999
     warmup: float = 0.1
     histories_per_step: int = 8
     accumulation: int = 1
@@ -138,7 +139,10 @@ def pretrain(
     checkpoints: Path | None = None,
     progress: Progress = silent,
 ) -> list[float]:
-    """Teach a network in place what comes next; gives the loss on `held_out` after each epoch; the best stays."""
+    """Teach a network in place what comes next; the best epoch stays.
+
+    Gives what NextMoment says of `held_out` after each epoch, smaller is better.
+    """
     torch.set_num_threads(recipe.threads)
     network.pretraining = True
     groups = grouped(train, recipe.histories_per_step, recipe.seed)
@@ -184,6 +188,7 @@ def _run(
             gradient_accumulation_steps=recipe.accumulation,
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
+            adam_beta2=recipe.adam_beta2,
             warmup_steps=recipe.warmup,
             lr_scheduler_type="cosine",
             max_grad_norm=1.0,

@@ -23,6 +23,9 @@ Array = np.ndarray
 COSINE_SCALE = 16.0
 
 
+_RANKED_AT_ONCE = 1024
+
+
 class YesNoHead(nn.Module):
     """A logit; binary cross-entropy."""
 
@@ -242,14 +245,12 @@ class NextMoment(nn.Module):
 
     def __init__(self, width: int, item_width: int, event_types: int, cosine: bool = False) -> None:
         super().__init__()
-        self.query = nn.Linear(width, item_width)
+        # With cosines the state itself is what is asked for; see Reader.
+        self.query = nn.Identity() if cosine else nn.Linear(width, item_width)
         self.numbers = nn.Linear(width, 2)
         self.types = nn.Linear(width, event_types)
         self.cosine = cosine
         if cosine:
-            # Asked for at first is what the state holds; see Reader.
-            nn.init.eye_(self.query.weight)
-            nn.init.zeros_(self.query.bias)
             self.log_scale = nn.Parameter(torch.tensor(math.log(COSINE_SCALE)))
 
     def asked(self, states: Tensor) -> Tensor:
@@ -262,7 +263,10 @@ class NextMoment(nn.Module):
         return functional.normalize(vectors, dim=-1) if self.cosine else vectors
 
     def loss(self, states: Tensor, batch: Batch, vectors: Tensor, bias: Tensor) -> Tensor:
-        """Softmax over items (divided by 10) + squared errors of log gap and log money + event types while training.
+        """Softmax over items (divided by 10) + squared errors of log gap and log money + event types.
+
+        Judged and not trained: 1 - the mean of 1 / log2(1 + rank) of the true items among those of the batch.
+        Probabilities grow overconfident long before the ranking stops getting better.
 
         The softmax is over the whole catalogue, or where the batch has negatives over those and the true item.
         `vectors` and `bias` have one more row at their end for "no item" in the first case.
@@ -282,12 +286,12 @@ class NextMoment(nn.Module):
         row[asked] = torch.arange(len(asked), device=states.device)
         known = row[source] >= 0
         owner, target = row[source][known], target[known]
-        each = self._items(self.asked(flat[asked]), owner, target, batch, self.aimed(vectors), bias)
+        query, aimed = self.asked(flat[asked]), self.aimed(vectors)
+        if not self.training:
+            return 1 - _gain(query[owner], target, aimed, bias).mean()
+        each = self._items(query, owner, target, batch, aimed, bias)
         count = torch.bincount(owner, minlength=len(asked)).clamp(min=1)
         items = (each.new_zeros(len(asked)).index_add_(0, owner, each) / count).mean() / 10.0
-        if not self.training:
-            # What comes next is what training is judged by; the rest only helps it.
-            return items
         following = batch["moment_numbers"].reshape(b * t, 3)[asked + 1, :2]
         numbers = functional.smooth_l1_loss(self.numbers(flat[asked]), following)
         kinds = flat.new_zeros(b * t, self.types.out_features)
@@ -305,6 +309,16 @@ class NextMoment(nn.Module):
         shared = query @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
         total = torch.logsumexp(shared, dim=1)
         return functional.softplus(total[owner] - logit)  # -log(e^logit / (e^logit + total))
+
+
+def _gain(query: Tensor, target: Tensor, vectors: Tensor, bias: Tensor) -> Tensor:
+    """The discounted gain of each true item by its rank among all, (targets,)."""
+    gains = []
+    for asked, true in zip(torch.split(query, _RANKED_AT_ONCE), torch.split(target, _RANKED_AT_ONCE), strict=True):
+        logits = torch.addmm(bias, asked, vectors.T)  # (targets, items)
+        better = (logits > logits.gather(1, true.unsqueeze(1))).sum(dim=1)
+        gains.append(1 / torch.log2(better + 2.0))
+    return torch.cat(gains)
 
 
 def head_for(answer: Answer, width: int, item_width: int, truths: Truths) -> nn.Module:

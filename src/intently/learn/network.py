@@ -22,7 +22,8 @@ class Shape:
     """Sizes of a sequence reader.
 
     A shop without item texts has `text_width` 0; `attributes` is how many values items' attributes take in all. With
-    `cosine`, logits are cosines times a learned scale instead of products. `item_dropout` is the share of items read as
+    `cosine`, logits are cosines times a learned scale instead of products, and items are read as they are asked for, so
+    that `width` is `item_width`. `item_dropout` is the share of items read as
     if never met, `input_dropout` what is dropped before the first block (`dropout` without it).
     """
 
@@ -135,13 +136,15 @@ class Reader(nn.Module):
         self.items = Items(shape, text)
         self.event_type = nn.Embedding(shape.event_types + 1, shape.item_width)
         self.line_numbers = nn.Linear(2, shape.item_width)
-        self.moment = nn.Linear(2 * shape.item_width + 3, shape.width)
+        self.moment = nn.Linear(3 if shape.cosine else 2 * shape.item_width + 3, shape.width)
         if shape.cosine:
-            # Items are read at one loudness, and at first the state is the items read: what is asked for is alike.
+            # Items are read at one loudness and as they are asked for, so that the state is at first the items read.
+            # A layer between would learn one vector of an item for reading and another for asking: a rare item, met
+            # as one or the other, is then known as neither.
             self.read = nn.RMSNorm(shape.item_width)
-            nn.init.zeros_(self.moment.weight)
-            nn.init.eye_(self.moment.weight[:, : shape.item_width])
-            nn.init.zeros_(self.moment.bias)
+            for extra in (self.line_numbers, self.moment):
+                nn.init.zeros_(extra.weight)
+                nn.init.zeros_(extra.bias)
         self.weekday = nn.Embedding(7, shape.width)
         self.hour = nn.Embedding(24, shape.width)
         self.now = nn.Linear(3, shape.width)
@@ -185,12 +188,15 @@ class Reader(nn.Module):
         if self.shape.cosine:
             line = self.read(line)
         extra = self.event_type(batch["line_type"]) + self.line_numbers(batch["line_numbers"])
-        line = torch.cat([line, functional.silu(line + extra)], dim=-1)  # (lines, 2 * item_width)
+        # (lines, item_width) with cosines, else (lines, 2 * item_width)
+        line = line + extra if self.shape.cosine else torch.cat([line, functional.silu(line + extra)], dim=-1)
         total = line.new_zeros(b * t, line.shape[-1]).index_add_(0, batch["line_slot"], line)
         count = torch.expm1(batch["moment_numbers"][..., 2]).clamp(min=1).view(b * t, 1)
         basket = (total / count.sqrt()).view(b, t, -1)  # between a sum and a mean
-        joined = torch.cat([basket, batch["moment_numbers"]], dim=-1)
-        return self.moment(joined) + self._calendar(batch["moment_hour"])
+        calendar = self._calendar(batch["moment_hour"])
+        if self.shape.cosine:
+            return basket + self.moment(batch["moment_numbers"]) + calendar
+        return self.moment(torch.cat([basket, batch["moment_numbers"]], dim=-1)) + calendar
 
     def _calendar(self, hour_of_week: Tensor) -> Tensor:
         return self.weekday(hour_of_week // 24) + self.hour(hour_of_week % 24)

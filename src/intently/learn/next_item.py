@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from intently.errors import DataError
+from intently.errors import ConfigError, DataError
 from intently.learn.batches import Batches, Catalogue
 from intently.learn.finetune import Network, Recipe, pretrain
 from intently.log.pack import Array
@@ -93,7 +93,7 @@ class NextItemReader:
     ) -> FittedNextItem:
         """Learn from `train`, whose items are codes below `items`; the last moments of `held_out` say when to stop.
 
-        Raises DataError where no history has two moments.
+        Raises DataError where no history has two moments, ConfigError for a shape that cannot be.
         """
         import torch
 
@@ -101,6 +101,8 @@ class NextItemReader:
 
         if not _asking(train).any():
             raise DataError("No history has two moments, so nothing comes next.", mend="Bring longer histories.")
+        if self.shape.get("cosine") and self.shape.get("width") != self.shape.get("item_width"):
+            raise ConfigError("With cosine = True, width is not item_width.", mend="Give both, and the same.")
         about = about or About()
         catalogue = _catalogue(train, items, about)
         text = np.zeros((1, 0), np.float32) if about.text is None else np.pad(about.text, ((1, 0), (0, 0)))
@@ -127,7 +129,10 @@ class NextItemReader:
 
 @dataclass(frozen=True)
 class FittedNextItem:
-    """A reader that has learned what comes next. `curve` is the loss on the held-out items after each epoch."""
+    """A reader that has learned what comes next.
+
+    `curve` is 1 - the mean discounted gain (1 / log2(1 + rank)) of the held-out items after each epoch.
+    """
 
     reader: NextItemReader
     network: Network

@@ -75,7 +75,7 @@ class TextReader:
         import torch
 
         method = method_of(self.method)
-        values = _values(examples)
+        values = values_of(examples)
         torch.manual_seed(self.recipe.seed)
         tokenizer, base = load(self.model)
         budget = self.budget(tokenizer, base, method)
@@ -110,6 +110,12 @@ class TextReader:
         """What the language model reads of each example, with the piece of the past that each token tells of."""
         return encode(self.teller.tell(examples, past), self._known().tokenizer, self.longest)
 
+    def states(self, examples: Examples, past: Past) -> Array:
+        """Where the language model puts each example, (n, width) float32."""
+        fitted = self._known()
+        found: Array = read_states(fitted.network, self.encoded(examples, past), fitted.tokenizer.pad_token_id).numpy()
+        return found
+
     def read(self, encoded: list[Encoded]) -> Array:
         """The head's answers to what has been told, before calibration, in the shape of `Scores.values`."""
         import torch
@@ -135,6 +141,10 @@ class TextReader:
         network = copy.deepcopy(fitted.network)
         network.language_model = method.merge(network.language_model)
         return replace(self, fitted=replace(fitted, network=network.eval()))
+
+    def with_network(self, network: TextNetwork, losses: list[float]) -> Self:
+        """The same reader with a network that was trained further, and the losses of that training."""
+        return replace(self, fitted=replace(self._known(), network=network.eval(), losses=tuple(losses)))
 
     @property
     def longest(self) -> int:
@@ -266,7 +276,7 @@ def _labels(task: Task) -> tuple[str, ...]:
     return task.answer.labels if isinstance(task.answer, OneOf) else ()
 
 
-def _values(examples: Examples) -> Array:
+def values_of(examples: Examples) -> Array:
     """Truths as a head takes them, (n,) float32."""
     task, truth = examples.task, examples.truth
     if len(truth) == 0 or truth.n_unique() < 2:

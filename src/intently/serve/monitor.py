@@ -8,9 +8,12 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from intently.contract import Amount, YesNo
-from intently.serve.worker import Told
+from intently.log.pack import Array
+from intently.serve.told import Told
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+# So many customers back, about, what was asked before has faded.
+_REMEMBERED = 500
 _CHANCES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
@@ -32,6 +35,7 @@ class Monitor:
         self.reused = Counter(
             "intently_answers_reused", "Answers given again, nothing having happened", registry=registry
         )
+        self.renewed = Counter("intently_answers_renewed", "Answers made anew unasked", registry=registry)
         self.answers = Counter("intently_answers", "Answers made", ["model"], registry=registry)
         self.chance = Histogram(
             "intently_score", "Probabilities given", ["task", "model"], buckets=(*_CHANCES, 1.0), registry=registry
@@ -60,6 +64,10 @@ class Monitor:
             registry=registry,
         )
         self.model = Gauge("intently_model", "The model in service", ["version", "role"], registry=registry)
+        self.shift = Gauge(
+            "intently_input_shift", "Mean distance of features from training, in standard deviations", registry=registry
+        )
+        self._inputs: Array | None = None
         self.dead = Counter("intently_dead_letters", "Messages of a stream set aside", registry=registry)
 
     def score(self, told: Told) -> None:
@@ -75,6 +83,14 @@ class Monitor:
                     self.amount.labels(name, told.model).observe(float(scores.values[0, 0]))
                 case _:
                     pass
+
+    def inputs(self, features: Array) -> None:
+        """Features of customers asked about (n, columns), in standard deviations of training around its mean."""
+        weight = min(1.0, len(features) / _REMEMBERED)
+        mean = features.mean(axis=0)
+        old = self._inputs
+        self._inputs = mean if old is None or len(old) != len(mean) else old + weight * (mean - old)
+        self.shift.set(float(np.abs(self._inputs).mean()))
 
     def compare(self, champion: Sequence[Told], shadow: Sequence[Told]) -> None:
         """Measure how far a shadow's answers are from the champion's."""

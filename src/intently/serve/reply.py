@@ -8,7 +8,8 @@ from typing import Any
 from starlette.responses import Response
 
 from intently.serve.clock import written
-from intently.serve.service import Answer, Service
+from intently.serve.kept import Answer
+from intently.serve.service import Service
 
 
 def reply(content: Any, status: int = 200) -> Response:

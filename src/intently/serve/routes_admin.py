@@ -45,8 +45,8 @@ async def forget(request: Request, user_id: Who, caller: Admins) -> Response:
         "models": [one.version for one in service.models.line.loaded],
         "note": "Models that were trained before have still learned from them; forget them in the shop's own log too.",
     }
-    told = {"events": gone.events, "ids": len(gone.ids), "dead_letters": gone.dead_letters, "retrain": retrain}
-    return reply(told | meta(service))
+    told = {"events": gone.events, "ids": len(gone.ids), "dead_letters": gone.dead_letters, "pack_rows": gone.pack_rows}
+    return reply(told | {"retrain": retrain} | meta(service))
 
 
 @router.get("/v1/audit")

@@ -25,6 +25,7 @@ from intently.serve.service import Service
 router = APIRouter(tags=["events"])
 Writes = Annotated[Caller, Depends(needs(WRITE))]
 
+_LINES = ("application/x-ndjson", "text/plain")
 _LONGEST_LINE = 100_000
 _TOGETHER = 500
 _MOST_FAULTS = 100
@@ -45,7 +46,7 @@ async def many_events(request: Request, batch: EventBatch, caller: Writes) -> Re
 @router.post(
     STREAM,
     response_model=Streamed,
-    openapi_extra={"requestBody": {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+    openapi_extra={"requestBody": {"content": {kind: {"schema": {"type": "string"}} for kind in _LINES}}},
 )
 async def stream(request: Request, caller: Writes) -> Response:
     """Take events as lines of JSON, as many as come; a line with a fault is left out and named."""

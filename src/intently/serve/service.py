@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from intently.errors import ConfigError, DataError
+from intently.errors import ConfigError, DataError, StateError
 from intently.log import schema
+from intently.log.pack_forget import forget_in_pack
 from intently.log.protect import Protect
-from intently.serve.answers import plain
 from intently.serve.arrivals import Door, EventIn
 from intently.serve.audit import Audit
 from intently.serve.bring import item_table, log_of
@@ -23,21 +22,23 @@ from intently.serve.catalogue import Shelver
 from intently.serve.clock import Clock
 from intently.serve.event import Event, Placed
 from intently.serve.forecast import Forecast, Forecaster, Forecasts, forecasts
+from intently.serve.kept import Answer, Kept, Key
 from intently.serve.keys import Keys
 from intently.serve.models import Line, Models, Served, open_bundle
 from intently.serve.monitor import Monitor
 from intently.serve.pasts import History, Pasts, history_of, nothing
 from intently.serve.standing import Shelf
 from intently.serve.store import Forgotten, Store
-from intently.serve.worker import Told, Worker, tell
+from intently.serve.told import Told
+from intently.serve.worker import Worker, tell
 from intently.serve.writer import Writer
 
 _SAY = logging.getLogger("intently.serve")
 MOST_TYPES = 64
-_KEPT_ANSWERS = 100_000
-
-# Whose answers, by which model, of which catalogue, to which questions.
-_Key = tuple[str, str, int, tuple[str, ...]]
+# So few that a question that comes meanwhile waits little.
+_RENEWED = 4
+# Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
+_FILLED, _ROOM = 50_000, 0.8
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Settings:
     """What an operator sets. `reuse` is for how many seconds an answer may be given again while nothing happened.
 
     `cache_events` bounds the pasts in memory, `rate` is requests a second for each key, `body` bytes of a request.
+    `pack` is the pack that the state was begun with, in which customers are forgotten too.
     """
 
     reuse: float = 60.0
@@ -54,19 +56,7 @@ class Settings:
     threads: int = 1
     forecast_hours: float = 6.0
     protect: Protect = field(default_factory=Protect)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One customer's answers as plain values, with what they were made of."""
-
-    model: str
-    as_of: int
-    answers: dict[str, Any]
-    events: int
-    newest: int
-    unread: int
-    reused: bool
+    pack: Path | None = None
 
 
 class Service:
@@ -91,30 +81,41 @@ class Service:
         self.pasts = Pasts(store, self.settings.cache_events)
         self.keys = Keys(store, self.clock.now)
         self.audit = Audit(store)
-        self.worker = Worker(self.clock.now, self.monitor.batch.observe)
+        # Before the worker, which asks at once what there is to make anew.
+        self.kept = Kept(self.settings.reuse, self.clock.now, lambda: self.worker.wake())
+        self.worker = Worker(self.clock.now, self.monitor, self._renew)
         self.writer = Writer(store, self._placed)
         items = item_table(store)
         shelf = Shelf(items, tuple(store.types), tuple(store.extras))
         served = open_bundle(bundle, read, shelf)
         self.models = Models(models or bundle.resolve().parent, read, Line(served))
-        self._own_numbers(served)
         self.door = Door(self.clock.now, self.settings.protect, self._numbers, self._whole_items)
         self.shelver = Shelver(store, lambda: self.models.line.loaded, self._between, self._warm)
         self.forecasts = Forecasts(
             forecaster or self._forecast, lambda: self.models.champion, self.clock.now, self.settings.forecast_hours
         )
-        self._answers: OrderedDict[_Key, tuple[History, Told, dict[str, Any]]] = OrderedDict()
-        self._answers_lock = threading.Lock()
-        self.ready = threading.Event()
+        self.ready, self.closing = threading.Event(), threading.Event()
 
     def start(self) -> None:
-        """Warm the model, and read the newest customers into memory."""
+        """Warm the model; forecasts, and the pasts of the customers seen last, come in the background."""
         self._between(lambda: self._warm(self.models.champion, self.models.champion.shelf))
         self.ready.set()
         self.forecasts.start()
+        threading.Thread(target=self._fill, name="intently-fill", daemon=True).start()
+
+    def _fill(self) -> None:
+        """Read the pasts of the customers seen last, while there is room: then the first question is quick too."""
+        try:
+            for user in self.store.busiest(_FILLED):
+                if self.closing.is_set() or self.pasts.events > _ROOM * self.settings.cache_events:
+                    return
+                self.pasts.of(user)
+        except StateError as error:
+            _SAY.warning("pasts are read when they are asked for: %s", error)
 
     def close(self) -> None:
         """Finish what was begun: events are written, questions answered, notes kept."""
+        self.closing.set()
         self.forecasts.close()
         self.shelver.close()
         self.writer.close()
@@ -144,6 +145,7 @@ class Service:
 
     def _placed(self, placed: Sequence[Placed]) -> None:
         self.pasts.add(placed)
+        self.kept.stir({one.event.user for one in placed})
         self.newest = max(self.newest, max((one.event.arrived for one in placed), default=0))
         if any(one.item_code >= len(self.models.champion.shelf) for one in placed):
             self.shelver.look()
@@ -162,21 +164,22 @@ class Service:
     ) -> list[Answer]:
         """Answers about customers by id, in order."""
         line = self.models.line
-        window = self.settings.reuse if reuse is None else min(reuse, self.settings.reuse)
         histories = await self._histories(users)
         found: list[Answer | None] = [None] * len(users)
         for number, (user, history) in enumerate(zip(users, histories, strict=True)):
-            found[number] = self._kept(user, history, line.of(user), tasks, most, window)
+            found[number] = self.kept.get(user, history, line.of(user), tasks, most, reuse)
         missing = [number for number, one in enumerate(found) if one is None]
+        self.monitor.reused.inc(len(users) - len(missing))
         groups: dict[Served, list[int]] = {}
         for number in missing:
             groups.setdefault(line.of(users[number]), []).append(number)
         for served, numbers in groups.items():
             told = await self._ask([histories[number] for number in numbers], tasks, served)
             for number, one in zip(numbers, told, strict=True):
-                self._keep(users[number], histories[number], served, one)
-                found[number] = _answer(one, histories[number], most, reused=False)
-                self._observe(one)
+                key = Key(users[number], tuple(tasks), served, len(served.shelf))
+                self.kept.put(key, histories[number], one, one.as_of)
+                found[number] = Answer.of(one, histories[number], most)
+                self.monitor.score(one)
         self._shadow(line, [histories[number] for number in missing], tasks)
         return [one for one in found if one is not None]
 
@@ -195,7 +198,7 @@ class Service:
         ]
         history = history_of(placed)
         told = await self._ask([history], tasks, self.models.champion)
-        return _answer(told[0], history, most, reused=False)
+        return Answer.of(told[0], history, most)
 
     def asked_tasks(self, names: Sequence[str] | None) -> tuple[str, ...]:
         """The questions of these names, or all that are about customers. Raises ConfigError for one that is not."""
@@ -229,41 +232,25 @@ class Service:
             old = served.shelf
             served.shelf = Shelf(old.items, tuple(self.store.types), tuple(self.store.extras), old.derived)
 
-    def _kept(
-        self, user: str, history: History, served: Served, tasks: Sequence[str], most: int, window: float
-    ) -> Answer | None:
-        """An answer that was given, where nothing has happened since and it is not older than the window."""
-        if window <= 0:
-            return None
-        with self._answers_lock:
-            asked = (user, served.version, len(served.shelf), tuple(tasks))
-            found = self._answers.get(asked)
-            if found is None:
-                return None
-            then, told, said = found
-            wanted = [f"{name}:{most}" for name in tasks]
-            if then is not history:
-                return None
-            if self.clock.now() - told.as_of > window * 1e6:
-                return None
-            self._answers.move_to_end(asked)
-            for name, key in zip(tasks, wanted, strict=True):
-                if key not in said:
-                    said[key] = plain(told.scores[name], most)
-            answers = {name: said[key] for name, key in zip(tasks, wanted, strict=True)}
-        self.monitor.reused.inc()
-        return Answer(told.model, told.as_of, answers, len(history), history.newest, told.unread, reused=True)
-
-    def _keep(self, user: str, history: History, served: Served, told: Told) -> None:
-        # An event that becomes known later than this answer would not be noticed: then nothing is kept.
-        if self.settings.reuse <= 0 or history.newest >= told.as_of:
-            return
-        key = (user, served.version, len(served.shelf), tuple(told.scores))
-        with self._answers_lock:
-            self._answers.pop(key, None)
-            self._answers[key] = (history, told, {})
-            while len(self._answers) > _KEPT_ANSWERS:
-                self._answers.popitem(last=False)
+    def _renew(self) -> bool:
+        """Make some answers anew that will be asked for again; whether there were any. In the worker, when idle."""
+        due = self.kept.due(_RENEWED)
+        if not due:
+            return False
+        key = due[0][0]
+        self._fresh_types(key.served)
+        wanted = []
+        for one, asked in due:
+            history = self.pasts.peek(one.user)
+            now = Key(one.user, one.tasks, one.served, len(one.served.shelf))
+            if history is not None and one.served in self.models.line.loaded and not self.kept.holds(now, history):
+                wanted.append((now, history, asked))
+        if wanted:
+            told = tell(key.served, [history for _, history, _ in wanted], key.tasks, self.clock.now())
+            for (one, history, asked), answer in zip(wanted, told, strict=True):
+                self.kept.put(one, history, answer, asked)
+            self.monitor.renewed.inc(len(wanted))
+        return True
 
     def _shadow(self, line: Line, histories: Sequence[History], tasks: Sequence[str]) -> None:
         """A challenger in the shadow answers too; the difference is measured, the answer is not given."""
@@ -280,9 +267,6 @@ class Service:
 
         against.add_done_callback(compare)
 
-    def _observe(self, told: Told) -> None:
-        self.monitor.score(told)
-
     def _forecast(self, served: Served, at: int) -> list[Forecast]:
         """Forecasts made in this process, by a copy of the model: the one that answers is touched by one thread."""
         return forecasts(self.models.read(served.folder), served.version, log_of(self.store), at)
@@ -293,7 +277,6 @@ class Service:
         """Load and warm a bundle by name; nothing is served by it yet."""
         served = open_bundle(self.models.find(name), self.models.read, self.models.champion.shelf)
         served.shelf = Shelf(served.shelf.items, tuple(self.store.types), tuple(self.store.extras))
-        self._own_numbers(served)
         self._between(lambda: self._warm(served, served.shelf))
         return served
 
@@ -310,11 +293,9 @@ class Service:
             served.shelf = before
             raise
 
-    def _own_numbers(self, served: Served) -> None:
-        self._known_numbers = frozenset(self.store.extras)
-
     def _numbers(self) -> frozenset[str]:
-        return self._known_numbers
+        """The further numbers of events that are kept: those of the log that the model was trained on."""
+        return frozenset(self.store.extras)
 
     def _whole_items(self) -> bool:
         return self.store.facts.get(schema.ITEM) == "Int64"
@@ -340,16 +321,10 @@ class Service:
     # Customers.
 
     def forget(self, user: str) -> Forgotten:
-        """Remove a customer from the state, from memory and from kept answers."""
+        """Remove a customer from the state, from memory, from kept answers and from the pack."""
         gone = self.store.forget(user)
         self.pasts.forget(gone.ids)
-        with self._answers_lock:
-            for key in [key for key in self._answers if key[0] in gone.ids]:
-                del self._answers[key]
+        self.kept.forget(gone.ids)
         self.audit.flush()
-        return gone
-
-
-def _answer(told: Told, history: History, most: int, *, reused: bool) -> Answer:
-    answers = {name: plain(scores, most) for name, scores in told.scores.items()}
-    return Answer(told.model, told.as_of, answers, len(history), history.newest, told.unread, reused)
+        rows = 0 if self.settings.pack is None else forget_in_pack(self.settings.pack, gone.ids)
+        return replace(gone, pack_rows=rows)

@@ -5,7 +5,7 @@ So a score in the service is made by the same predictors from the same rows as `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +19,6 @@ from intently.log import schema
 from intently.log.log import Log
 from intently.log.lookup import Lookup
 from intently.log.pack import UNKNOWN, Array, Derived, Order, Pack
-from intently.serve.clock import moment
 from intently.serve.pasts import History
 
 
@@ -109,11 +108,19 @@ class Standing:
         pack = Pack(ids, shelf.ids, shelf.event_types, order, _empty(shelf))
         return cls(shelf, pack, pl.DataFrame({schema.USER: ids}), np.bincount(owner[unread], minlength=len(histories)))
 
-    def asked(self, task: Task, at: int) -> tuple[Examples, Past]:
-        """A question about every customer here, at one time (microseconds)."""
-        when = pl.lit(moment(at)).cast(schema.CLOCK).alias(AT)
-        examples = Examples(task, self.users.with_columns(when))
-        return examples, Past(self, examples)
+    def asked(self, at: int) -> Callable[[Task], tuple[Examples, Past]]:
+        """Questions about every customer here, at one time (microseconds): they share one past."""
+        when = pl.Series(AT, np.full(len(self.users), at), dtype=pl.Int64).cast(schema.CLOCK)
+        frame = self.users.with_columns(when)
+        past: Past | None = None
+
+        def ask(task: Task) -> tuple[Examples, Past]:
+            nonlocal past
+            examples = Examples(task, frame)
+            past = past or Past(self, examples)
+            return examples, past
+
+        return ask
 
 
 def _empty(shelf: Shelf) -> Order:

@@ -29,11 +29,12 @@ _FORGOTTEN = "forgotten:"
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was removed of a customer: the ids they stood under, their events, dead letters that named them."""
+    """What was removed of a customer: the ids they stood under, events, dead letters, rows of a pack."""
 
     ids: tuple[str, ...]
     events: int
     dead_letters: int
+    pack_rows: int = 0
 
 
 class Store:

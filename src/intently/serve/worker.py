@@ -12,24 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from intently.contract import Scores
+from intently.contract import Past
 from intently.serve.models import Served
+from intently.serve.monitor import Monitor
 from intently.serve.pasts import History
 from intently.serve.standing import Standing
+from intently.serve.told import Told
 
 _SAY = logging.getLogger("intently.serve")
 _MOST_CUSTOMERS = 64
 _MOST_EVENTS = 60_000
-
-
-@dataclass(frozen=True)
-class Told:
-    """One customer's scores: a row per task, and how many of their events are of items not read yet."""
-
-    model: str
-    as_of: int
-    scores: dict[str, Scores]
-    unread: int
+_LOOK = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +36,14 @@ class Ask:
 
 
 class Worker:
-    """The one thread that touches models. Calls (loading, warming, swapping) run between batches, in order."""
+    """The one thread that touches models. Calls (loading, warming, swapping) run between batches, in order.
 
-    def __init__(self, now: Callable[[], int], batched: Callable[[int], None] = lambda _size: None) -> None:
-        self._now = now
-        self._batched = batched
+    When nothing waits, it does what `idle` finds to do, a little at a time; `idle` says whether it found anything.
+    """
+
+    def __init__(self, now: Callable[[], int], watch: Monitor, idle: Callable[[], bool] = lambda: False) -> None:
+        self._now, self._watch, self._idle = now, watch, idle
+        self._looked = 0
         self._queue: queue.Queue[Ask | Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="intently-model", daemon=True)
         self._thread.start()
@@ -76,6 +72,10 @@ class Worker:
         self._queue.put(run)
         return future
 
+    def wake(self) -> None:
+        """There may be something to do for `idle`."""
+        self._queue.put(lambda: None)
+
     def close(self) -> None:
         """Answer what waits, then stop."""
         self._queue.put(None)
@@ -84,7 +84,7 @@ class Worker:
     def _run(self) -> None:
         held: Ask | Callable[[], None] | None = None
         while True:
-            first = held if held is not None else self._queue.get()
+            first = held if held is not None else self._next()
             held = None
             if first is None:
                 return
@@ -96,6 +96,21 @@ class Worker:
                 self._answer(group)
             if stop:
                 return
+
+    def _next(self) -> Ask | Callable[[], None] | None:
+        """What waits; until something does, what there is to do meanwhile."""
+        while True:
+            try:
+                return self._queue.get_nowait()
+            except queue.Empty:
+                pass
+            try:
+                found = self._idle()
+            except Exception:
+                _SAY.exception("what was to be done meanwhile failed")
+                found = False
+            if not found:
+                return self._queue.get()
 
     def _gather(self, first: Ask) -> tuple[list[Ask], Any, bool]:
         """What waits behind a question and may be answered with it; what may not; whether to stop."""
@@ -115,11 +130,19 @@ class Worker:
             events += sum(map(len, more.histories))
         return batch, None, False
 
+    def _inputs(self, served: Served, past: Past) -> None:
+        """Once a second, look at how far what is asked about is from what was learned from."""
+        if served.trained.reader is not None:
+            self._looked = self._now()
+            self._watch.inputs(served.trained.reader.newest.numbers.apply(past))
+
     def _answer(self, asks: Sequence[Ask]) -> None:
         histories = [history for ask in asks for history in ask.histories]
-        self._batched(len(histories))
+        self._watch.batch.observe(len(histories))
         try:
-            told = tell(asks[0].served, histories, asks[0].tasks, self._now())
+            at = self._now()
+            look = self._inputs if at > self._looked + _LOOK else None
+            told = tell(asks[0].served, histories, asks[0].tasks, at, look)
         except Exception as error:
             _SAY.exception("a question could not be answered")
             for ask in asks:
@@ -131,13 +154,25 @@ class Worker:
             start += len(ask.histories)
 
 
-def tell(served: Served, histories: Sequence[History], tasks: Sequence[str], at: int) -> list[Told]:
-    """Scores of histories at one time, by the served predictors: what `intently predict` does with the same pasts."""
+def tell(
+    served: Served,
+    histories: Sequence[History],
+    tasks: Sequence[str],
+    at: int,
+    look: Callable[[Served, Past], None] | None = None,
+) -> list[Told]:
+    """Scores of histories at one time, by the served predictors: what `intently predict` does with the same pasts.
+
+    `look` is shown the past of the last question.
+    """
     standing = Standing.of(served.shelf, histories)
+    ask = standing.asked(at)
     found = {}
     for name in tasks:
-        examples, past = standing.asked(served.trained.task(name), at)
+        examples, past = ask(served.trained.task(name))
         found[name] = served.trained.answer(examples, past)
+        if look is not None and name == tasks[-1]:
+            look(served, past)
     return [
         Told(
             served.version,

@@ -1,5 +1,8 @@
 """A shop's rules: what they leave out, lift and cap, and what is said of a rule that cannot be read."""
 
+import subprocess
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -149,6 +152,13 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest():
         Facts.of(Rules(per_category=1, category="group"), ITEMS)
     with pytest.raises(ConfigError, match="needs true or false"):
         Facts.of(Rules(only="price + 1"), ITEMS)
+
+
+def test_a_service_loads_no_torch_for_it():
+    code = (
+        "import sys, intently.ranking, intently.ranking.index, intently.ranking.table; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_file_without_rules_is_refused(tmp_path):

@@ -348,7 +348,9 @@ def test_a_customer_is_forgotten_in_every_file(client, service, admin, tmp_path)
     service.store.dead_letter(1, "stream", "no time", '{"user_id": "person-to-forget"}')
     export = client.get("/v1/users/person-to-forget", headers=admin).json()
     assert len(export["events"]) == 1
+    assert "person-to-forget" in service.kept
     told = client.delete("/v1/users/person-to-forget", headers=admin).json()
+    assert "person-to-forget" not in service.kept
     assert told["retrain"]["leave_out"] == ["person-to-forget", "visit-to-forget"]
     assert told["retrain"]["models"] == [service.models.champion.version]
     assert told["events"] == 2
@@ -356,11 +358,26 @@ def test_a_customer_is_forgotten_in_every_file(client, service, admin, tmp_path)
     assert after["known"] is False
     client.get("/v1/audit", headers=admin)
     service.audit.flush()
-    assert not any("to-forget" in str(key) for key in service._answers if key[0] != "person-to-forget")
     service.store.close()
     for file in tmp_path.rglob("*"):
         if file.is_file():
             assert b"to-forget" not in file.read_bytes(), file
+
+
+def test_a_customer_is_forgotten_in_the_pack_too(client, service, admin, shop, tmp_path) -> None:
+    from dataclasses import replace
+
+    from intently.log.log import Log
+
+    log = Log.read(shop[0])
+    log.pack.save(tmp_path / "pack")
+    service.settings = replace(service.settings, pack=tmp_path / "pack")
+    told = client.delete("/v1/users/c007", headers=admin).json()
+    assert told["pack_rows"] == len(log.events.filter(user_id="c007")) > 0
+    service.store.close()
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert b"c007" not in file.read_bytes(), file
 
 
 def test_models_are_swapped_tried_and_rolled_back(client, service, admin, shop, tmp_path, monkeypatch) -> None:

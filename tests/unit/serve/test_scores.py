@@ -15,10 +15,12 @@ import pytest
 import served_shop
 from intently.contract import Amount, Examples, Past, Ranking
 from intently.log import schema
-from intently.serve.bring import log_of
-from intently.serve.clock import micros, moment
+from intently.log.log import Log
+from intently.serve.bring import bring, log_of
+from intently.serve.clock import Clock, micros, moment
 from intently.serve.event import Event
 from intently.serve.service import Service
+from intently.serve.store import Store
 from intently.serve.worker import tell
 from intently.ship.bundle import load
 from intently.tasks import BUILT_IN
@@ -105,6 +107,14 @@ def test_scores_after_random_streams_are_those_of_the_offline_code(service, shop
     assert compare(service, shop[1], 40, 1, hands) <= 1e-6
 
 
+def test_scores_from_postgresql_are_those_of_the_offline_code(postgres, shop, hands) -> None:
+    store = Store.open(postgres())
+    bring(Log.read(shop[0]).before(served_shop.UNTIL), store)
+    service = Service(store, shop[1], lambda folder: load(folder, BUILT_IN, threads=1), clock=Clock(hands))
+    assert compare(service, shop[1], 12, 4, hands) <= 1e-6
+    service.close()
+
+
 @pytest.mark.slow
 def test_scores_after_a_thousand_random_streams_are_those_of_the_offline_code(service, shop, hands) -> None:
     assert compare(service, shop[1], 1000, 2, hands) <= 1e-6
@@ -139,7 +149,6 @@ def test_an_answer_is_given_again_only_while_nothing_happened_and_it_is_fresh(se
     assert not ask().reused
     service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
     after = ask()
-    assert not after.reused
     assert after.events == first.events + 1
     assert after.answers != first.answers
 
@@ -200,3 +209,27 @@ def _until(holds) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.02)
+
+
+def test_what_was_asked_is_made_anew_after_an_event_before_it_is_asked_again(service, hands) -> None:
+    asyncio.run(service.answer(["c001"], ("purchase_intent",)))
+    hands.at += 1_000_000
+    service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+    hands.at += 1_000_000
+    _until(lambda: "intently_answers_renewed_total 1.0" in service.monitor.text().decode())
+    again = asyncio.run(service.answer(["c001"], ("purchase_intent",)))[0]
+    assert again.reused
+    plain = asyncio.run(service.answer(["c001"], ("purchase_intent",), reuse=0))[0]
+    assert again.events == plain.events
+    assert again.answers["purchase_intent"]["probability"] == pytest.approx(
+        plain.answers["purchase_intent"]["probability"], abs=1e-4
+    )
+
+
+def test_who_is_no_longer_asked_about_is_not_made_anew(service, hands) -> None:
+    asyncio.run(service.answer(["c001"], ("purchase_intent",)))
+    hands.at += 100_000_000
+    service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+    service.worker.call(lambda: None).result(timeout=30)
+    service.worker.call(lambda: None).result(timeout=30)
+    assert "intently_answers_renewed_total 0.0" in service.monitor.text().decode()
