@@ -14,6 +14,7 @@ from intently.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     forecast,
     init,
     keys,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 
 LOG = (init, check, tasks, pack)
-MODEL = (train, evaluate, predict, recommend)
+MODEL = (train, evaluate, predict, recommend, export)
 SERVICE = (serve, watch, forecast)
 
 for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):
