@@ -25,3 +25,9 @@ def tiny_log() -> Log:
 def complete_journey_log() -> Log:
     """The whole of Complete Journey: about a second to read, once a test process."""
     return complete_journey.read()
+
+
+@pytest.fixture(scope="session")
+def complete_journey_mailings() -> Log:
+    """Complete Journey with its mailings and the coupons redeemed of them."""
+    return complete_journey.read(mailings=True)

@@ -53,9 +53,9 @@ def trained(log: Log, seed: int = 0) -> Trained:
     found = {}
     for task in (INTENT, POWER):
         stack = LightGBMCustomer("stack", reading=reading, threads=1, seed=seed).fit(*parts[task.name])
-        found[task.name] = {"stack": stack, "reader": reader, "blend": Blend("stack", stack, reader, 0.4)}
+        found[task.name] = {"stack": stack, "reader": reader, "blend": Blend({"stack": stack}, reader, 0.4)}
     shares = LightGBMShares("stack", reading=reading, threads=1, seed=seed, **_TREES).fit(*parts[INTEREST.name])
-    found[INTEREST.name] = {"stack": shares, "reader": reader, "blend": Blend("stack", shares, reader, 0.4)}
+    found[INTEREST.name] = {"stack": shares, "reader": reader, "blend": Blend({"stack": shares}, reader, 0.4)}
     ranking = LightGBMRanking("stack", reading=reading, candidates=reading, threads=1, seed=seed, **_TREES)
     found[NEXT_ITEM.name] = {"stack": ranking.fit(*parts[NEXT_ITEM.name]), "reader": reader}
     found[DEMAND.name] = {"lightgbm": LightGBMDemand(threads=1, seed=seed).fit(*windows(DEMAND))}

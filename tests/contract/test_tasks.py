@@ -7,11 +7,11 @@ import pytest
 
 from intently import metrics
 from intently.contract import Amount, Everyone, OneOf, Past, Ranking, Shares, Task, YesNo
-from intently.tasks import BUILT_IN
+from intently.tasks import BUILT_IN, EVERY
 from own_tables import OWN
 from small_logs import Event, day, log_of
 
-TASKS = (*BUILT_IN, *OWN)
+TASKS = (*EVERY, *OWN)
 everyone = [task for task in TASKS if isinstance(task.asks, Everyone)]
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 every_general_task = pytest.mark.parametrize("task", everyone, ids=lambda task: task.name)

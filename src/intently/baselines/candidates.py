@@ -27,6 +27,7 @@ class Sources:
     """How many candidates each source gives to a customer; `category` only where answers are unseen items."""
 
     own: int = 100
+    looked: int = 50
     popular: int = 20
     near: int = 10
     category: int = 100
@@ -79,13 +80,24 @@ class Shelved:
 
 
 def candidates(
-    examples: Examples, past: Past, own: OwnTable, shop: Shop, sources: Sources, further: Array | None
+    examples: Examples,
+    past: Past,
+    own: OwnTable,
+    shop: Shop,
+    sources: Sources,
+    further: Array | None,
+    looked: OwnTable | None = None,
 ) -> tuple[Array, Array]:
-    """Distinct (example, item code) pairs in order; `further` are item codes (n, any), -1 for none."""
+    """Distinct (example, item code) pairs in order; `further` are item codes (n, any), -1 for none.
+
+    `own` are pairs bought and `looked` pairs looked at.
+    """
     assert isinstance(examples.task.answer, Ranking)
     items, n, shelved = past.items[schema.ITEM], len(examples), shop.shelved(past)
     own_best = own.best(own.total(decay(own.bought.age, HALF_LIFE)), sources.own)
     keys = [own.key[own_best], _near(own, shelved.near, n, sources.near)]
+    if looked is not None:
+        keys.append(looked.key[looked.best(looked.total(decay(looked.bought.age, HALF_LIFE)), sources.looked)])
     if further is not None:
         keys.append(_keys(further, len(items)))
     if examples.task.answer.unseen:

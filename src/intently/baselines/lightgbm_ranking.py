@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -15,14 +16,18 @@ from intently.baselines.candidates import HALF_LIFE, Shop, Sources, candidates
 from intently.baselines.catalogue import TOP, Pairs, ranked, truth_pairs
 from intently.baselines.category_shares import CategoryShares
 from intently.baselines.co_visitation import Neighbours
+from intently.baselines.features import aligned
 from intently.baselines.pair_features import ItemTable, OwnTable, pair_features
+from intently.baselines.pair_looks import look_features, looked_table
 from intently.baselines.purchases import decay
+from intently.baselines.visits import is_browsed
 from intently.contract import Examples, Past, Ranking, Scores, Task
 from intently.errors import TooFewExamples
 from intently.log import schema
 from intently.log.pack import Array
 
 BLOCK = 4096
+_LEAST_BLOCK = 256
 
 
 class PairReading(Protocol):
@@ -80,11 +85,12 @@ class LightGBMRanking:
 
     def fit(self, examples: Examples, past: Past) -> Self:
         """Learn from the last cut-offs, each with the shop as it stood then."""
+        unlearned = replace(self, columns=())
         cutoffs = examples.cutoffs[-self.weeks :]
         near = Neighbours.learn(past.shop(cutoffs[0]), each=20)
         blocks, truths = [], []
         for at in cutoffs:
-            block, truth = self._training(examples, past, at, near)
+            block, truth = unlearned._training(examples, past, at, near)
             blocks.append(block)
             truths.append(truth)
         truth = np.concatenate(truths)
@@ -113,11 +119,18 @@ class LightGBMRanking:
         own = OwnTable.of(past, len(past.items))
         source = self.candidates or self.reading
         further = None if source is None else source.top(examples, past, self.sources.reading)
-        example, item = candidates(examples, past, own, shop, self.sources, further)
+        looked = looked_table(past, own.items) if is_browsed(past.event_types) else None
+        example, item = candidates(examples, past, own, shop, self.sources, further, looked)
         features, names = pair_features(own, past, shop.shelved(past).table, example, item)
+        if looked is not None:
+            more, more_names = look_features(looked, past, example, item)
+            features, names = np.concatenate([features, more], axis=1), (*names, *more_names)
         if self.reading is not None:
             more, more_names = self.reading.pairs(examples, past, example, item)
             features, names = np.concatenate([features, more.astype(np.float32)], axis=1), (*names, *more_names)
+        if self.columns:
+            # A log may have types of event that the one learned from had not, or not have them any more.
+            features, names = aligned(features, names, self.columns), self.columns
         return _Block(example, item, features, names, own)
 
     def _train(self, blocks: Sequence[_Block], truth: Array) -> str:
@@ -143,10 +156,11 @@ class LightGBMRanking:
         """The best hundred: ranked candidates, then further own items, then what is popular."""
         assert self.shop is not None, "fit first"
         booster = self._booster
-        parts = []
-        for first in range(0, len(examples), BLOCK):
-            rows = np.arange(first, min(first + BLOCK, len(examples)))
-            parts.append(self._predict(booster, examples.take(rows).hide(), past.take(rows)))
+        # Making the pairs costs more than scoring them, so the threads share out the customers.
+        size = min(BLOCK, max(-(-len(examples) // self.threads), _LEAST_BLOCK))
+        blocks = [np.arange(first, min(first + size, len(examples))) for first in range(0, len(examples), size)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            parts = list(pool.map(lambda rows: self._predict(booster, examples.take(rows), past.take(rows)), blocks))
         values = np.concatenate([part.values for part in parts])
         return Scores(examples.task.answer, values, ids=np.concatenate([part.ids for part in parts]))
 
@@ -156,8 +170,8 @@ class LightGBMRanking:
 
     def _predict(self, booster: lightgbm.Booster, examples: Examples, past: Past) -> Scores:
         assert self.shop is not None
-        block = self._block(examples, past, self.shop)
-        score = np.asarray(booster.predict(block.features, num_threads=self.threads))
+        block = self._block(examples.hide(), past, self.shop)
+        score = np.asarray(booster.predict(block.features, num_threads=1))
         own = block.own
         count = own.total(decay(own.bought.age, HALF_LIFE))
         rest = own.best(count, TOP)

@@ -70,12 +70,16 @@ class OwnTable:
     @classmethod
     def of(cls, past: Past, items: int) -> OwnTable:
         """The pairs of a past, from a catalogue of so many items."""
-        bought = Purchases.of(past)
+        return cls.from_rows(Purchases.of(past), len(past), items)
+
+    @classmethod
+    def from_rows(cls, bought: Purchases, examples: int, items: int) -> OwnTable:
+        """The pairs of rows of so many examples."""
         cell = bought.example * items + bought.item
         order = np.argsort(cell, kind="stable")
         cell = cell[order]
         first = np.flatnonzero(np.diff(cell, prepend=-1))
-        return cls(cell[first], order, np.append(first, len(cell)), bought, len(past), items)
+        return cls(cell[first], order, np.append(first, len(cell)), bought, examples, items)
 
     @property
     def example(self) -> Array:

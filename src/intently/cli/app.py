@@ -21,8 +21,10 @@ from intently.cli import (
     leakcheck,
     pack,
     predict,
+    pretrain,
     recommend,
     serve,
+    suggest_labels,
     tasks,
     toy,
     train,
@@ -40,11 +42,11 @@ app = typer.Typer(
 )
 
 LOG = (init, check, tasks, pack)
-MODEL = (train, evaluate, predict, recommend, export)
+MODEL = (pretrain, train, suggest_labels, evaluate, predict, recommend, export)
 SERVICE = (serve, watch, forecast)
 
 for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):
-    app.command(verb.__name__.rsplit(".", 1)[-1], epilog=verb.EXAMPLE)(verb.command)
+    app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"), epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(keys.app, name="keys")
 
 

@@ -73,10 +73,10 @@ def show(renderable: Any) -> None:
 
 
 def chosen_tasks(names: Sequence[str] | None, own: Sequence[Task] = ()) -> tuple[Task, ...]:
-    """The tasks of these names, or every built-in, installed and own one."""
-    known = (*every_task(), *own)
+    """The tasks of these names; without names those asked of every log, installed and own ones."""
     if names is None:
-        return known
+        return (*standard_tasks(), *own)
+    known = (*every_task(), *own)
     by_name = {task.name: task for task in known}
     wanted = [name.strip() for name in names if name.strip()]
     unknown = [name for name in wanted if name not in by_name]
@@ -89,13 +89,23 @@ def chosen_tasks(names: Sequence[str] | None, own: Sequence[Task] = ()) -> tuple
 
 
 def every_task() -> tuple[Task, ...]:
-    """The built-in tasks and those that installed packages offer in the entry-point group intently.tasks."""
-    from importlib.metadata import entry_points
+    """The tasks that come with Intently and those that installed packages offer in the group intently.tasks."""
+    from intently.tasks import EVERY
 
+    return (*EVERY, *_installed())
+
+
+def standard_tasks() -> tuple[Task, ...]:
+    """The tasks that are asked of every log, and those of installed packages."""
     from intently.tasks import BUILT_IN
 
-    found: Sequence[Task] = [point.load() for point in entry_points(group="intently.tasks")]
-    return (*BUILT_IN, *found)
+    return (*BUILT_IN, *_installed())
+
+
+def _installed() -> Sequence[Task]:
+    from importlib.metadata import entry_points
+
+    return [point.load() for point in entry_points(group="intently.tasks")]
 
 
 def config_of(data: str | Path | None, file: Path | None) -> Config:

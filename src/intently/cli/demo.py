@@ -31,7 +31,7 @@ def command(
     from intently.ship.bundle import load, save
 
     until = moment(_UNTIL)
-    tasks = console.every_task()
+    tasks = console.standard_tasks()
     console.say("Estimate: about 9 minutes on 2 cores, 4 GB of memory.")
     with measured() as cost, console.progress() as progress:
         progress("reading Complete Journey", 0.0)

@@ -15,7 +15,7 @@ import typer
 from intently.cli import console
 
 if TYPE_CHECKING:
-    from intently.contract import Scores, Task
+    from intently.contract import Examples, Scores, Task
     from intently.learn.trained import Trained
     from intently.log.log import Log
     from intently.text.language_model import Progress
@@ -95,7 +95,6 @@ def judged(
     from intently.learn.trained import BEFORE, OPPONENT
     from intently.learn.workers import side_by_side
     from intently.log import schema
-    from intently.log.pack import codes
 
     early = [at for at in cutoffs if at < trained.until]
     if early:
@@ -118,11 +117,8 @@ def judged(
         """Everybody's answers at one cut-off. All are asked, so that tasks share one reading of the past."""
         found: dict[str, dict[str, Scores]] = {}
         for task in trained.tasks:
-            everyone = task.questions(known_at[at], at)
-            past = Past(known_at[at], everyone)
-            some = asked[task.name].where((asked[task.name].at == at).to_numpy())
-            place = codes(some.asked, everyone.asked)
-            assert (place >= 0).all()
+            everyone, place, known = _everyone(task, at, asked[task.name], known_at[at], log)
+            past = Past(known, everyone)
             found[task.name] = {}
             for name in trained.predictors[task.name]:
                 with measured() as cost:
@@ -140,7 +136,8 @@ def judged(
         parts = [found[task.name] for found in answers]
         predictions = {name: _joined([part[name] for part in parts]) for name in parts[0]}
         groups = slices.standard(examples, Past(log, examples), sold if task.key == schema.ITEM else known)
-        one = compare(task, examples, predictions, groups, replicates=replicates, rng=np.random.default_rng(seed))
+        rng, catalogue = np.random.default_rng(seed), len(log.items)
+        one = compare(task, examples, predictions, groups, catalogue=catalogue, replicates=replicates, rng=rng)
         names = list(predictions)
         entry = task_entry(
             one,
@@ -174,6 +171,25 @@ def judged(
         "command": " ".join(["intently", *sys.argv[1:]]),
     }
     return document("Intently: what the model knows", header, report, entries, rows)
+
+
+def _everyone(task: Task, at: datetime, asked: Examples, known: Log, log: Log) -> tuple[Examples, Any, Log]:
+    """Who is asked at a cut-off, without truth; the places of those whose truth is known; the log they are asked of.
+
+    Events are those of the span from the cut-off on; each is asked at its own time, and its past ends there.
+    """
+    from intently.contract import Everyone
+    from intently.log.pack import codes
+
+    if isinstance(task.asks, Everyone):
+        everyone, some = task.questions(known, at), asked.where((asked.at == at).to_numpy())
+    else:
+        known = log.before(at + task.asks.span)
+        everyone = task.questions(known, at)
+        some = asked.where(asked.asked.is_in(everyone.asked.implode()).to_numpy())
+    place = codes(some.asked, everyone.asked)
+    assert (place >= 0).all()
+    return everyone, place, known
 
 
 def written(content: dict[str, Any], out: Path, readings: Path) -> None:

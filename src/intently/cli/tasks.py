@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """List the built-in questions and your own; with --data, try each on the newest whole window."""
     found = console.config_of(data, config)
-    every = console.chosen_tasks(None, found.tasks)
+    every = (*console.every_task(), *found.tasks)
     rows = [_row(task) for task in every]
     warnings: list[str] = []
     if data is not None:
@@ -44,9 +44,9 @@ def command(
 
 def _row(task: Task) -> dict[str, Any]:
     from intently.contract import Everyone
-    from intently.tasks import BUILT_IN
+    from intently.tasks import EVERY
 
-    built_in = any(task is one for one in BUILT_IN)
+    built_in = any(task is one for one in EVERY)
     asked = task.asks.key if isinstance(task.asks, Everyone) else f"each {task.asks.kind}"
     some = isinstance(task.asks, Everyone) and task.asks.among is not None
     row: dict[str, Any] = {

@@ -32,6 +32,10 @@ def command(
     adapt: Annotated[
         str | None, typer.Option("--adapt", help="frozen (without it) or lora: whether the language model is tuned.")
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="How it is fine-tuned on questions about events: full (without it), lora, ..."),
+    ] = None,
     fallback: Annotated[
         bool, typer.Option("--fallback", help="Serve a simple predictor where there is too little to learn from.")
     ] = False,
@@ -50,7 +54,7 @@ def command(
     found = console.config_of(data, config)
     names = None if tasks is None else tuple(tasks.split(","))
     wanted = found.train.over(
-        until=until, tasks=names, preset=preset, model=model, adapt=adapt, threads=threads, seed=seed
+        until=until, tasks=names, preset=preset, model=model, adapt=adapt, method=method, threads=threads, seed=seed
     )
     asked = console.chosen_tasks(wanted.tasks, found.tasks)
     if wanted.until is None:
@@ -65,7 +69,14 @@ def command(
     from intently.ship.bundle import save
     from intently.text.language_model import PACKAGED
 
-    standard: dict[str, Any] = {"preset": "fast", "model": PACKAGED, "adapt": "frozen", "threads": 2, "seed": 0}
+    standard: dict[str, Any] = {
+        "preset": "fast",
+        "model": PACKAGED,
+        "adapt": "frozen",
+        "method": "full",
+        "threads": 2,
+        "seed": 0,
+    }
     how = standard | {name: value for name, value in asdict(wanted).items() if name in standard and value is not None}
     made_with = found.resolved(replace(wanted, tasks=tuple(task.name for task in asked), **how))
     checkpoints = out.with_name(out.name + ".checkpoints")
@@ -96,14 +107,14 @@ def tried(tasks: Sequence[Task], log: Log) -> None:
     if all(task.written is None for task in tasks):
         return
     from intently import own
-    from intently.contract import EachEvent
+    from intently.contract import EachEvent, Ranking, Shares
     from intently.errors import ConfigError
 
     for task in tasks:
-        if isinstance(task.asks, EachEvent) and task.written is not None:
+        if isinstance(task.asks, EachEvent) and isinstance(task.answer, Ranking | Shares):
             raise ConfigError(
-                f"Task {task.name} asks about each {task.asks.kind}: nothing here learns from an event's own text yet.",
-                mend="Leave it out with --tasks; `intently tasks --data` counts its examples.",
+                f"Task {task.name} asks about each {task.asks.kind} for ids or shares, which nothing here learns.",
+                mend="Ask for yes_no, one_of or an amount, or leave it out with --tasks.",
             )
         for warning in own.check(task, log):
             sys.stderr.write(f"warning: {warning}\n")

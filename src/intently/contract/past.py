@@ -148,6 +148,14 @@ class Past:
         start = self._start if last is None else np.maximum(self._start, self._stop - last)
         return self._rows(start, self._stop, self._at)
 
+    def texts(self, last: int | None = None) -> pl.Series:
+        """What the customer wrote in each of `rows(last)`; null where nothing, or where the pack keeps no texts."""
+        start = self._start if last is None else np.maximum(self._start, self._stop - last)
+        log, index = self._log, _ranges(start, self._stop)
+        if not isinstance(log, Log) or schema.TEXT not in log.events.columns:
+            return pl.Series(schema.TEXT, [None] * len(index), dtype=pl.String)
+        return log.events[schema.TEXT].cast(pl.String).gather(np.asarray(self._order.row).take(index))
+
     def count(self, days: float | None = None) -> Array:
         """How many events became known in the `days` before each `at` (all, without `days`)."""
         return self._stop - self._since(days)
@@ -241,8 +249,7 @@ class Past:
     def _rows(self, start: Array, stop: Array, at: Array) -> Rows:
         length = stop - start
         example = np.repeat(np.arange(len(length)), length)
-        offset = np.cumsum(length) - length
-        index = np.arange(length.sum()) - np.repeat(offset - start, length)
+        index = _ranges(start, stop)
         order = self._order
 
         def read(column: Array) -> Array:
@@ -264,6 +271,13 @@ class Past:
             amount=read(order.amount),
             extra={name: read(values) for name, values in order.extra.items()},
         )
+
+
+def _ranges(start: Array, stop: Array) -> Array:
+    """The integers of half-open ranges, end to end."""
+    length = stop - start
+    offset = np.cumsum(length) - length
+    return np.asarray(np.arange(length.sum()) - np.repeat(offset - start, length))
 
 
 def _parts(key: Array, length: Array, rows: int) -> Iterator[Array]:

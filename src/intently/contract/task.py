@@ -116,7 +116,8 @@ class Task:
                 new = rows.join(log.before(at).events.select(schema.EVENT), on=schema.EVENT, how="anti")
                 when = pl.max_horizontal(pl.col(f"^({schema.TIME}|{schema.ARRIVED})$"))
                 ids = [name for name in (schema.EVENT, schema.USER, schema.ITEM) if name in new.columns]
-                return new.select(*ids, when.alias(AT), *[name for name in self.sees if name not in ids])
+                seen = [name for name in self.sees if name in new.columns and name not in ids]
+                return new.select(*ids, when.alias(AT), *seen)
         return asked.with_columns(pl.lit(at).cast(schema.CLOCK).alias(AT))
 
     def _truths(self, log: Log, asked: pl.DataFrame, at: datetime) -> pl.DataFrame:

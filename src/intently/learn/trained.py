@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from intently.baselines.constant import Constant
-from intently.contract import Examples, Past, Predictor, Scores, Task
+from intently.contract import EachEvent, Examples, Past, Predictor, Scores, Task
 from intently.errors import ConfigError
 from intently.evaluate.compare import Report
 from intently.learn.rolling import Rolling
@@ -49,8 +49,12 @@ class Trained:
         )
 
     def predict(self, name: str, log: Log, at: datetime, predictor: str | None = None) -> tuple[Examples, Scores]:
-        """The answers of everyone asked at `at`, by the served predictor or a named one."""
-        examples = self.task(name).questions(log, at)
+        """The answers of everyone asked at `at`, by the served predictor or a named one.
+
+        Of a question about events, those of the newest span before `at`, each at its own time.
+        """
+        task = self.task(name)
+        examples = task.questions(log.before(at), at - task.asks.span if isinstance(task.asks, EachEvent) else at)
         return examples, self.answer(examples, Past(log, examples), predictor)
 
     def answer(self, examples: Examples, past: Past, predictor: str | None = None) -> Scores:

@@ -21,13 +21,24 @@ OBSERVED_FROM = datetime(2017, 1, 1, 5, tzinfo=UTC)
 OBSERVED_UNTIL = datetime(2018, 1, 1, 5, tzinfo=UTC)
 
 COUPON = "coupon"
+IMPRESSION, CLICK = "impression", "click"
+_NEW_YORK = "America/New_York"
+# A mailing is told by this many of the categories that most of its coupons are for.
+_TOLD = 10
 
 
-def read() -> Log:
-    """Events, items and households of Complete Journey in our schema."""
+def read(*, mailings: bool = False) -> Log:
+    """Events, items and households of Complete Journey in our schema.
+
+    With `mailings`, each household's mailings are events of type `impression` with the campaign as text, and each
+    coupon that is redeemed a `click` about its mailing.
+    """
     folder = _folder()
+    events = _events(pl.read_parquet(folder / "transactions.parquet"), pl.read_parquet(folder / "products.parquet"))
+    if mailings:
+        events = pl.concat([events, *_mailings(folder, events)], how="diagonal")
     return Log.of(
-        _events(pl.read_parquet(folder / "transactions.parquet"), pl.read_parquet(folder / "products.parquet")),
+        events,
         _items(pl.read_parquet(folder / "products.parquet")),
         _users(pl.read_parquet(folder / "transactions.parquet"), pl.read_parquet(folder / "demographics.parquet")),
         observed_from=OBSERVED_FROM,
@@ -60,6 +71,93 @@ def _events(transactions: pl.DataFrame, products: pl.DataFrame) -> pl.DataFrame:
         pl.col("basket_id").cast(pl.String).alias(schema.SESSION),
         pl.col("retail_disc").alias("retail_discount"),
         (pl.col("coupon_disc") + pl.col("coupon_match_disc")).alias("coupon_discount"),
+    )
+
+
+def _mailings(folder: Path, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Mailings, at midnight in New York of the day their campaign starts, and the coupons redeemed of them.
+
+    Those sent before the year began are left out, with what came of them: nobody saw the households then.
+    """
+    campaigns = pl.read_parquet(folder / "campaign_descriptions.parquet").join(
+        _campaign_texts(folder), on="campaign_id"
+    )
+    begin = pl.col("start_date").dt.cast_time_unit("us").dt.replace_time_zone(_NEW_YORK).dt.convert_time_zone("UTC")
+    sent = (
+        pl.read_parquet(folder / "campaigns.parquet")
+        .join(campaigns, on="campaign_id")
+        .select("campaign_id", "household_id", begin.alias(schema.TIME), schema.TEXT)
+        .filter(pl.col(schema.TIME) >= OBSERVED_FROM)
+        .with_columns(pl.format("mailing-{}-{}", "campaign_id", "household_id").alias(schema.EVENT))
+        .sort(schema.TIME, schema.EVENT)
+    )
+    clicks = _redeemed(folder, events).join(
+        sent.select("campaign_id", "household_id", pl.col(schema.EVENT).alias(schema.ABOUT)),
+        on=["campaign_id", "household_id"],
+    )
+    named = clicks.select(
+        pl.col("household_id").alias(schema.USER),
+        pl.lit(CLICK).alias(schema.TYPE),
+        schema.TIME,
+        pl.format("coupon-{}-{}-{}", "campaign_id", "household_id", pl.int_range(pl.len())).alias(schema.EVENT),
+        schema.ABOUT,
+    )
+    shown = sent.select(
+        pl.col("household_id").alias(schema.USER),
+        pl.lit(IMPRESSION).alias(schema.TYPE),
+        schema.TIME,
+        schema.EVENT,
+        schema.TEXT,
+    )
+    return shown, named
+
+
+def _campaign_texts(folder: Path) -> pl.DataFrame:
+    """What a campaign is for: its type, and the categories that most of its coupons are for."""
+    products = pl.read_parquet(folder / "products.parquet", columns=["product_id", "product_category", "department"])
+    category = pl.coalesce("product_category", "department").str.to_lowercase().alias("category")
+    return (
+        pl.read_parquet(folder / "coupons.parquet")
+        .join(products.select("product_id", category), on="product_id")
+        .drop_nulls("category")
+        .group_by("campaign_id", "category")
+        .agg(pl.col("coupon_upc").n_unique().alias("coupons"), pl.len().alias("products"))
+        .sort(["campaign_id", "coupons", "products", "category"], descending=[False, True, True, False])
+        .group_by("campaign_id", maintain_order=True)
+        .agg(pl.col("category").head(_TOLD).str.join(", "))
+        .join(pl.read_parquet(folder / "campaign_descriptions.parquet"), on="campaign_id")
+        .select(
+            "campaign_id",
+            pl.format("{} coupons for {}", pl.col("campaign_type").str.to_lowercase(), "category").alias(schema.TEXT),
+        )
+    )
+
+
+def _redeemed(folder: Path, events: pl.DataFrame) -> pl.DataFrame:
+    """Redeemed coupons with the time of the basket they were redeemed in.
+
+    A redemption has a New York date. Its basket is the first of the household on that date with a product of the
+    coupon, else the first of that date.
+    """
+    day = pl.col(schema.TIME).dt.convert_time_zone(_NEW_YORK).dt.date().alias("day")
+    bought = events.select(
+        pl.col(schema.USER).alias("household_id"), pl.col(schema.ITEM).alias("product_id"), schema.TIME, day
+    )
+    redeemed = pl.read_parquet(folder / "coupon_redemptions.parquet").with_columns(
+        pl.col("redemption_date").dt.date().alias("day")
+    )
+    first = bought.group_by("household_id", "day").agg(pl.col(schema.TIME).min().alias("any"))
+    own = (
+        redeemed.join(pl.read_parquet(folder / "coupons.parquet"), on=["coupon_upc", "campaign_id"])
+        .join(bought, on=["household_id", "day", "product_id"])
+        .group_by("household_id", "campaign_id", "coupon_upc", "day")
+        .agg(pl.col(schema.TIME).min().alias("own"))
+    )
+    found = redeemed.join(own, on=["household_id", "campaign_id", "coupon_upc", "day"], how="left").join(
+        first, on=["household_id", "day"], how="left"
+    )
+    return found.with_columns(pl.coalesce("own", "any").alias(schema.TIME)).sort(
+        schema.TIME, "household_id", "campaign_id", "coupon_upc"
     )
 
 

@@ -26,6 +26,9 @@ Array = np.ndarray
 PACKAGED = "all-MiniLM-L6-v2"
 _PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+# One of these is in every folder that holds a tokenizer.
+_TOKENIZERS = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
+
 Progress = Callable[[str, float], None]
 
 
@@ -51,22 +54,34 @@ def locate(model: str) -> str:
 
 def load(model: str, adapter: Path | None = None) -> tuple[Any, torch.nn.Module]:
     """A tokenizer and a language model (encoder or decoder), by name or folder; an adapter is merged in."""
+    import torch
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
 
     where = locate(model)
+    if Path(where).is_dir() and not any(next(Path(where).glob(name), None) for name in _TOKENIZERS):
+        raise ConfigError(
+            f"The folder {model!r} has no tokenizer.", mend="Save the model's tokenizer there too (tokenizer.json)."
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
-        network = AutoModel.from_pretrained(where)
-    except (OSError, ValueError) as error:
+        # Whatever precision the weights are kept in: half of it trains badly, and a processor is slower at it.
+        network = AutoModel.from_pretrained(where, dtype=torch.float32)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"The language model {model!r} cannot be loaded: {str(error).splitlines()[0]}",
             mend=f"Give a model name, a folder with config.json and weights, or {PACKAGED!r}, which is built in.",
         ) from error
+    if network.config.is_encoder_decoder:
+        raise ConfigError(
+            f"The language model {model!r} is an encoder with a decoder, which reads no text on its own.",
+            mend="Use an encoder (BERT and its like) or a decoder (Llama, Qwen and their like).",
+        )
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        # What pads is masked: where a decoder has no end-of-text token either, any token will do.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     if adapter is not None:
         from peft import PeftModel
 

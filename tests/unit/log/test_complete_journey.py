@@ -1,10 +1,12 @@
 """What the adapter promises of the data; the reasons are in docs/decisions/002-complete-journey.md."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from intently.contract import weekly
 from intently.log import complete_journey
+from intently.tasks.ad_response import TASK as AD_RESPONSE
 
 
 def test_counts(complete_journey_log):
@@ -64,3 +66,36 @@ def test_a_line_of_nothing_for_nothing_is_a_coupon(complete_journey_log):
 def test_discounts_are_context(complete_journey_log):
     assert complete_journey_log.events["retail_discount"].max() > 0
     assert complete_journey_log.events["coupon_discount"].max() > 0
+
+
+def test_mailings_are_asked_about_as_they_matured_by_an_own_cut_off(complete_journey_mailings):
+    log, split = complete_journey_mailings, datetime(2017, 10, 30, tzinfo=UTC)
+    every = weekly(log.observed_from, log.observed_until)
+    earlier = AD_RESPONSE.examples(log.before(split), every)
+    assert (len(earlier), earlier.truth.sum()) == (4_021, 400)
+    later = AD_RESPONSE.examples(log, weekly(split, split + timedelta(weeks=9)))
+    assert (len(later), later.truth.sum()) == (1_507, 185)
+    assert later.at.min() >= split
+
+
+def test_a_mailing_says_what_its_coupons_are_for(complete_journey_mailings):
+    events = complete_journey_mailings.events
+    mailings = events.filter(pl.col("event_type") == "impression")
+    assert mailings["text"].null_count() == 0
+    assert mailings["text"].n_unique() > 20
+    assert mailings["text"].str.starts_with("type b coupons for frozen pizza, frzn meat").any()
+    assert mailings["event_id"].n_unique() == len(mailings) == 6_589 - 147
+    clicks = events.filter(pl.col("event_type") == "click")
+    assert clicks["about"].is_in(mailings["event_id"].implode()).all()
+
+
+def test_a_coupon_is_redeemed_in_a_basket_of_its_day(complete_journey_mailings):
+    events = complete_journey_mailings.events
+    clicks = events.filter(pl.col("event_type") == "click").select("user_id", "timestamp").unique()
+    baskets = events.filter(pl.col("session_id").is_not_null()).select("user_id", "timestamp").unique()
+    assert len(clicks) == len(clicks.join(baskets, on=["user_id", "timestamp"]))
+
+
+def test_without_mailings_the_log_is_the_purchases(complete_journey_log, complete_journey_mailings):
+    assert "about" not in complete_journey_log.events.columns
+    assert len(complete_journey_mailings.events) - len(complete_journey_log.events) == 6_442 + 2_079

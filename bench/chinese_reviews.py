@@ -1,0 +1,119 @@
+"""62,774 Chinese shopping reviews, good or bad: a model pre-trained here on the training reviews alone.
+
+    INTENTLY_DATA=FOLDER .venv/bin/python bench/chinese_reviews.py fast|whole
+
+The reviews are de-duplicated and split 80/20 by lot, once. The model is pre-trained once, on the training reviews, and
+fine-tuned with three seeds. The opponent is a logistic regression on TF-IDF of one to three characters.
+Figures are appended to bench/results/chinese_reviews.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from labelled_texts import asked, nothing, question
+
+from intently.contract import Past
+from intently.learn.pretrain import Pretraining, pretrain
+from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_reader import TextReader
+from intently.text.story import Teller
+
+RESULTS = Path(__file__).parent / "results" / "chinese_reviews.jsonl"
+SEEDS = (0, 1, 2)
+LABELS = ("0", "1")
+# (pre-training, fine-tuning) by preset.
+PLANS = {
+    "fast": (
+        Pretraining(epochs=3, width=128, layers=2, max_tokens=96),
+        TextRecipe(epochs=3, learning_rate=5e-4, max_tokens=96, held_out=0.0, batch_size=64),
+    ),
+    "whole": (
+        Pretraining(epochs=12, width=256, layers=4, max_tokens=128),
+        TextRecipe(epochs=4, learning_rate=2e-4, max_tokens=128, held_out=0.0, batch_size=64),
+    ),
+}
+
+
+def opponent(train: pl.DataFrame, test: pl.DataFrame) -> float:
+    """Accuracy of TF-IDF of characters with a logistic regression."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    words = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True)
+    model = LogisticRegression(C=10, max_iter=300).fit(words.fit_transform(train["review"]), train["label"])
+    return float((model.predict(words.transform(test["review"])) == test["label"].to_numpy()).mean())
+
+
+def cpu() -> float:
+    """Seconds of the processor so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def main(preset: str) -> None:
+    """Pre-train once, fine-tune by each seed, judge."""
+    data = os.environ.get("INTENTLY_DATA")
+    if data is None:
+        sys.exit("skipped: INTENTLY_DATA does not name the folder with online_shopping_10_cats.parquet")
+    begin, began = time.perf_counter(), cpu()
+    reviews = pl.read_parquet(Path(data) / "online_shopping_10_cats.parquet").drop_nulls("review")
+    reviews = reviews.unique("review", keep="first", maintain_order=True).with_row_index("row")
+    test = reviews.sample(fraction=0.2, shuffle=True, seed=0)
+    train = reviews.join(test.select("row"), on="row", how="anti")
+    plan, recipe = PLANS[preset]
+    task = question(LABELS)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        losses = pretrain(train["review"].to_list(), Path(folder) / "model", plan)
+        pretrained = cpu() - began
+        print("pre-trained", losses, round(pretrained), flush=True)
+        for seed in SEEDS:
+            made = TextReader(
+                model=str(Path(folder) / "model"),
+                method="full",
+                recipe=TextRecipe(**(asdict(recipe) | {"seed": seed})),
+                teller=Teller("zh", last=0),
+            )
+            examples = asked(task, train["review"], train["label"].cast(pl.String))
+            fitted = made.fit(examples, Past(nothing(), examples))
+            judged = asked(task, test["review"])
+            given = fitted.predict(judged, Past(nothing(), judged)).values.argmax(1)
+            right = pl.Series("right", given == test["label"].to_numpy())
+            table = (
+                test.select("cat").with_columns(right).group_by("cat").agg(pl.col("right").mean(), pl.len()).sort("cat")
+            )
+            rows.append({"seed": seed, "accuracy": float(right.mean()), "by_category": table.to_dicts()})
+            print(rows[-1]["accuracy"], fitted.losses, flush=True)
+    ours = cpu() - began
+    told = {
+        "command": f"python bench/chinese_reviews.py {preset}",
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "preset": preset,
+        "accuracy": float(np.mean([row["accuracy"] for row in rows])),
+        "opponent": opponent(train, test),
+        "reviews": {"train": len(train), "test": len(test)},
+        "cpu_seconds": {"pre-training": round(pretrained), "all": round(ours)},
+        "wall_seconds": round(time.perf_counter() - begin),
+        "pretraining": asdict(plan),
+        "recipe": asdict(recipe),
+        "seeds": rows,
+    }
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(told, ensure_ascii=False) + "\n")
+    print(json.dumps({key: told[key] for key in ("accuracy", "opponent", "cpu_seconds", "wall_seconds")}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

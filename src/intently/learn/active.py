@@ -1,0 +1,115 @@
+"""Which texts to label next: those the reader is least sure of, and unlike each other.
+
+Of the least sure ones (smallest margin between the two likeliest labels; Scheffer et al. 2001) a core set is taken:
+each next text is the one furthest from all that are labelled or taken (Sener and Savarese 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from intently.contract import AT, TRUTH, Examples, OneOf, Past, YesNo
+from intently.errors import DataError, gathered
+from intently.learn.text_reader import TextReader
+from intently.log import schema
+from intently.log.pack import Array
+
+LABEL, GUESS, CHANCE = "label", "guess", "chance"
+
+
+UNSURE = 5.0
+
+
+def margin(chances: Array) -> Array:
+    """How much likelier the first label is than the second, (n,); of yes or no (n, 1), how far it is from even."""
+    if chances.shape[1] == 1:
+        return np.abs(2 * chances[:, 0] - 1)
+    two = np.sort(chances, axis=1)[:, -2:]
+    return two[:, 1] - two[:, 0]
+
+
+def choose(chances: Array, states: Array, count: int, known: Array | None = None, unsure: float = UNSURE) -> Array:
+    """Row numbers of the texts to label next, at most `count`, the most wanted first.
+
+    `states` (n, width) are where texts lie, `known` (m, width) those of the labelled ones. `unsure` times as many as
+    wanted, the least sure, are looked at; of these the ones far apart are taken.
+    """
+    count = min(count, len(chances))
+    pool = np.argsort(margin(chances), kind="stable")[: max(count, round(unsure * count))]
+    unit = states[pool] / np.maximum(np.linalg.norm(states[pool], axis=1, keepdims=True), 1e-12)
+    if known is None or not len(known):
+        far = np.full(len(pool), np.inf)
+    else:
+        labelled = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-12)
+        far = 1 - (unit @ labelled.T).max(axis=1)
+    taken: list[int] = []
+    for _ in range(count):
+        # Among those equally far the least sure: at first, with nothing labelled, the least sure of all.
+        best = int(far.argmax())
+        taken.append(best)
+        far = np.minimum(far, 1 - unit @ unit[best])
+        far[taken] = -np.inf
+    return pool[taken]
+
+
+def suggested(reader: TextReader, examples: Examples, past: Past, count: int) -> pl.DataFrame:
+    """The questions to label next, as a table to be filled in: who is asked, what they wrote, a guess, its chance."""
+    scores = reader.predict(examples.hide(), past)
+    rows = choose(scores.values, reader.states(examples, past), count)
+    labels = _labels(examples)
+    best = (scores.values[:, 0] >= 0.5).astype(int) if scores.values.shape[1] == 1 else scores.values.argmax(axis=1)
+    chance = np.where(best == 0, 1 - scores.values[:, 0], scores.values[:, 0])
+    if scores.values.shape[1] > 1:
+        chance = scores.values.max(axis=1)
+    table = examples.hide().frame[rows]
+    return table.with_columns(
+        pl.Series(GUESS, [labels[number] for number in best[rows]]),
+        pl.Series(CHANCE, chance[rows].round(4)),
+        pl.lit("").alias(LABEL),
+    )
+
+
+def read_labels(file: Path, examples: Examples) -> Examples:
+    """The questions of `examples` that a filled-in table labels, with these labels as their truths.
+
+    Raises DataError that names every label that is not one of the question's, and every id that was not asked.
+    """
+    key, labels = examples.task.key, _labels(examples)
+    table = pl.read_csv(file, infer_schema=False).with_row_index("row", offset=2)
+    missing = sorted({key, LABEL} - set(table.columns))
+    if missing:
+        raise DataError(f"{file} has no column {missing[0]!r}.", mend="Fill in the table that suggest-labels wrote.")
+    filled = table.with_columns(pl.col(LABEL).str.strip_chars()).filter(pl.col(LABEL).fill_null("") != "")
+    asked = set(examples.asked.cast(pl.String).to_list())
+    faults = [
+        f"row {row}: {label!r} is not one of {', '.join(labels)}"
+        for row, label in filled.select("row", LABEL).rows()
+        if label not in labels
+    ]
+    faults += [
+        f"row {row}: {one!r} was not asked about" for row, one in filled.select("row", key).rows() if one not in asked
+    ]
+    if faults:
+        raise DataError(f"{file} cannot be used: {gathered(faults)}.", mend="Correct these rows and read it again.")
+    named = filled.select(pl.col(key).alias("_id"), pl.col(LABEL).alias(TRUTH)).unique("_id", keep="last")
+    frame = examples.hide().frame.with_columns(pl.col(key).cast(pl.String).alias("_id"))
+    found = frame.join(named, on="_id", how="inner", maintain_order="left").drop("_id")
+    if isinstance(examples.task.answer, YesNo):
+        found = found.with_columns(pl.col(TRUTH) == "yes")
+    return Examples(examples.task, found)
+
+
+def unlabelled(examples: Examples, labelled: Examples) -> Examples:
+    """The questions that are not among the labelled ones."""
+    keys = [examples.task.key, AT] if examples.task.key != schema.EVENT else [schema.EVENT]
+    left = examples.hide().frame.join(labelled.frame, on=keys, how="anti", maintain_order="left")
+    return Examples(examples.task, left)
+
+
+def _labels(examples: Examples) -> Sequence[str]:
+    answer = examples.task.answer
+    return answer.labels if isinstance(answer, OneOf) else ("no", "yes")

@@ -1,0 +1,357 @@
+"""The text reader: a language model that reads a past, and what is asked about, as words. A Predictor."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from intently.contract import Amount, Everyone, Examples, OneOf, Past, Ranking, Scores, Shares, Task, YesNo
+from intently.errors import BundleError, ConfigError, TooFewExamples
+from intently.learn.augment import Augment
+from intently.learn.calibrate import Calibration
+from intently.learn.few_shot import Contrast, draw_together, label_words
+from intently.learn.methods import Method, Sizes, applied, method_of
+from intently.learn.objective import Objective
+from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head
+from intently.learn.text_network import TextNetwork, read_states
+from intently.log import schema
+from intently.log.pack import Array
+from intently.text.language_model import PACKAGED, Progress, load, silent
+from intently.text.story import Teller
+from intently.text.tokens import Encoded, encode
+
+SETTINGS = "text_reader.json"
+_WEIGHTS = "weights.safetensors"
+_MODEL = "language_model"
+# Fewer than this are not worth keeping from the training: calibration needs a hundred.
+_ENOUGH = 1_000
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    task: Task
+    network: TextNetwork
+    tokenizer: Any
+    steps: int
+    calibration: Calibration = field(default_factory=Calibration)
+    losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """Any Hugging Face encoder or decoder, fine-tuned by one `method` to answer one question from words.
+
+    Answers YesNo, OneOf and Amount questions about customers and about events. `model` is a name or a folder. With
+    `contrast`, texts of one label are drawn together first, and then the head is trained alone: for few labels.
+    """
+
+    name: str = "text_reader"
+    model: str = PACKAGED
+    method: str = "lora"
+    sizes: Sizes = field(default_factory=Sizes)
+    recipe: TextRecipe = field(default_factory=TextRecipe)
+    teller: Teller = field(default_factory=Teller)
+    contrast: Contrast | None = None
+    objective: Objective = field(default_factory=Objective)
+    augment: Augment | None = field(default=None, repr=False, compare=False)
+    checkpoints: Path | None = None
+    progress: Progress = field(default=silent, repr=False, compare=False)
+    fitted: _Fitted | None = field(default=None, repr=False, compare=False)
+
+    def answers(self, task: Task) -> bool:
+        """Whether the question has one answer that does not name items, and is not asked of items."""
+        by_item = isinstance(task.asks, Everyone) and task.asks.key != schema.USER
+        return isinstance(task.answer, YesNo | OneOf | Amount) and not by_item
+
+    def fit(self, examples: Examples, past: Past) -> Self:
+        """Fine-tune on examples with truth. Raises TooFewExamples where there is one class only."""
+        import torch
+
+        method = method_of(self.method)
+        values = values_of(examples)
+        torch.manual_seed(self.recipe.seed)
+        tokenizer, base = load(self.model)
+        budget = self.budget(tokenizer, base, method)
+        stories = self.teller.tell(examples, past)
+        kept = _split(examples, self.recipe)
+        taught, of = [stories[row] for row in np.flatnonzero(kept)], np.flatnonzero(kept)
+        if self.augment is not None:
+            taught, copies = self.augment.apply(taught, self.recipe.seed)
+            of = of[copies]
+        steps = self.recipe.steps(len(taught))
+        network = self._network(examples.task, values[kept], method, base, steps)
+        lessons = Lessons(encode(taught, tokenizer, budget), values[of], tokenizer.pad_token_id)
+        run = Run(method, self.recipe, self.objective.loss(examples.task.answer), self.checkpoints, self.progress)
+        losses = self._taught(network, lessons, run, examples.task, tokenizer)
+        fitted = replace(
+            self, progress=silent, fitted=_Fitted(examples.task, network, tokenizer, steps, losses=tuple(losses))
+        )
+        if kept.all():
+            return fitted
+        late = examples.where(~kept)
+        told = encode([stories[row] for row in np.flatnonzero(~kept)], tokenizer, budget)
+        scores = Scores(examples.task.answer, fitted.read(told), _labels(examples.task))
+        return fitted._calibrated(Calibration.of(examples.task, late, scores))
+
+    def predict(self, examples: Examples, past: Past) -> Scores:
+        """Answer questions; the truth is hidden."""
+        fitted = self._known()
+        values = self.read(self.encoded(examples, past))
+        return Scores(fitted.task.answer, fitted.calibration.apply(fitted.task, values), _labels(fitted.task))
+
+    def encoded(self, examples: Examples, past: Past) -> list[Encoded]:
+        """What the language model reads of each example, with the piece of the past that each token tells of."""
+        return encode(self.teller.tell(examples, past), self._known().tokenizer, self.longest)
+
+    def states(self, examples: Examples, past: Past) -> Array:
+        """Where the language model puts each example, (n, width) float32."""
+        fitted = self._known()
+        found: Array = read_states(fitted.network, self.encoded(examples, past), fitted.tokenizer.pad_token_id).numpy()
+        return found
+
+    def read(self, encoded: list[Encoded]) -> Array:
+        """The head's answers to what has been told, before calibration, in the shape of `Scores.values`."""
+        import torch
+
+        fitted = self._known()
+        torch.set_num_threads(self.recipe.threads)
+        with torch.no_grad():
+            states = read_states(fitted.network, encoded, fitted.tokenizer.pad_token_id)
+            values: Array = fitted.network.answer(states).numpy().astype(np.float32)
+        return values
+
+    def budget(self, tokenizer: Any, network: Any, method: Method) -> int:
+        """How many tokens of text the model can take, at most the recipe's."""
+        positions = getattr(network.config, "max_position_embeddings", None) or self.recipe.max_tokens
+        room = min(positions, tokenizer.model_max_length) - method.positions(self.sizes)
+        return int(min(self.recipe.max_tokens, room))
+
+    def merged(self) -> Self:
+        """The same answers from the language model's own weights, where the method can be merged; itself elsewhere."""
+        fitted, method = self._known(), method_of(self.method)
+        if method.merge is None:
+            return self
+        network = copy.deepcopy(fitted.network)
+        network.language_model = method.merge(network.language_model)
+        return replace(self, fitted=replace(fitted, network=network.eval()))
+
+    def with_network(self, network: TextNetwork, losses: list[float]) -> Self:
+        """The same reader with a network that was trained further, and the losses of that training."""
+        return replace(self, fitted=replace(self._known(), network=network.eval(), losses=tuple(losses)))
+
+    @property
+    def longest(self) -> int:
+        """How many tokens it reads of a story at most."""
+        fitted = self._known()
+        return self.budget(fitted.tokenizer, fitted.network.language_model, method_of(self.method))
+
+    @property
+    def network(self) -> TextNetwork:
+        """The trained network."""
+        return self._known().network
+
+    @property
+    def network_tokenizer(self) -> Any:
+        """The tokenizer that goes with the network."""
+        return self._known().tokenizer
+
+    @property
+    def calibration(self) -> Calibration:
+        """What is done to the head's answers last."""
+        return self._known().calibration
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Mean training loss of each epoch."""
+        return self._known().losses
+
+    @property
+    def task(self) -> Task:
+        """The question it was fitted on."""
+        return self._known().task
+
+    def save(self, folder: Path) -> None:
+        """Write it as safetensors, JSON and the tokenizer's files. The model that comes with Intently is not copied."""
+        from safetensors.torch import save_file
+
+        fitted = self._known()
+        (folder / _MODEL).mkdir(parents=True, exist_ok=True)
+        fitted.tokenizer.save_pretrained(folder / _MODEL)
+        _base_of(fitted.network.language_model).config.save_pretrained(folder / _MODEL)
+        save_file(_weights(fitted.network, whole=self.model != PACKAGED), folder / _WEIGHTS)
+        arrays, settings = fitted.calibration.state()
+        if arrays:
+            save_file({name: _tensor(array) for name, array in arrays.items()}, folder / "calibration.safetensors")
+        told = {
+            "name": self.name,
+            "model": self.model if self.model == PACKAGED else _MODEL,
+            "method": self.method,
+            "sizes": asdict(self.sizes),
+            "recipe": asdict(self.recipe),
+            "teller": asdict(self.teller),
+            "contrast": None if self.contrast is None else asdict(self.contrast),
+            "objective": asdict(self.objective),
+            "task": fitted.task.name,
+            "steps": fitted.steps,
+            "losses": list(fitted.losses),
+            "calibration": settings,
+        }
+        (folder / SETTINGS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read_from(cls, folder: Path, task: Task) -> Self:
+        """The text reader that `save` wrote, for the question it was fitted on. Raises BundleError where broken."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file as load_arrays
+        from safetensors.torch import load_file
+
+        try:
+            told = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            weights = load_file(folder / _WEIGHTS)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise BundleError(f"{folder} holds no text reader: {error}.", mend="Train the bundle again.") from error
+        if told["task"] != task.name:
+            raise BundleError(f"{folder} answers {told['task']!r}, not {task.name!r}.", mend="Train it again.")
+        blank = cls(
+            told["name"],
+            told["model"],
+            told["method"],
+            Sizes(**told["sizes"]),
+            TextRecipe(**told["recipe"]),
+            Teller(**told["teller"]),
+            None if told["contrast"] is None else Contrast(**told["contrast"]),
+            Objective.of(told["objective"]),
+        )
+        if told["model"] == PACKAGED:
+            tokenizer, base = load(PACKAGED)
+        else:
+            tokenizer, base = _empty(folder / _MODEL)
+        network = blank._network(task, np.zeros(0, dtype=np.float32), method_of(told["method"]), base, told["steps"])
+        _put(network, weights, folder)
+        numbers = folder / "calibration.safetensors"
+        calibration = Calibration.from_state(load_arrays(numbers) if numbers.is_file() else {}, told["calibration"])
+        fitted = _Fitted(task, network.eval(), tokenizer, told["steps"], calibration, tuple(told["losses"]))
+        return replace(blank, fitted=fitted)
+
+    def _taught(self, network: TextNetwork, lessons: Lessons, run: Run, task: Task, tokenizer: Any) -> list[float]:
+        """Train a network in place, by contrast and then the head, or all together; gives the losses."""
+        if self.contrast is not None:
+            ids, label = [one.ids for one in lessons.encoded], lessons.values
+            if self.contrast.name_labels:
+                ids = [*ids, *tokenizer([label_words(one) for one in _labels(task)])["input_ids"]]
+                label = np.concatenate([label, np.arange(len(_labels(task)), dtype=np.float32)])
+            losses = draw_together(network, ids, label, lessons.pad, self.contrast, run)
+        elif any(weight.requires_grad for weight in network.language_model.parameters()):
+            return finetune_text(network, lessons, run)
+        else:
+            losses = []
+        states = read_states(network, lessons.encoded, lessons.pad)
+        return losses + fit_head(network, states, lessons.values, self.recipe)
+
+    def _network(self, task: Task, values: Array, method: Method, base: Any, steps: int) -> TextNetwork:
+        from intently.learn.batches import Truths
+        from intently.learn.heads import head_for
+
+        known = values if len(values) else np.ones(1, dtype=np.float32)
+        head = head_for(task.answer, base.config.hidden_size, 0, Truths(task, np.zeros(0, dtype=np.int64), known))
+        return TextNetwork(applied(method, base, self.sizes, steps), head)
+
+    def _calibrated(self, calibration: Calibration) -> Self:
+        return replace(self, fitted=replace(self._known(), calibration=calibration))
+
+    def _known(self) -> _Fitted:
+        if self.fitted is None:
+            raise ConfigError("This text reader has not been fitted.", mend="Call fit with examples and their past.")
+        return self.fitted
+
+
+def _labels(task: Task) -> tuple[str, ...]:
+    return task.answer.labels if isinstance(task.answer, OneOf) else ()
+
+
+def values_of(examples: Examples) -> Array:
+    """Truths as a head takes them, (n,) float32."""
+    task, truth = examples.task, examples.truth
+    if len(truth) == 0 or truth.n_unique() < 2:
+        raise TooFewExamples(
+            f"The truth of {task.name} is the same for all {len(truth)} examples.",
+            mend="Nothing can be learned from one class: bring a longer log, or leave the task out with --tasks.",
+        )
+    match task.answer:
+        case YesNo() | Amount():
+            return truth.cast(pl.Float32).to_numpy()
+        case OneOf(labels=labels):
+            strange = sorted(set(truth.to_list()) - set(labels))
+            if strange:
+                raise ConfigError(
+                    f"{task.name} knows the labels {list(labels)}, but a truth is {strange[0]!r}.",
+                    mend="Add the label to the task, or map it to one of these.",
+                )
+            number = {label: place for place, label in enumerate(labels)}
+            return np.array([number[value] for value in truth], dtype=np.float32)
+        case Ranking() | Shares():
+            raise ConfigError(f"A text reader does not answer {task.name}.", mend="Use the sequence reader.")
+
+
+def _split(examples: Examples, recipe: TextRecipe) -> Array:
+    """Which examples are trained on: all but the newest share, and all where they are few."""
+    keep = np.ones(len(examples), dtype=bool)
+    if len(examples) >= _ENOUGH and recipe.held_out:
+        order = np.argsort(examples.at.dt.epoch("us").to_numpy(), kind="stable")
+        keep[order[len(order) - round(len(order) * recipe.held_out) :]] = False
+    return keep
+
+
+def _base_of(language_model: Any) -> Any:
+    """The language model itself, inside whatever a method put around it."""
+    inner = getattr(language_model, "get_base_model", None)
+    return language_model if inner is None else inner()
+
+
+def _weights(network: TextNetwork, *, whole: bool) -> dict[str, Any]:
+    """What has to be written: every weight, or the trained ones and the head."""
+    kept = {
+        name: weight.detach().contiguous()
+        for name, weight in network.named_parameters()
+        if whole or weight.requires_grad or name.startswith("head.")
+    }
+    return kept | {f"head.{name}": buffer.contiguous() for name, buffer in network.head.named_buffers()}
+
+
+def _put(network: TextNetwork, weights: Mapping[str, Any], folder: Path) -> None:
+    import torch
+
+    mine = dict(network.named_parameters()) | {f"head.{name}": one for name, one in network.head.named_buffers()}
+    wrong = sorted(name for name, value in weights.items() if name not in mine or mine[name].shape != value.shape)
+    missing = sorted(name for name, one in mine.items() if one.requires_grad and name not in weights)
+    if wrong or missing:
+        raise BundleError(
+            f"{folder} does not fit its own settings: {(wrong or missing)[0]} is not what was trained.",
+            mend="Train the bundle again.",
+        )
+    with torch.no_grad():
+        for name, value in weights.items():
+            mine[name].copy_(value)
+
+
+def _empty(folder: Path) -> tuple[Any, Any]:
+    """The tokenizer and an untrained language model of the right shape."""
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder)
+    return tokenizer, AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+
+
+def _tensor(array: Array) -> Any:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array))

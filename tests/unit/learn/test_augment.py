@@ -1,0 +1,98 @@
+"""Changes of stories: what they keep, and that they change what they say they do."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intently.learn.augment import (
+    Augment,
+    crop,
+    drop_events,
+    perturbed,
+    reorder,
+    replace_items,
+    reworded,
+    synonyms,
+    typos,
+)
+from intently.text.story import Piece, Story
+
+PAST = ["1 day ago: bought red tea", "viewed green tea", "2 weeks ago: searched rain jacket", "bought red tea"]
+
+
+def story(words=tuple(PAST), asked="where is my red parcel"):
+    starts = np.concatenate([[0], np.cumsum([len(word) + 2 for word in words])])
+    pieces = tuple(Piece(int(a), int(a) + len(w), (n,)) for n, (a, w) in enumerate(zip(starts, words, strict=False)))
+    return Story("; ".join(words), asked, pieces)
+
+
+def words(told):
+    return [told.past[piece.start : piece.stop] for piece in told.pieces]
+
+
+CHANGES = {
+    "drop": drop_events(0.5),
+    "crop": crop(0.5),
+    "reorder": reorder(3),
+    "items": replace_items({"red tea": ["black tea"], "tea": ["mug"]}, 1.0),
+    "typos": typos(0.3),
+    "synonyms": synonyms({"red": ["crimson"], "parcel": ["package"]}, 1.0),
+    "reworded": reworded(str.upper),
+}
+
+
+@given(count=st.integers(0, 8), seed=st.integers(0, 1000), name=st.sampled_from(sorted(CHANGES)))
+def test_every_change_gives_a_story_whose_pieces_are_where_they_say(count, seed, name):
+    before = story([f"bought red tea {n}" for n in range(count)])
+    after = CHANGES[name](before, np.random.default_rng(seed))
+    assert "; ".join(words(after)) == after.past
+    assert {piece.rows for piece in after.pieces} <= {piece.rows for piece in before.pieces}
+    assert bool(after.pieces) == bool(before.pieces)
+    assert after == CHANGES[name](before, np.random.default_rng(seed))
+
+
+def test_events_are_dropped_cropped_and_reordered():
+    rng = np.random.default_rng(0)
+    kept = [len(CHANGES["drop"](story(), rng).pieces) for _ in range(400)]
+    assert 1.9 < np.mean(kept) < 2.4
+    cropped = CHANGES["crop"](story(), rng)
+    assert "; ".join(words(cropped)) in story().past
+    assert len(cropped.pieces) == 2
+    moved = [words(CHANGES["reorder"](story(), rng)) for _ in range(50)]
+    assert any(one != PAST for one in moved)
+    assert all(sorted(one) == sorted(PAST) for one in moved)
+    assert story().asked == CHANGES["reorder"](story(), rng).asked
+
+
+def test_items_and_words_are_replaced_by_what_is_like_them():
+    rng = np.random.default_rng(0)
+    # The longest name that stands there is the item's.
+    assert words(CHANGES["items"](story(), rng)) == [
+        "1 day ago: bought black tea",
+        "viewed green mug",
+        "2 weeks ago: searched rain jacket",
+        "bought black tea",
+    ]
+    told = CHANGES["synonyms"](story(), rng)
+    assert told.asked == "where is my crimson package"
+    assert CHANGES["reworded"](story(), rng).asked == "WHERE IS MY RED PARCEL"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+def test_typos_are_as_frequent_as_asked(share):
+    text = "abcdefghij" * 200
+    found = typos(share)(Story("", text, ()), np.random.default_rng(0)).asked
+    changed = sum(a != b for a, b in zip(text, found, strict=False)) > 0
+    assert changed == (share > 0)
+    assert abs(len(found) - len(text)) <= share * len(text) * 0.2
+
+
+def test_copies_are_made_of_their_story():
+    stories = [story(asked=f"number {n}") for n in range(5)]
+    found, of = Augment((reworded(lambda text: text + "!"),), copies=2).apply(stories, seed=1)
+    assert len(found) == 15
+    assert found[:5] == stories
+    assert [one.asked.rstrip("!") for one in found] == [stories[number].asked for number in of]
+    assert all(one.asked.endswith("!") for one in found[5:])
+    assert [one.asked for one in perturbed(stories, typos(0.5))] != [one.asked for one in stories]

@@ -1,0 +1,96 @@
+"""Several readers as one, and how sturdy they are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from intently.contract import Past
+from intently.errors import ConfigError
+from intently.learn.ensemble import Ensemble, _folds, averaged
+from intently.learn.methods import Sizes
+from intently.learn.sturdy import AS_IT_IS, sturdiness, unknown_words
+from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_reader import TextReader
+from intently.text.story import Story, Teller
+from small_logs import day
+from text_shop import TASK, URGENT, shop
+from tiny_models import encoder
+
+QUESTION = replace(TASK, metrics=("accuracy",))
+WEEKS = [day(7 * week) for week in range(1, 8)]
+
+
+@pytest.fixture(scope="module")
+def log():
+    return shop(160)
+
+
+@pytest.fixture(scope="module")
+def examples(log):
+    return QUESTION.examples(log, WEEKS)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    recipe = TextRecipe(epochs=6, fewest_steps=0, learning_rate=3e-3, batch_size=16, max_tokens=24, held_out=0.0)
+    model = encoder(tmp_path_factory.mktemp("ensemble") / "encoder")
+    return TextReader(model=model, method="full", recipe=recipe, teller=Teller(last=2))
+
+
+@pytest.fixture(scope="module")
+def ensemble(reader, examples, log):
+    return Ensemble(reader, members=2).fit(examples, Past(log, examples))
+
+
+def test_answers_are_averaged(ensemble, log):
+    asked = QUESTION.questions(log, day(63))
+    each = [one.predict(asked, Past(log, asked)).values for one in ensemble.fitted]
+    assert not np.allclose(*each)
+    np.testing.assert_allclose(ensemble.predict(asked, Past(log, asked)).values, np.mean(each, axis=0), atol=1e-6)
+    assert ensemble.answers(TASK)
+
+
+def test_a_fold_is_of_whole_customers(examples):
+    fold = _folds(examples, 3)
+    assert set(fold.tolist()) == {0, 1, 2}
+    pairs = set(zip(examples.household.to_list(), fold.tolist(), strict=True))
+    assert len(pairs) == examples.household.n_unique()
+
+
+def test_averaged_weights_are_a_reader_between_them(ensemble, log):
+    asked = QUESTION.questions(log, day(63))
+    soup = averaged(ensemble.fitted, QUESTION)
+    a, b = (dict(one.network.named_parameters()) for one in ensemble.fitted)
+    for name, weight in soup.network.named_parameters():
+        assert weight.equal((a[name] + b[name]) / 2)
+    assert soup.predict(asked, Past(log, asked)).values.shape == (len(asked), 3)
+
+
+def test_weights_of_unlike_readers_are_not_averaged(ensemble):
+    other = replace(ensemble.fitted[1], sizes=Sizes(rank=2))
+    with pytest.raises(ConfigError, match="can be averaged only"):
+        averaged([ensemble.fitted[0], other], QUESTION)
+    with pytest.raises(ConfigError, match="can be averaged only"):
+        averaged(ensemble.fitted, URGENT)
+
+
+def test_an_ensemble_has_to_be_fitted(reader, examples, log):
+    with pytest.raises(ConfigError, match="has not been fitted"):
+        Ensemble(reader).predict(examples.hide(), Past(log, examples))
+
+
+def test_changes_of_the_words_move_scores_and_cost_what_they_cost(ensemble, examples, log):
+    table = sturdiness(ensemble.fitted[0], examples, Past(log, examples)).rows_by_key("change", named=True, unique=True)
+    assert set(table) == {AS_IT_IS, "typos", "dropped events", "swapped events", "unseen words"}
+    assert table[AS_IT_IS]["value"] > 0.9
+    # A fifth of the words is where the answer is said; which purchase came first is not.
+    assert table["unseen words"]["loss"] > table["swapped events"]["loss"]
+    assert table["unseen words"]["movement"] > table["swapped events"]["movement"] > 0
+    assert table["typos"]["movement"] > 0
+
+
+def test_unseen_words_are_as_many_as_asked():
+    story = Story("", " ".join(["word"] * 1_000), ())
+    changed = unknown_words(0.2)(story, np.random.default_rng(0)).asked.split(" ")
+    assert 150 < changed.count("zqxj") < 250

@@ -1,0 +1,123 @@
+"""Active learning and pseudo-labels: on planted cases they do what they are for."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from intently.contract import Examples, OneOf, Past
+from intently.errors import ConfigError, DataError
+from intently.learn.active import choose, margin, read_labels, suggested, unlabelled
+from intently.learn.pseudo_label import Pseudo, confident, self_taught
+from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_reader import TextReader
+from intently.tasks.purchasing_power import TASK as POWER
+from intently.text.story import Teller
+from small_logs import day
+from text_shop import SAID, TASK, URGENT, shop
+from tiny_models import encoder
+
+WEEKS = [day(7 * week) for week in range(1, 8)]
+
+
+def test_a_margin_is_small_where_two_labels_are_alike():
+    assert margin(np.array([[0.5, 0.4, 0.1], [0.9, 0.1, 0.0]])) == pytest.approx([0.1, 0.8])
+    assert margin(np.array([[0.5], [0.1]])) == pytest.approx([0.0, 0.8])
+
+
+def test_the_least_sure_are_taken_and_not_twice_the_same():
+    rng = np.random.default_rng(0)
+    # Three groups of ten; the first is sure, the other two are not, and each lies together.
+    centre = np.repeat(np.eye(3), 10, axis=0)
+    states = centre + rng.normal(0, 0.01, (30, 3))
+    chances = np.column_stack([np.where(np.arange(30) < 10, 0.95, 0.5), np.where(np.arange(30) < 10, 0.05, 0.5)])
+    rows = choose(chances, states, 4, unsure=5)
+    assert (rows >= 10).all()
+    assert len(set(rows.tolist())) == 4
+    assert {row // 10 for row in rows[:2].tolist()} == {1, 2}
+    # Where one of the groups has a label already, the other comes first.
+    assert choose(chances, states, 1, known=centre[10:11], unsure=20 / 1)[0] // 10 == 2
+    assert len(choose(chances, states, 100)) == 30
+
+
+def test_only_what_is_sure_is_taken_and_no_label_crowds_out_the_rest():
+    kinds = ([0.99, 0.01, 0], [0.02, 0.98, 0], [0, 0.3, 0.7], [0, 0.09, 0.91])
+    chances = np.repeat(np.array(kinds, dtype=float), [20, 4, 5, 4], axis=0)
+    chances[3, :2] = 0.999, 0.001
+    rows, label = confident(chances, Pseudo(least=0.9, most=1.5))
+    assert np.bincount(label, minlength=3).tolist() == [6, 4, 4]
+    assert 3 in rows
+    assert not set(range(24, 29)) & set(rows.tolist())
+    assert len(confident(chances, Pseudo(least=1.0))[0]) == 0
+    assert np.bincount(confident(chances, Pseudo(least=0.9, most=100))[1]).tolist() == [20, 4, 4]
+
+
+@pytest.fixture(scope="module")
+def log():
+    return shop(300)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    recipe = TextRecipe(epochs=6, fewest_steps=30, learning_rate=3e-3, batch_size=8, max_tokens=24, held_out=0.0)
+    model = encoder(tmp_path_factory.mktemp("few") / "encoder")
+    return TextReader(model=model, method="full", recipe=recipe, teller=Teller(last=0))
+
+
+def test_pseudo_labels_teach_what_a_handful_of_labels_do_not(reader, log):
+    """Of each label one text is known by its label; the other two ways to say it share words with it."""
+    every = TASK.examples(log, WEEKS)
+    labelled = Examples(TASK, every.frame.group_by("truth", maintain_order=True).head(3))
+    rest = unlabelled(every, labelled)
+    assert len(rest) + len(labelled) == len(every)
+    assert "truth" not in rest.frame.columns
+    judge = TASK.examples(log, [day(63), day(70)])
+
+    def right(made):
+        values = made.predict(judge.hide(), Past(log, judge.hide())).values
+        return (np.array(tuple(SAID))[values.argmax(1)] == judge.truth.to_numpy()).mean()
+
+    taught, sure = self_taught(reader, labelled, rest, log, Pseudo(rounds=2, least=0.6, most=3.0))
+    assert all(0 < count <= len(rest) for count in sure)
+    assert right(taught) >= right(reader.fit(labelled, Past(log, labelled)))
+
+
+def test_an_amount_cannot_be_guessed(reader, log):
+    examples = POWER.examples(log, [day(30)])
+    with pytest.raises(ConfigError, match="no labels to guess"):
+        self_taught(reader, examples, examples, log)
+
+
+def test_what_is_suggested_is_filled_in_and_read_back(reader, log, tmp_path):
+    examples = TASK.examples(log, WEEKS)
+    fitted = reader.fit(examples, Past(log, examples))
+    asked = TASK.questions(log, day(70))
+    table = suggested(fitted, asked, Past(log, asked), 5)
+    assert table.columns == ["event_id", "user_id", "item_id", "at", "text", "guess", "chance", "label"]
+    assert set(table["guess"]) <= set(SAID)
+    filled = table.with_columns(pl.Series("label", ["refund", " parcel ", "", "other", None]))
+    filled.write_csv(tmp_path / "rows.csv")
+    found = read_labels(tmp_path / "rows.csv", asked)
+    assert sorted(found.truth.to_list()) == ["other", "parcel", "refund"]
+    assert set(found.asked) == {table["event_id"][row] for row in (0, 1, 3)}
+    both = Examples(TASK, pl.concat([examples.frame, found.frame.select(examples.frame.columns)]))
+    assert isinstance(TASK.answer, OneOf)
+    assert len(both) == len(examples) + 3
+
+
+def test_a_label_that_is_none_and_an_id_that_was_not_asked_are_named_with_their_rows(log, tmp_path):
+    asked = TASK.questions(log, day(70))
+    wrong = pl.DataFrame({"event_id": [asked.asked[0], "m-none"], "label": ["refnd", "refund"]})
+    wrong.write_csv(tmp_path / "rows.csv")
+    with pytest.raises(DataError) as raised:
+        read_labels(tmp_path / "rows.csv", asked)
+    assert "row 2: 'refnd' is not one of" in raised.value.problem
+    assert "row 3: 'm-none' was not asked about" in raised.value.problem
+    pl.DataFrame({"event_id": ["a"]}).write_csv(tmp_path / "bare.csv")
+    with pytest.raises(DataError, match="no column 'label'"):
+        read_labels(tmp_path / "bare.csv", asked)
+
+
+def test_yes_and_no_are_read_back_as_such(log, tmp_path):
+    asked = URGENT.questions(log, day(70))
+    pl.DataFrame({"event_id": asked.asked[:2], "label": ["yes", "no"]}).write_csv(tmp_path / "rows.csv")
+    assert read_labels(tmp_path / "rows.csv", asked).truth.to_list() == [True, False]

@@ -1,0 +1,299 @@
+"""The text reader as a predictor: it learns from words, keeps its promises, and says in one sentence what is wrong."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from intently.contract import Examples, OneOf, Past
+from intently.errors import BundleError, ConfigError, TooFewExamples
+from intently.learn.few_shot import Contrast, batches, contrastive_loss, label_words
+from intently.learn.methods import METHODS, Sizes, method_of
+from intently.learn.methods.adalora import ranks
+from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_reader import TextReader
+from intently.log import schema
+from intently.tasks import BUILT_IN
+from intently.tasks.purchasing_power import TASK as POWER
+from intently.text.story import Teller
+from small_logs import day
+from text_shop import SAID, TASK, URGENT, shop
+from tiny_models import decoder, encoder, tokenizer
+
+WEEKS = [day(7 * week) for week in range(1, 12)]
+RECIPE = TextRecipe(epochs=8, fewest_steps=0, learning_rate=3e-3, batch_size=16, max_tokens=32, held_out=0.0)
+
+
+@pytest.fixture(scope="module")
+def log():
+    return shop(240)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return encoder(tmp_path_factory.mktemp("text") / "encoder")
+
+
+def made(model, **more):
+    return TextReader(**({"model": model, "method": "full", "recipe": RECIPE, "teller": Teller(last=2)} | more))
+
+
+def fitted(reader, log, task=TASK, until=60):
+    examples = task.examples(log.before(day(until)), WEEKS)
+    return reader.fit(examples, Past(log.before(day(until)), examples))
+
+
+def judged(reader, log, task=TASK):
+    examples = task.examples(log, [day(63), day(70)])
+    return examples, reader.predict(examples.hide(), Past(log, examples.hide()))
+
+
+def right(examples, scores):
+    return (np.array(scores.labels)[scores.values.argmax(1)] == examples.truth.to_numpy()).mean()
+
+
+@pytest.fixture(scope="module")
+def reader(model, log):
+    return fitted(made(model), log)
+
+
+def test_it_learns_what_messages_want(reader, log):
+    examples, scores = judged(reader, log)
+    assert len(examples) > 25
+    assert scores.labels == tuple(SAID)
+    assert scores.values.dtype == np.float32
+    np.testing.assert_allclose(scores.values.sum(1), 1, atol=1e-5)
+    # Every message of a kind has words of its own.
+    assert right(examples, scores) > 0.9
+    assert reader.losses[-1] < 0.5 * reader.losses[0]
+
+
+def test_a_frozen_model_with_a_head_learns_less_than_a_tuned_one_and_more_than_nothing(model, log):
+    examples, scores = judged(fitted(made(model, method="frozen"), log), log)
+    assert right(examples, scores) > 0.6
+
+
+def test_the_same_training_gives_the_same_weights(model, log, reader):
+    again = fitted(made(model), log)
+    for name, weight in reader.network.state_dict().items():
+        assert weight.equal(again.network.state_dict()[name]), name
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(model, log, reader, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(_what, fraction):
+        if fraction > 0.6:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fitted(made(model, checkpoints=tmp_path, progress=stop), log)
+    assert list(tmp_path.rglob("checkpoint-*"))
+    gone_on = fitted(made(model, checkpoints=tmp_path), log)
+    for name, weight in reader.network.state_dict().items():
+        assert weight.equal(gone_on.network.state_dict()[name]), name
+
+
+def test_what_happens_after_a_question_changes_no_answer(reader, log):
+    asked = TASK.questions(log.before(day(63)), day(56))
+    before = reader.predict(asked, Past(log.before(day(63)), asked)).values
+    assert len(before) > 5
+    np.testing.assert_array_equal(reader.predict(asked, Past(log, asked)).values, before)
+
+
+def test_a_batch_answers_as_one_at_a_time(reader, log):
+    examples, scores = judged(reader, log)
+    alone = [
+        reader.predict(one.hide(), Past(log, one.hide())).values[0]
+        for one in (examples.take(np.array([row])) for row in range(5))
+    ]
+    np.testing.assert_allclose(np.stack(alone), scores.values[:5], atol=1e-6)
+
+
+def test_yes_or_no_and_amounts_are_answered_too(model, log):
+    _, scores = judged(fitted(made(model), log, URGENT), log, URGENT)
+    assert scores.values.shape[1] == 1
+    assert ((scores.values >= 0) & (scores.values <= 1)).all()
+    quick = made(model, recipe=replace(RECIPE, epochs=1))
+    examples = POWER.examples(log.before(day(60)), WEEKS)
+    power = quick.fit(examples, Past(log.before(day(60)), examples))
+    questions = POWER.questions(log, day(60))
+    values = power.predict(questions, Past(log, questions)).values
+    assert values.shape == (len(questions), 20)
+    assert (np.diff(values[:, 1:], axis=1) >= 0).all()
+
+
+def test_it_says_what_it_answers():
+    answers = {task.name: TextReader().answers(task) for task in BUILT_IN}
+    assert answers == {
+        "purchase_intent": True,
+        "purchasing_power": True,
+        "interest": False,
+        "next_item": False,
+        "demand": False,
+    }
+    assert TextReader().answers(TASK)
+
+
+def test_what_was_held_out_calibrates_it(model):
+    log = shop(1_300)
+    reader = fitted(made(model, recipe=replace(RECIPE, epochs=1, held_out=0.2)), log, until=90)
+    assert set(reader.calibration.numbers) == {"temperature"}
+    assert not fitted(made(model, recipe=replace(RECIPE, epochs=1)), log, until=30).calibration.numbers
+
+
+def test_few_labels_are_drawn_together(model, log):
+    known = log.before(day(60))
+    some = TASK.examples(known, WEEKS).frame.group_by("truth", maintain_order=True).head(4)
+    examples = Examples(TASK, some)
+    plan = Contrast(rounds=30, labels=3, each=4, learning_rate=2e-3)
+    few = made(model, contrast=plan).fit(examples, Past(known, examples))
+    left = made(model, method="frozen").fit(examples, Past(known, examples))
+    judge, scores = judged(few, log)
+    assert right(judge, scores) > max(0.7, right(*judged(left, log)))
+
+
+def test_every_label_is_in_as_many_batches():
+    label = np.repeat(np.arange(5), [2, 9, 3, 3, 1])
+    plan = Contrast(rounds=40, labels=2, each=3)
+    found = list(batches(label, plan, np.random.default_rng(0)))
+    often = np.bincount(np.concatenate([np.unique(label[rows]) for rows in found]), minlength=5)
+    # The fifth has nobody to be drawn to.
+    assert often[4] == 0
+    assert often[:4].max() - often[:4].min() <= 2 * plan.rounds * 0.1
+    assert all(len(np.unique(rows)) == len(rows) for rows in found)
+
+
+def test_the_contrastive_loss_is_a_softmax_over_the_others():
+    import torch
+
+    states, label = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 0, 1])
+    near, far = np.cos(np.pi / 4) / 0.5, 0.0
+    one = -np.log(np.exp(near) / (np.exp(near) + np.exp(far)))
+    two = -np.log(np.exp(near) / (np.exp(near) + np.exp(near)))
+    assert contrastive_loss(states, label, 0.5).item() == pytest.approx((one + two) / 2, abs=1e-6)
+
+
+def test_a_label_is_read_as_one_would_write_it():
+    assert label_words("card_payment-fee__charged") == "card payment fee charged"
+
+
+# --- methods ---
+
+
+def test_adalora_prunes_ranks_while_it_trains(model, log):
+    sizes = Sizes(rank=2)
+    reader = fitted(made(model, method="adalora", sizes=sizes), log)
+    left = ranks(reader.network.language_model)
+    # Twelve layers begin with rank three and are left two on average; without the schedule all would keep three.
+    assert len(left) == 12
+    assert sum(left) == 2 * 12
+    assert min(left) < max(left)
+
+
+def test_a_method_that_is_not_there_names_the_nearest():
+    with pytest.raises(ConfigError, match="Did you mean 'lora'"):
+        method_of("loar")
+    assert len({method.name for method in METHODS}) == 10
+
+
+@pytest.mark.parametrize("method", [method.name for method in METHODS])
+def test_a_model_that_does_not_go_with_a_method_is_one_sentence(tmp_path, log, method):
+    """DistilBERT takes no keys from outside; ten of the methods either train it or say that they do not."""
+    import torch
+    from transformers import DistilBertConfig, DistilBertModel
+
+    words = tokenizer()
+    torch.manual_seed(0)
+    DistilBertModel(
+        DistilBertConfig(
+            vocab_size=len(words), dim=32, n_layers=2, n_heads=2, hidden_dim=48, max_position_embeddings=64
+        )
+    ).save_pretrained(tmp_path)
+    words.save_pretrained(tmp_path)
+    reader = made(str(tmp_path), method=method, recipe=replace(RECIPE, epochs=1), sizes=Sizes(layers=1, tokens=3))
+    if method != "prefix":
+        assert judged(fitted(reader, log), log)[1].values.shape[1] == 3
+        return
+    with pytest.raises(ConfigError, match="distilbert") as raised:
+        fitted(reader, log)
+    assert raised.value.problem.count(".") == 1
+
+
+# --- bad input ---
+
+
+def test_one_class_only_is_one_sentence(model, log):
+    examples = TASK.examples(log, WEEKS).where(pl.col("truth") == "refund")
+    with pytest.raises(TooFewExamples, match="the same for all"):
+        made(model).fit(examples, Past(log, examples))
+
+
+def test_a_label_that_the_task_does_not_know_is_named(model, log):
+    task = replace(TASK, answer=OneOf(("refund", "parcel")))
+    examples = task.examples(log, WEEKS)
+    with pytest.raises(ConfigError, match="a truth is 'other'"):
+        made(model).fit(examples, Past(log, examples))
+
+
+def test_a_label_never_seen_in_training_can_still_be_answered(model, log):
+    task = replace(TASK, answer=OneOf((*SAID, "praise")))
+    _, scores = judged(fitted(made(model), log, task), log, task)
+    assert scores.values.shape[1] == 4
+    assert 0 < scores.values[:, 3].mean() < 0.2
+
+
+def test_texts_of_any_kind_are_read(reader, log):
+    strange = ["", " ", None, "x" * 100_000, "refund 退款 возврат 🎁\x00\u202e", "a\n" * 50_000, "\ud7ff" * 10]
+    frame = pl.DataFrame(
+        {
+            "event_id": [f"s{n}" for n in range(len(strange))],
+            "user_id": ["u1"] * len(strange),
+            schema.TEXT: strange,
+            "at": pl.Series([day(63)] * len(strange), dtype=schema.CLOCK),
+        }
+    )
+    examples = Examples(TASK, frame)
+    values = reader.predict(examples, Past(log, examples)).values
+    np.testing.assert_allclose(values.sum(1), 1, atol=1e-5)
+    told = reader.encoded(examples, Past(log, examples))
+    assert max(len(one.ids) for one in told) <= RECIPE.max_tokens
+
+
+def test_a_folder_without_a_tokenizer_is_one_sentence(tmp_path, log, model):
+    import shutil
+
+    shutil.copytree(model, tmp_path / "bare")
+    for file in (tmp_path / "bare").iterdir():
+        if file.name not in ("config.json", "model.safetensors"):
+            file.unlink()
+    with pytest.raises(ConfigError) as raised:
+        fitted(made(str(tmp_path / "bare")), log)
+    assert "has no tokenizer" in str(raised.value)
+
+
+def test_a_decoder_without_a_pad_token_is_read(tmp_path, log):
+    reader = fitted(made(decoder(tmp_path / "decoder"), recipe=replace(RECIPE, epochs=1)), log)
+    assert judged(reader, log)[1].values.shape[1] == 3
+
+
+def test_an_encoder_with_a_decoder_is_refused(tmp_path, log):
+    from transformers import T5Config, T5Model
+
+    T5Model(T5Config(vocab_size=80, d_model=16, d_ff=16, num_layers=1, num_heads=2, d_kv=8)).save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="reads no text on its own"):
+        fitted(made(str(tmp_path)), log)
+
+
+def test_it_has_to_be_fitted_and_a_saved_one_has_to_be_whole(model, log, reader, tmp_path):
+    with pytest.raises(ConfigError, match="has not been fitted"):
+        judged(made(model), log)
+    reader.save(tmp_path)
+    with pytest.raises(BundleError, match="answers 'asked_for'"):
+        TextReader.read_from(tmp_path, URGENT)
+    (tmp_path / "weights.safetensors").write_bytes(b"broken")
+    with pytest.raises(BundleError, match="holds no text reader"):
+        TextReader.read_from(tmp_path, TASK)
