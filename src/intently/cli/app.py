@@ -14,6 +14,7 @@ from intently.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     forecast,
     init,
     keys,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 
 LOG = (init, check, tasks, pack)
-MODEL = (pretrain, train, suggest_labels, evaluate, predict, recommend)
+MODEL = (pretrain, train, suggest_labels, evaluate, predict, recommend, export)
 SERVICE = (serve, watch, forecast)
 
 for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):

@@ -51,6 +51,7 @@ def command(
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Serve a bundle over HTTP: events in, scores and recommendations out, by key, on this machine alone."""
+    from intently import config
     from intently.errors import ConfigError
 
     try:
@@ -60,6 +61,7 @@ def command(
         raise ConfigError(f"Serving needs {error.name}.", mend='pip install "intently[serve]"') from None
     from intently.log.protect import Protect
     from intently.log.source import settings_of
+    from intently.ranking import Rules
     from intently.serve import run
     from intently.serve.keys import Keys
     from intently.serve.service import Settings
@@ -74,6 +76,7 @@ def command(
         raise ConfigError("Reading a stream needs FastStream.", mend='pip install "intently[stream]"')
     address = run.Address(host, port, tls_cert, tls_key)
     pack = Path(data) if data is not None and (Path(data) / "pack.json").is_file() else None
+    rules = Rules() if data is None or pack is not None else config.read(config.find(data, None)).rules
     protect = Protect() if data is None or pack is not None else settings_of(data).protection
     tasks = console.every_task()
     store = Store.open(run.state_url(bundle, state))
@@ -82,7 +85,9 @@ def command(
     if brought:
         console.say(f"brought {brought:,} events into the state")
     run.write_lines(log_level)
-    settings = Settings(reuse=reuse, cache_events=cache_events, rate=rate, threads=threads, protect=protect, pack=pack)
+    settings = Settings(
+        reuse=reuse, cache_events=cache_events, rate=rate, threads=threads, protect=protect, pack=pack, rules=rules
+    )
     service = run.service_of(
         bundle, store, lambda folder: load(folder, tasks, threads=threads), settings, models, clock_from(now)
     )

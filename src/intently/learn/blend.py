@@ -117,12 +117,14 @@ def _mixed_rankings(parts: Sequence[Scores], weights: Sequence[float]) -> Scores
 
 def _onto(scores: Scores, labels: tuple[str, ...]) -> Array:
     """Scores over other labels; a label that is not among them goes to "other" where there is one."""
+    if scores.labels == labels:
+        return scores.values
     values = np.zeros((len(scores), len(labels)), dtype=np.float32)
+    place = {label: number for number, label in enumerate(labels)}
     for column, label in enumerate(scores.labels):
-        if label in labels:
-            values[:, labels.index(label)] += scores.values[:, column]
-        elif OTHER in labels:
-            values[:, labels.index(OTHER)] += scores.values[:, column]
+        number = place.get(label, place.get(OTHER))
+        if number is not None:
+            values[:, number] += scores.values[:, column]
     return values
 
 

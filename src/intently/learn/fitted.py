@@ -190,7 +190,9 @@ class FittedReader:
         order = np.argsort(np.diff(seq.moment_start), kind="stable")
         now_order, now_start = batches.now_order
         assert self.fitted is not None
-        self.fitted.eval()
+        # Going through all modules takes longer than reading one customer.
+        if self.fitted.training:
+            self.fitted.eval()
         # The longest first, so that no thread is left with much to do at the end.
         groups = [order[begin : begin + _HISTORIES] for begin in range(0, len(order), _HISTORIES)][::-1]
         parts = each(lambda chosen: self._read_histories(batches.collate(chosen)), groups)
@@ -253,6 +255,14 @@ class FittedReader:
         self._latest.update(vectors_of=catalogue, vectors=(vectors.numpy(), bias.numpy()))
         return self._latest["vectors"]
 
+    def _whole(self, past: Past) -> WholeCatalogue:
+        """The item vectors of a past as they are ranked, made once for as long as they are the same."""
+        vectors, bias = self.item_vectors(past)
+        found = self._latest.get("whole")
+        if found is None or found[0] is not vectors:
+            found = self._latest["whole"] = (vectors, WholeCatalogue.of(vectors, bias))
+        return found[1]
+
     def ranked(self, task: Task, past: Past) -> Ranked:
         """The whole catalogue ranked for the asked customers of a past; the newest few pasts are kept."""
         return self._memo.of(f"ranked {task.name}", past, lambda: self._ranked(task, past), Ranked.take)
@@ -263,7 +273,7 @@ class FittedReader:
         # In the order of who is asked, so that a block of them is a slice.
         order = np.argsort(now, kind="stable")
         memory = Memories(now[order], *(answers[f"{task.name}.memory_{part}"][order] for part in ("item", "more")))
-        catalogue = WholeCatalogue.of(*self.item_vectors(past))
+        catalogue = self._whole(past)
         starts = range(0, len(past), _BLOCK)
         parts = each(lambda begin: catalogue.best(answers[task.name], memory, begin, begin + _BLOCK, TOP), starts)
         return Ranked(*(np.concatenate(column) for column in zip(*parts, strict=True)))

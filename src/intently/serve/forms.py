@@ -42,6 +42,13 @@ class ManyUsers(Strict):
     most: Annotated[int, Field(ge=1, le=100)] = 20
 
 
+class Wanted(Strict):
+    """How many items, and the rules on what may be shown (docs/rules.md); the shop's own rules, without them."""
+
+    most: Annotated[int, Field(ge=1, le=100)] = 10
+    rules: dict[str, Any] | None = None
+
+
 class ItemIn(BaseModel):
     """What is said of an item: its title, category, brand, price, and further texts, numbers or flags."""
 

@@ -75,6 +75,17 @@ class Kept:
         self._due: OrderedDict[Any, None] = OrderedDict()
         self._lock = threading.Lock()
 
+    def told(
+        self, user: str, history: History, served: Served, tasks: Sequence[str], window: float | None
+    ) -> Told | None:
+        """The scores of an answer that holds, as `get` gives it."""
+        if self.get(user, history, served, tasks, 1, window) is None:
+            return None
+        name = Key(user, tuple(tasks), served, len(served.shelf)).name
+        with self._lock:
+            entry = self._entries.get(name)
+            return entry.told if entry is not None and entry.history is history else None
+
     def get(
         self, user: str, history: History, served: Served, tasks: Sequence[str], most: int, window: float | None
     ) -> Answer | None:

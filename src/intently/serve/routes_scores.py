@@ -13,10 +13,11 @@ from intently.serve.access import needs
 from intently.serve.arrivals import readable
 from intently.serve.clock import written
 from intently.serve.forecast import Forecast
-from intently.serve.forms import ManyUsers, Meta, PostedHistory, Scored, ScoredMany
+from intently.serve.forms import ManyUsers, Meta, PostedHistory, Scored, ScoredMany, Wanted
 from intently.serve.keys import READ, Caller
 from intently.serve.problems import Problem
 from intently.serve.reply import meta, reply, scored
+from intently.serve.rules import read
 from intently.serve.service import Service
 
 router = APIRouter(tags=["scores"])
@@ -55,8 +56,13 @@ async def recommended(
     request: Request, user_id: Who, caller: Reads, max_age: Fresh = None, most: Most = 10
 ) -> Response:
     """The items that a customer is most likely to want next, best first, over the whole catalogue."""
-    names = _of_kind(request.app.state.service, Ranking)
-    return await _one(request, caller, "recommendations", user_id, names, most, max_age)
+    return await _recommended(request, caller, user_id, None, most, max_age)
+
+
+@router.post("/v1/users/{user_id}/recommendations", response_model=Scored)
+async def recommended_by_rules(request: Request, user_id: Who, wanted: Wanted, caller: Reads) -> Response:
+    """The same, held to rules that come with the question instead of the shop's own."""
+    return await _recommended(request, caller, user_id, wanted.rules, wanted.most, None)
 
 
 @router.get("/v1/users/{user_id}/interest", response_model=Scored)
@@ -159,6 +165,17 @@ async def _one(
     user = service.door.user(asked)
     answer = (await service.answer([user], names, most=most, reuse=max_age))[0]
     _note(request, service, caller, action, user)
+    return reply(scored(asked, answer))
+
+
+async def _recommended(
+    request: Request, caller: Caller, asked: str, rules: dict[str, Any] | None, most: int, max_age: float | None
+) -> Response:
+    service: Service = request.app.state.service
+    held_to = service.settings.rules if rules is None else read(rules)
+    user, task = service.door.user(asked), _of_kind(service, Ranking)[0]
+    answer = await service.recommend(user, task, held_to, most=most, reuse=max_age)
+    _note(request, service, caller, "recommendations", user)
     return reply(scored(asked, answer))
 
 

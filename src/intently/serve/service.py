@@ -15,6 +15,7 @@ from intently.errors import ConfigError, DataError, StateError
 from intently.log import schema
 from intently.log.pack_forget import forget_in_pack
 from intently.log.protect import Protect
+from intently.ranking import Rules
 from intently.serve.arrivals import Door, EventIn
 from intently.serve.audit import Audit
 from intently.serve.bring import item_table, log_of
@@ -27,6 +28,7 @@ from intently.serve.keys import Keys
 from intently.serve.models import Line, Models, Served, open_bundle
 from intently.serve.monitor import Monitor
 from intently.serve.pasts import History, Pasts, history_of, nothing
+from intently.serve.rules import Held
 from intently.serve.standing import Shelf
 from intently.serve.store import Forgotten, Store
 from intently.serve.told import Told
@@ -47,6 +49,7 @@ class Settings:
 
     `cache_events` bounds the pasts in memory, `rate` is requests a second for each key, `body` bytes of a request.
     `pack` is the pack that the state was begun with, in which customers are forgotten too.
+    `rules` are the shop's on what may be recommended, where a request brings none of its own.
     """
 
     reuse: float = 60.0
@@ -57,6 +60,7 @@ class Settings:
     forecast_hours: float = 6.0
     protect: Protect = field(default_factory=Protect)
     pack: Path | None = None
+    rules: Rules = field(default_factory=Rules)
 
 
 class Service:
@@ -94,6 +98,7 @@ class Service:
         self.forecasts = Forecasts(
             forecaster or self._forecast, lambda: self.models.champion, self.clock.now, self.settings.forecast_hours
         )
+        self.held = Held()
         self.ready, self.closing = threading.Event(), threading.Event()
 
     def start(self) -> None:
@@ -182,6 +187,27 @@ class Service:
                 self.monitor.score(one)
         self._shadow(line, [histories[number] for number in missing], tasks)
         return [one for one in found if one is not None]
+
+    async def recommend(
+        self, user: str, task: str, rules: Rules, *, most: int = 10, reuse: float | None = None
+    ) -> Answer:
+        """The items that a customer is likely to want next and may be shown, best first."""
+        if rules == Rules():
+            return (await self.answer([user], (task,), most=most, reuse=reuse))[0]
+        served = self.models.line.of(user)
+        await asyncio.to_thread(self.held.facts, rules, served.shelf)
+        history = (await self._histories([user]))[0]
+        told = self.kept.told(user, history, served, (task,), reuse)
+        reused = told is not None
+        if told is None:
+            told = (await self._ask([history], (task,), served))[0]
+            self.kept.put(Key(user, (task,), served, len(served.shelf)), history, told, told.as_of)
+            self.monitor.score(told)
+        asked, shelf = served.trained.task(task), served.shelf
+        scores = await asyncio.to_thread(
+            self.held.apply, rules, shelf, asked, told.scores[task], history, told.as_of, most
+        )
+        return replace(Answer.of(replace(told, scores={task: scores}), history, most), reused=reused)
 
     async def answer_history(self, events: Sequence[Event], tasks: Sequence[str], *, most: int = 20) -> Answer:
         """Answers about a history that came with the question, and is not kept."""

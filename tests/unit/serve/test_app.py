@@ -6,7 +6,10 @@ import hmac
 import json
 import logging
 import sqlite3
+from datetime import datetime
 
+import numpy as np
+import polars as pl
 import pytest
 
 from intently.serve import keys as keys_module
@@ -87,6 +90,42 @@ def test_every_way_to_ask(client, service, admin) -> None:
     assert client.get("/v1/model", headers=admin).json()["tasks"]["next_item"]["served"] == "stack"
     assert client.get("/v1/model/card", headers=admin).text.startswith("#")
     assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_recommendations_keep_to_the_rules_of_the_request_or_of_the_shop(client, service, admin) -> None:
+    from dataclasses import replace
+
+    from intently.contract import Examples, Past
+    from intently.log import schema
+    from intently.ranking import Rules, ruled
+    from intently.serve.bring import log_of
+
+    def items(answer) -> list[int]:
+        assert answer.status_code == 200, answer.text
+        return [row["item_id"] for row in answer.json()["answers"]["next_item"]["items"]]
+
+    where = "/v1/users/c001/recommendations"
+    table = {
+        "only": "price < 20",
+        "categories": ["kind 1", "kind 3", "kind 5"],
+        "per_category": 2,
+        "not_bought_days": 30,
+    }
+    found = client.post(where, json={"most": 5, "rules": table}, headers=admin)
+    as_of = datetime.fromisoformat(found.json()["as_of"])
+    rules = Rules(only="price < 20", categories=("kind 1", "kind 3", "kind 5"), per_category=2, not_bought_days=30)
+    log = log_of(service.store).before(as_of)
+    task = service.models.champion.trained.task("next_item")
+    asked = pl.DataFrame({"user_id": ["c001"]}).with_columns(pl.lit(as_of).cast(schema.CLOCK).alias("at"))
+    past = Past(log, Examples(task, asked))
+    offline = ruled(service.models.champion.trained.answer(Examples(task, asked), past), past, rules, 5)
+    assert items(found) == offline.ids[0][np.isfinite(offline.values[0])].tolist()
+    assert items(found) != items(client.get(where + "?most=5", headers=admin))
+    service.settings = replace(service.settings, rules=rules)
+    assert items(client.get(where + "?most=5", headers=admin)) == items(found), "the shop's own"
+    assert len(items(client.post(where, json={"rules": {}}, headers=admin))) == 10, "none, where the request says so"
+    for wrong in ({"only": "stok > 0"}, {"only": "summ("}, {"most": 1}, {"only": "x" * 2000}, {"per_category": -1}):
+        assert fault(client.post(where, json={"rules": wrong}, headers=admin))["status"] == 422, wrong
 
 
 def test_demand_comes_from_a_forecast(client, service, admin) -> None:

@@ -1,0 +1,79 @@
+"""A reader as ONNX answers as the network does, and one that does not is not written."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import served_shop
+from intently.contract import Past
+from intently.errors import BundleError, ConfigError
+from intently.ship import export
+from intently.ship.bundle import load
+from intently.tasks import BUILT_IN
+from planted_shop import planted
+
+pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+
+LOST = 0.03
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    _, bundle = served_shop.write(tmp_path_factory.mktemp("served"))
+    return load(bundle, BUILT_IN, threads=1).reader.newest
+
+
+@pytest.fixture(scope="module")
+def written(reader, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "onnx"
+    truth = export.examples_of(reader, planted(), served_shop.UNTIL, 100)
+    with pytest.MonkeyPatch.context() as patch:
+        # A reader of 32 numbers fitted once over, judged on a hundred customers: a metric moves by as much for nothing.
+        patch.setattr(export, "MOST_LOST", LOST)
+        gate = export.export(reader, truth["purchase_intent"][1], folder, truth)
+    return folder, gate, truth
+
+
+def test_the_exact_form_gives_what_the_network_gives(reader, written) -> None:
+    folder, gate, truth = written
+    assert max(gate.apart.values()) <= export.MOST_APART
+    assert set(gate.apart) >= {"state", "purchase_intent", "purchasing_power", "interest", "next_item"}
+    loaded = export.session(folder / export.EXACT)
+    past = truth["purchase_intent"][1]
+    for rows in (np.array([3]), np.array([9, 2, 5]), np.arange(40)):
+        some = past.take(rows)
+        found, wanted = export.run(loaded, export.inputs(reader, some)), reader.read(some)
+        assert np.abs(found["purchase_intent"] - wanted["purchase_intent"]).max() < 1e-5
+        assert np.abs(found["interest"] - wanted["interest"]).max() < 1e-5
+        assert found["purchasing_power"] == pytest.approx(wanted["purchasing_power"], rel=1e-3, abs=1e-3)
+
+
+def test_eight_bits_are_smaller_and_lose_what_is_told(written) -> None:
+    folder, gate, _ = written
+    assert gate.whole_bytes < 0.8 * gate.exact_bytes
+    assert all(np.isfinite(lost) and lost <= LOST for lost in gate.lost.values())
+    told = json.loads((folder / export.REPORT).read_text())
+    assert told["lost"] == gate.lost
+    assert sorted(path.name for path in folder.iterdir()) == sorted([export.EXACT, export.WHOLE, export.REPORT])
+
+
+def test_an_export_that_does_not_pass_is_not_written_and_the_old_one_stays(reader, written, monkeypatch) -> None:
+    folder, _, truth = written
+    before = (folder / export.EXACT).read_bytes()
+    monkeypatch.setattr(export, "_write", lambda _reader, _fed, file: file.write_bytes(before))
+    monkeypatch.setattr(export, "MOST_APART", 0.0)
+    with pytest.raises(BundleError, match="does not pass"):
+        export.export(reader, truth["purchase_intent"][1], folder, truth)
+    assert (folder / export.EXACT).read_bytes() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["onnx"]
+
+
+def test_a_customer_asked_twice_is_refused(reader) -> None:
+    log = planted().before(served_shop.UNTIL)
+    task = reader.tasks[0]
+    examples = task.examples(log, [served_shop.UNTIL - 2 * task.horizon, served_shop.UNTIL - task.horizon])
+    with pytest.raises(ConfigError, match="asked twice"):
+        export.inputs(reader, Past(log, examples))
