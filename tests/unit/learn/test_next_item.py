@@ -15,7 +15,15 @@ ITEMS = 60
 RECIPE = Recipe(
     pretrain_epochs=8, learning_rate=1e-2, histories_per_step=32, negatives=0, patience=6, threads=1, warmup=0.05
 )
-SHAPE = {"width": 32, "item_width": 32, "blocks": 1, "attention_heads": 4, "item_dropout": 0.0, "cosine": True}
+SHAPE = {
+    "width": 32,
+    "item_width": 32,
+    "blocks": 1,
+    "attention_heads": 4,
+    "item_dropout": 0.0,
+    "cosine": True,
+    "items_alone": True,
+}
 READER = NextItemReader(RECIPE, SHAPE)
 
 
