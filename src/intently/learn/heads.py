@@ -266,7 +266,7 @@ class NextMoment(nn.Module):
         return functional.normalize(vectors, dim=-1) if self.cosine else vectors
 
     def loss(self, states: Tensor, batch: Batch, vectors: Tensor, bias: Tensor) -> Tensor:
-        """Softmax over items (divided by 10), and unless `items_alone` errors of log gap and log money and of event types.
+        """Softmax over items (divided by 10) + errors of log gap, log money and event types unless `items_alone`.
 
         Judged and not trained: 1 - the mean of 1 / log2(1 + rank) of the true items among those of the batch.
         Probabilities grow overconfident long before the ranking stops getting better.

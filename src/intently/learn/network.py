@@ -23,8 +23,8 @@ class Shape:
 
     A shop without item texts has `text_width` 0; `attributes` is how many values items' attributes take in all. With
     `cosine`, logits are cosines times a learned scale instead of products, and items are read as they are asked for, so
-    that `width` is `item_width`. With `items_alone`, of a next moment only the items are asked for. `item_dropout` is the
-    share of items read as if never met, `input_dropout` what is dropped before the first block (`dropout` without it).
+    that `width` is `item_width`. With `items_alone`, of a next moment only the items are asked for. `item_dropout` is
+    the share of items read as if never met, `input_dropout` what is dropped before the first block (else `dropout`).
     """
 
     text_width: int
