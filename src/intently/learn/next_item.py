@@ -101,9 +101,8 @@ class NextItemReader:
 
         if not _asking(train).any():
             raise DataError("No history has two moments, so nothing comes next.", mend="Bring longer histories.")
-        if (self.shape.get("cosine") or self.shape.get("items_alone")) and self.shape.get("width") != self.shape.get(
-            "item_width"
-        ):
+        tied = self.shape.get("cosine") or self.shape.get("items_alone")
+        if tied and self.shape.get("width") != self.shape.get("item_width"):
             raise ConfigError("With cosine or items_alone, width is not item_width.", mend="Give both, and the same.")
         about = about or About()
         catalogue = _catalogue(train, items, about)
