@@ -53,7 +53,7 @@ class Network(nn.Module):
         self.reader = reader
         self.heads = nn.ModuleDict(heads)
         shape = reader.shape
-        self.next_moment = NextMoment(shape.width, shape.item_width, event_types, shape.cosine)
+        self.next_moment = NextMoment(shape.width, shape.item_width, event_types, shape.cosine, shape.items_alone)
         self.tasks = tuple(tasks)
         self.pretraining = False
 

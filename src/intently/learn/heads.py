@@ -243,8 +243,11 @@ def _log_add(log_total: Tensor, row: Tensor, logits: Tensor) -> Tensor:
 class NextMoment(nn.Module):
     """Self-supervision: from each moment, the items of the next one as a set, its gap, money and event types."""
 
-    def __init__(self, width: int, item_width: int, event_types: int, cosine: bool = False) -> None:
+    def __init__(
+        self, width: int, item_width: int, event_types: int, cosine: bool = False, items_alone: bool = False
+    ) -> None:
         super().__init__()
+        self.items_alone = items_alone
         # With cosines the state itself is what is asked for; see Reader.
         self.query = nn.Identity() if cosine else nn.Linear(width, item_width)
         self.numbers = nn.Linear(width, 2)
@@ -263,7 +266,7 @@ class NextMoment(nn.Module):
         return functional.normalize(vectors, dim=-1) if self.cosine else vectors
 
     def loss(self, states: Tensor, batch: Batch, vectors: Tensor, bias: Tensor) -> Tensor:
-        """Softmax over items (divided by 10) + squared errors of log gap and log money + event types.
+        """Softmax over items (divided by 10) + errors of log gap, log money and event types unless `items_alone`.
 
         Judged and not trained: 1 - the mean of 1 / log2(1 + rank) of the true items among those of the batch.
         Probabilities grow overconfident long before the ranking stops getting better.
@@ -292,6 +295,8 @@ class NextMoment(nn.Module):
         each = self._items(query, owner, target, batch, aimed, bias)
         count = torch.bincount(owner, minlength=len(asked)).clamp(min=1)
         items = (each.new_zeros(len(asked)).index_add_(0, owner, each) / count).mean() / 10.0
+        if self.items_alone:
+            return items
         following = batch["moment_numbers"].reshape(b * t, 3)[asked + 1, :2]
         numbers = functional.smooth_l1_loss(self.numbers(flat[asked]), following)
         kinds = flat.new_zeros(b * t, self.types.out_features)

@@ -23,8 +23,9 @@ class Shape:
 
     A shop without item texts has `text_width` 0; `attributes` is how many values items' attributes take in all. With
     `cosine`, logits are cosines times a learned scale instead of products, and items are read as they are asked for, so
-    that `width` is `item_width`. `item_dropout` is the share of items read as
-    if never met, `input_dropout` what is dropped before the first block (`dropout` without it).
+    that `width` is `item_width`. With `items_alone`, of a moment only its items are read, and of
+    the next only they are asked for. `item_dropout` is the share of items read as if never met, `input_dropout` what is
+    dropped before the first block (else `dropout`).
     """
 
     text_width: int
@@ -41,6 +42,7 @@ class Shape:
     input_dropout: float | None = None
     attributes: int = 0
     cosine: bool = False
+    items_alone: bool = False
 
 
 class Items(nn.Module):
@@ -69,7 +71,7 @@ class Items(nn.Module):
             # Cosines leave no room for how often an item is bought: a learned level of its own.
             self.level = nn.Embedding(shape.deltas + 1, 1, padding_idx=0)
             nn.init.zeros_(self.level.weight)
-        self.popularity = nn.Parameter(torch.tensor([0.0 if shape.cosine else 1.0, 0.0]))  # slope in log count; of new
+        self.popularity = nn.Parameter(torch.tensor([1.0, 0.0]))  # slope in log count; level of a new item
         self.shape = shape
         self.dropout = shape.item_dropout
 
@@ -83,7 +85,8 @@ class Items(nn.Module):
             new = new | (torch.rand_like(count) < self.dropout)
         delta = torch.where(new, torch.zeros_like(delta), delta)
         vector = self.delta(delta)  # (items, item_width)
-        level = torch.where(new, self.popularity[1].expand_as(count), self.popularity[0] * torch.log1p(count))
+        known = self.level(delta).squeeze(-1) if self.shape.cosine else self.popularity[0] * torch.log1p(count)
+        level = torch.where(new, self.popularity[1].expand_as(count), known)
         if self.shape.text_width:
             words = self.text[text]
             vector = vector + self.project(words)
@@ -91,8 +94,6 @@ class Items(nn.Module):
         if self.shape.attributes:
             assert attribute is not None
             vector = vector + self.attribute(attribute, start)
-        if self.shape.cosine:
-            level = level + self.level(delta).squeeze(-1)
         return vector, level
 
 
@@ -183,20 +184,26 @@ class Reader(nn.Module):
         return x[:, :t], x[:, t:][owner, nth] + functional.silu(self.tell(told))
 
     def _moments(self, batch: Batch, items: Tensor) -> Tensor:
-        b, t, _ = batch["moment_numbers"].shape
         line = items[batch["line_item"]]
         if self.shape.cosine:
             line = self.read(line)
+        if self.shape.items_alone:
+            return self._baskets(batch, line)
         extra = self.event_type(batch["line_type"]) + self.line_numbers(batch["line_numbers"])
         # (lines, item_width) with cosines, else (lines, 2 * item_width)
         line = line + extra if self.shape.cosine else torch.cat([line, functional.silu(line + extra)], dim=-1)
-        total = line.new_zeros(b * t, line.shape[-1]).index_add_(0, batch["line_slot"], line)
-        count = torch.expm1(batch["moment_numbers"][..., 2]).clamp(min=1).view(b * t, 1)
-        basket = (total / count.sqrt()).view(b, t, -1)  # between a sum and a mean
+        basket = self._baskets(batch, line)
         calendar = self._calendar(batch["moment_hour"])
         if self.shape.cosine:
             return basket + self.moment(batch["moment_numbers"]) + calendar
         return self.moment(torch.cat([basket, batch["moment_numbers"]], dim=-1)) + calendar
+
+    def _baskets(self, batch: Batch, line: Tensor) -> Tensor:
+        """The lines of each moment together, (batch, moments, width of a line): between a sum and a mean."""
+        b, t, _ = batch["moment_numbers"].shape
+        total = line.new_zeros(b * t, line.shape[-1]).index_add_(0, batch["line_slot"], line)
+        count = torch.expm1(batch["moment_numbers"][..., 2]).clamp(min=1).view(b * t, 1)
+        return (total / count.sqrt()).view(b, t, -1)
 
     def _calendar(self, hour_of_week: Tensor) -> Tensor:
         return self.weekday(hour_of_week // 24) + self.hour(hour_of_week % 24)

@@ -101,8 +101,9 @@ class NextItemReader:
 
         if not _asking(train).any():
             raise DataError("No history has two moments, so nothing comes next.", mend="Bring longer histories.")
-        if self.shape.get("cosine") and self.shape.get("width") != self.shape.get("item_width"):
-            raise ConfigError("With cosine = True, width is not item_width.", mend="Give both, and the same.")
+        tied = self.shape.get("cosine") or self.shape.get("items_alone")
+        if tied and self.shape.get("width") != self.shape.get("item_width"):
+            raise ConfigError("With cosine or items_alone, width is not item_width.", mend="Give both, and the same.")
         about = about or About()
         catalogue = _catalogue(train, items, about)
         text = np.zeros((1, 0), np.float32) if about.text is None else np.pad(about.text, ((1, 0), (0, 0)))

@@ -54,7 +54,7 @@ _ORDER_RECIPE = Recipe(
     patience=2,
 )
 ORDER_PRESETS: Mapping[str, NextItemReader] = {
-    "best": NextItemReader(_ORDER_RECIPE, {**_ORDER, "cosine": True}),
+    "best": NextItemReader(_ORDER_RECIPE, {**_ORDER, "cosine": True, "items_alone": True}),
 }
 
 
