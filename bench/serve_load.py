@@ -2,12 +2,13 @@
 
     .venv/bin/python bench/serve_load.py --bundle out/demo/bundle --data out/demo/data --seconds 300
 
-Requests are due at fixed times whether or not earlier ones were answered, and late from when they were due: a
-service that falls behind cannot hide it. 70 % scores, 20 % recommendations over the whole catalogue, 10 % events, of all
-customers alike; every request carries a key. Answers may be given again for `--reuse` seconds while nothing happened to a
-customer, as by default, and the share of those is told. Beside it, on the same machine with the same load generator: a
-FastAPI application that does nothing, and one LightGBM booster behind FastAPI whose features are ready in memory. Then one
-customer after another: an event, and the score that has seen it. Writes bench/results/serve_load.jsonl (a line a run).
+Requests are due at fixed times whether or not earlier ones were answered, and are late from when they were due: a
+service that falls behind cannot hide it. 70 % scores, 20 % recommendations over the whole catalogue, 10 % events, of
+all customers alike; every request carries a key. Answers may be given again for `--reuse` seconds while nothing
+happened to a customer, as by default, and the share of those is told. Beside it, on the same machine with the same
+load: a FastAPI application that does nothing, and one LightGBM booster behind FastAPI whose features are ready in
+memory. Then one customer after another: an event, and the score that has seen it. Adds a line to
+bench/results/serve_load.jsonl.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Monitor:
         self.batch = Histogram(
             "intently_batch_customers",
             "Customers answered together",
-            buckets=(1, 2, 4, 8, 16, 32, 64),
+            buckets=(1, 2, 4, 8, 16, 64, 256),
             registry=registry,
         )
         self.reused = Counter(

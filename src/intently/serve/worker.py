@@ -20,7 +20,8 @@ from intently.serve.standing import Standing
 from intently.serve.told import Told
 
 _SAY = logging.getLogger("intently.serve")
-_MOST_CUSTOMERS = 64
+# Of 16 customers together each costs 5.8 ms of processor (Complete Journey), of 48 it is 8.7: histories are padded.
+_MOST_CUSTOMERS = 16
 _MOST_EVENTS = 60_000
 _LOOK = 1_000_000
 
