@@ -8,7 +8,7 @@ READY := .venv/.ready
 
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo test test-slow check format bench audit clean
 
 demo: $(READY)
 	$(BIN)/intently demo
@@ -31,6 +31,11 @@ check: $(READY)
 	$(BIN)/codespell
 	$(BIN)/vulture
 	$(BIN)/deptry .
+
+# Known faults of the packages: asks PyPI, so it stands apart from `check`, which works without a network.
+audit: $(READY)
+	$(PYTHON) -m pip install --quiet $(PIP_ARGS) --target .venv/audit pip-audit
+	PYTHONPATH=.venv/audit $(BIN)/python -m pip_audit --local --skip-editable
 
 format: $(READY)
 	$(BIN)/ruff check --fix

@@ -10,6 +10,8 @@ had bought before, with 95 % intervals, households resampled whole.
 from __future__ import annotations
 
 import json
+import os
+import platform
 import sys
 import time
 from dataclasses import replace
@@ -59,7 +61,12 @@ def main() -> None:
         readers[name] = SequenceReader((TASK,), RECIPE, text, name=name).fit(train, held_out, vectors=vectors)
         costs[name] = {"wall_seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
         print(name, costs[name], readers[name].curve["finetune"], flush=True)
-    found = {"overall": judged(readers, log, False), "cold": judged(readers, log, True), "costs": costs}
+    made = {
+        "command": "python bench/language_model.py",
+        "date": datetime.fromtimestamp(time.time(), UTC).date().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    }
+    found = made | {"overall": judged(readers, log, False), "cold": judged(readers, log, True), "costs": costs}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "language_model.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))

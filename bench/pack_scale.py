@@ -1,10 +1,11 @@
 """How long it takes to pack a hundred million events, in how much memory, and how fast pasts are read from the pack.
 
-    python bench/pack_scale.py [FOLDER] [--events 100_000_000]
+    python bench/pack_scale.py [FOLDER] [--events 100_000_000] [--pasts]
 
 Events are made up (time-ordered, customers and items drawn by power laws, text ids, ten files) in FOLDER/shop unless
 they are there; the pack goes to FOLDER/pack. Without FOLDER all is made in a temporary folder and removed. Making the
-events is not counted. Writes results/pack_scale.json beside this file.
+events is not counted. Writes results/pack_scale.json beside this file. With --pasts nothing is packed: the pack that is
+in FOLDER is let go by the system's file cache, and only pasts are read; their figures go to results/pasts.json.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from intently.log.packed import PackedLog
 from intently.tasks.purchase_intent import TASK
 
 RESULTS = Path(__file__).parent / "results" / "pack_scale.json"
+PASTS = RESULTS.with_name("pasts.json")
 CUSTOMERS, ITEMS, FILES = 2_000_000, 1_000_000, 10
 YEAR = 365 * 86_400 * 10**6
 START = int(datetime(2023, 1, 1, tzinfo=UTC).timestamp()) * 10**6
@@ -40,7 +42,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--events", type=int, default=100_000_000)
+    parser.add_argument("--pasts", action="store_true")
     asked = parser.parse_args()
+    if asked.pasts:
+        write(PASTS, only_pasts(asked.folder / "pack"))
+        return
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="pack_scale"))
     try:
         if not (folder / "shop" / "made").exists():
@@ -52,8 +58,12 @@ def main() -> None:
     finally:
         if asked.folder is None:
             shutil.rmtree(folder)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    write(RESULTS, result)
+
+
+def write(file: Path, result: dict) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
@@ -117,12 +127,32 @@ def packed(folder: Path) -> dict:
     }
 
 
-def pasts(folder: Path) -> dict:
+def only_pasts(folder: Path) -> dict:
+    """Pasts of a pack that is there, in no order, from maps not touched before: files on disk, and in the cache."""
+    told = json.loads((folder / "pack.json").read_text())
+    result: dict = {
+        "command": " ".join(["python", *sys.argv]),
+        "date": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "load": os.getloadavg()[0],
+        "niceness": os.nice(0),
+        "events": told["events"],
+    }
+    for cached in (False, True):
+        for file in () if cached else sorted((folder / "by_user").glob("*.npy")):
+            with file.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        name = "files in the cache of the system" if cached else "files on disk alone"
+        result[name] = pasts(folder, orders=("shuffled",))
+    return result
+
+
+def pasts(folder: Path, orders: tuple[str, ...] = ("shuffled", "by customer")) -> dict:
     """Histories a second of one process and one thread: whole pasts of 64 events, found by id and read."""
     log = PackedLog.open(folder)
     busy = np.flatnonzero(np.diff(log.pack.by_user.offsets) >= LAST)
     result: dict = {"histories": HISTORIES, "events_each": LAST, "batch": BATCH}
-    for order in ("shuffled", "by customer"):
+    for order in orders:
         rng = np.random.default_rng(0)
         asked = rng.choice(busy, HISTORIES)
         asked = asked if order == "shuffled" else np.sort(asked)

@@ -3,6 +3,7 @@
 [data] and [protect]   tables that `log` reads
 [train]                until, preset, model, adapt, method, threads, seed, tasks; the command line wins over them
 [[tasks]]              own questions, see docs/own-questions.md
+[rules]                what may be recommended, see docs/rules.md
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from intently import own, toml
 from intently.contract import Task
+from intently.ranking import Rules, table
 from intently.toml import Fault
 
 NAME = "intently.toml"
@@ -50,6 +52,7 @@ class Config:
     protect: Mapping[str, Any] = field(default_factory=dict)
     train: Training = field(default_factory=Training)
     tasks: tuple[Task, ...] = ()
+    rules: Rules = field(default_factory=Rules)
 
     def resolved(self, train: Training) -> dict[str, Any]:
         """What a run was made with, as plain values to be saved with it; passwords in URLs are left out.
@@ -78,6 +81,7 @@ class _File(BaseModel):
     protect: dict[str, Any] = Field(default_factory=dict)
     train: _Train = Field(default_factory=_Train)
     tasks: list[dict[str, Any]] = Field(default_factory=list)
+    rules: dict[str, Any] = Field(default_factory=dict)
 
 
 def find(data: str | Path, config: Path | None) -> Path | None:
@@ -99,13 +103,13 @@ def read(file: Path | None, taken: Sequence[str] = ()) -> Config:
     """
     if file is None:
         return Config()
-    table, text = toml.read(file)
+    content, text = toml.read(file)
     faults: list[Fault] = []
     try:
-        told = _File.model_validate(table)
+        told = _File.model_validate(content)
     except ValidationError as error:
         faults, told = toml.faults_of(error, _File), None
-    tables = table.get("tasks")
+    tables = content.get("tasks")
     tasks: list[Task] = []
     for number, one in enumerate(tables if isinstance(tables, list) else []):
         if not isinstance(one, dict):
@@ -118,9 +122,16 @@ def read(file: Path | None, taken: Sequence[str] = ()) -> Config:
         if name in [other.name for other in tasks]:
             faults.append(Fault(("tasks", number, "name"), f"{name!r} is there twice"))
         tasks += [] if task is None else [task]
+    rules, wrong = table.read(_table(content.get(table.TABLE)))
+    faults += [fault.under(table.TABLE) for fault in wrong]
     toml.refuse(faults, str(file), text, mend="Nothing has been done yet; correct the file and try again.")
     assert told is not None
-    return Config(file, told.data, told.protect, _training(told.train), tuple(tasks))
+    return Config(file, told.data, told.protect, _training(told.train), tuple(tasks), rules)
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """The value where it is a table; that it should be one is said elsewhere."""
+    return value if isinstance(value, dict) else {}
 
 
 def _training(told: _Train) -> Training:

@@ -4,7 +4,8 @@ IntentlyError            what came, and the mend
 ├── DataError            a file, a column, a value
 ├── ConfigError          an option or a configuration key
 ├── TooFewExamples       not enough to learn from, or one class only
-└── BundleError          a saved model that cannot be loaded or does not fit
+├── BundleError          a saved model that cannot be loaded or does not fit
+└── StateError           a service's database that does not answer or cannot take more
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class TooFewExamples(IntentlyError):
 
 class BundleError(IntentlyError):
     """A saved model that cannot be loaded, or does not fit the data."""
+
+
+class StateError(IntentlyError):
+    """A service's database that does not answer, or cannot take more."""
 
 
 def gathered(faults: Sequence[str]) -> str:

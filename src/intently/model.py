@@ -14,6 +14,7 @@ from intently.contract import AT, Amount, Examples, OneOf, Past, Ranking, Shares
 from intently.errors import ConfigError, DataError
 from intently.log import schema
 from intently.log.log import Log, moment
+from intently.ranking import Rules, ruled
 from intently.tasks import BUILT_IN, EVERY
 from intently.text.language_model import PACKAGED, Progress, silent
 
@@ -70,13 +71,15 @@ class LanguageModel:
         examples, scores = self._trained().predict(task, log.before(when), when)
         return scores.frame(examples)
 
-    def about(self, user: object, log: Log, at: datetime | str | None = None, k: int = 10) -> dict[str, Any]:
-        """Every answer about one customer as plain values: the best `k` items and the other answers.
+    def about(
+        self, user: object, log: Log, at: datetime | str | None = None, k: int = 10, rules: Rules | None = None
+    ) -> dict[str, Any]:
+        """Every answer about one customer as plain values: the best `k` items that `rules` allow, and the rest.
 
         Raises DataError for a customer without an event before `at`.
         """
         when = _time(at, log.observed_until)
-        return _about(self._trained(), log.before(when), user, when, k)
+        return _about(self._trained(), log.before(when), user, when, k, rules)
 
     def save(self, folder: str | Path, log: Log) -> None:
         """Write a bundle: a folder of safetensors and JSON."""
@@ -102,7 +105,7 @@ def _time(at: datetime | str | None, default: datetime) -> datetime:
     return default if at is None else moment(at) if isinstance(at, str) else at
 
 
-def _about(trained: Trained, log: Log, user: object, when: datetime, k: int) -> dict[str, Any]:
+def _about(trained: Trained, log: Log, user: object, when: datetime, k: int, rules: Rules | None) -> dict[str, Any]:
     ids = log.pack.user_ids
     wanted = pl.Series([str(user)]).cast(ids.dtype, strict=False)
     if wanted[0] is None or not ids.is_in(wanted.implode()).any():
@@ -116,7 +119,11 @@ def _about(trained: Trained, log: Log, user: object, when: datetime, k: int) -> 
         if task.key != schema.USER:
             continue
         examples = Examples(task, asked)
-        scores = trained.answer(examples, Past(log, examples))
+        past = Past(log, examples)
+        scores = trained.answer(examples, past)
+        if rules not in (None, Rules()) and isinstance(task.answer, Ranking) and task.answer.of == schema.ITEM:
+            assert rules is not None
+            scores = ruled(scores, past, rules, k)
         frame = scores.frame(examples)
         match task.answer:
             case Ranking(of=of):

@@ -95,6 +95,27 @@ def test_recommend_one_customer(shop: Path, bundle: Path) -> None:
     assert 0 <= told["answers"]["purchase_intent"] <= 1
 
 
+def test_recommendations_are_held_to_a_file_of_rules(shop: Path, bundle: Path) -> None:
+    user = planted().before(UNTIL).events["user_id"][0]
+    asked = ("recommend", bundle, "--data", shop / "data", "--user", user, "--at", DAY, "--json")
+    free = json.loads(intently(*asked, cache=shop / "cache").stdout)["next_item"]
+    first, category = free[0]["item_id"], free[1]["category"]
+    rules = shop / "rules.toml"
+    name = first if isinstance(first, int) else f"'{first}'"
+    rules.write_text(f'[rules]\nonly = "item_id <> {name}"\ncategories = ["{category}"]\n')
+    done = intently(*asked, "--rules", rules, cache=shop / "cache")
+    assert done.returncode == 0, done.stderr[-2000:]
+    held = json.loads(done.stdout)["next_item"]
+    assert held
+    assert {item["category"] for item in held} == {category}
+    assert first not in [item["item_id"] for item in held]
+    rules.write_text("[rules]\nper_categry = 1\n")
+    done = intently(*asked, "--rules", rules, cache=shop / "cache")
+    assert done.returncode == 1
+    assert "line 2" in done.stderr
+    assert "did you mean 'per_category'" in done.stderr
+
+
 def test_evaluate_writes_a_report(shop: Path, bundle: Path) -> None:
     out = shop / "report"
     final = shop / "results" / "readings.jsonl"

@@ -121,7 +121,7 @@ def test_tasks_lists_own_questions_and_counts_their_examples(shop: Path, tmp_pat
         ("truth = \"bool_or(categry = 'tea')\"", "did you mean 'category'?"),
         ("truth = \"bool_or(category = 'tea'\"", "^^^^^"),
         ('truth = "count(*) > 1"\nhorizn = "2d"', "did you mean 'horizon'?"),
-        ("truth = \"count(*) > 1\"\nasks = { event = 'view' }", "asks about each view"),
+        ("truth = \"count(*) > 1\"\nasks = { event = 'view' }", "there is no column 'about'"),
     ],
 )
 def test_a_bad_question_is_refused_before_any_work(shop: Path, tmp_path: Path, line: str, says: str) -> None:

@@ -17,15 +17,15 @@ import polars as pl
 from scipy.optimize import minimize
 from scipy.special import betaln, expit, gammaln, hyp2f1, psi
 
-from intently.baselines.features import bought, chunks, spending
-from intently.baselines.heldout import in_order
+from intently.baselines.features import bought, spending
+from intently.baselines.heldout import in_order, refuse_too_few
 from intently.baselines.spread import Spread, is_whole
+from intently.baselines.windows import chunks
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task, YesNo
-from intently.errors import ConfigError, TooFewExamples
+from intently.errors import ConfigError
 from intently.log.pack import Array
 from intently.log.schema import BUY, TYPE, USER
 
-_FEWEST_CUSTOMERS = 20
 # Enough for parameters within about one part in a hundred.
 _MOST_CUSTOMERS = 50_000
 # Logarithms of parameters, with times and money in units of their average.
@@ -194,12 +194,9 @@ class BGNBD:
         newest = np.flatnonzero((examples.at == examples.at.max()).to_numpy())
         examples, customers = examples.take(newest), _Customers.of(past.take(newest))
         bought = np.flatnonzero(customers.known)
-        if len(bought) < _FEWEST_CUSTOMERS or customers.days.max() < 2 or not (customers.average > 0).any():
-            raise TooFewExamples(
-                f"{examples.task.name} has {len(bought)} customers who bought, "
-                f"{int((customers.days > 1).sum())} of them on more than one day.",
-                mend="Bring a longer log, so that there are 20 customers and some of them come back.",
-            )
+        again = int((customers.days > 1).sum())
+        found = f"{len(bought)} customers who bought, {again} of them on more than one day"
+        refuse_too_few(examples.task, found, len(bought), differ=again > 0 and bool((customers.average > 0).any()))
         some = customers.take(bought[:: -(-len(bought) // _MOST_CUSTOMERS)])
         count, average = some.paid
         # The model of money has no nothing: those who gave everything back are answered for, not learned from.

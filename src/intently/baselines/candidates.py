@@ -27,6 +27,7 @@ class Sources:
     """How many candidates each source gives to a customer; `category` only where answers are unseen items."""
 
     own: int = 100
+    looked: int = 50
     popular: int = 20
     near: int = 10
     category: int = 100
@@ -48,29 +49,55 @@ class Shop:
             ItemTable.learn(shop), near or Neighbours.learn(shop, each=20), CategoryShares(seed=seed).learn(shop, items)
         )
 
-    def popular(self, items: pl.Series) -> Array:
-        """Customers of the last 28 days (of 84 days where equal), by item code."""
-        table = self.table.on(items).astype(np.float64)
-        month, quarter = (table[:, ITEM_COLUMNS.index(f"item_customers_{days}")] for days in (28, 84))
-        popular: Array = month + 1e-3 * quarter
-        return popular
+    def shelved(self, past: Past) -> Shelved:
+        """What is learned here by the item codes of a past, made once for a catalogue."""
+        return past.of_items("shop", lambda: Shelved.of(self, past.items[schema.ITEM]), self)
 
-    def known(self, items: pl.Series) -> Array:
-        """Which items had been bought, by item code."""
-        mask = np.zeros(len(items), dtype=bool)
-        code = item_codes(self.table.ids, items)
-        mask[code[code >= 0]] = True
-        return mask
+
+@dataclass(frozen=True)
+class Shelved:
+    """What a shop has learned, by item code: `table` (items, ITEM_COLUMNS), neighbours, what is popular and known.
+
+    `popular` is customers of the last 28 days (of 84 days where equal), `known` whether anybody had bought an item.
+    """
+
+    table: Array
+    near: sparse.csr_matrix
+    popular: Array
+    known: Array
+
+    @classmethod
+    def of(cls, shop: Shop, items: pl.Series) -> Shelved:
+        """Everything on the codes of a catalogue."""
+        table = shop.table.on(items)
+        month, quarter = (
+            table[:, ITEM_COLUMNS.index(f"item_customers_{days}")].astype(np.float64) for days in (28, 84)
+        )
+        known = np.zeros(len(items), dtype=bool)
+        code = item_codes(shop.table.ids, items)
+        known[code[code >= 0]] = True
+        return cls(table, shop.near.matrix(items), month + 1e-3 * quarter, known)
 
 
 def candidates(
-    examples: Examples, past: Past, own: OwnTable, shop: Shop, sources: Sources, further: Array | None
+    examples: Examples,
+    past: Past,
+    own: OwnTable,
+    shop: Shop,
+    sources: Sources,
+    further: Array | None,
+    looked: OwnTable | None = None,
 ) -> tuple[Array, Array]:
-    """Distinct (example, item code) pairs in order; `further` are item codes (n, any), -1 for none."""
+    """Distinct (example, item code) pairs in order; `further` are item codes (n, any), -1 for none.
+
+    `own` are pairs bought and `looked` pairs looked at.
+    """
     assert isinstance(examples.task.answer, Ranking)
-    items, n = past.items[schema.ITEM], len(examples)
+    items, n, shelved = past.items[schema.ITEM], len(examples), shop.shelved(past)
     own_best = own.best(own.total(decay(own.bought.age, HALF_LIFE)), sources.own)
-    keys = [own.key[own_best], _near(own, shop.near.matrix(items), n, sources.near)]
+    keys = [own.key[own_best], _near(own, shelved.near, n, sources.near)]
+    if looked is not None:
+        keys.append(looked.key[looked.best(looked.total(decay(looked.bought.age, HALF_LIFE)), sources.looked)])
     if further is not None:
         keys.append(_keys(further, len(items)))
     if examples.task.answer.unseen:
@@ -80,11 +107,11 @@ def candidates(
         keys.append(_keys(code.reshape(n, -1), len(items)))
     key = np.unique(np.concatenate(keys))
     kept = []
-    for rows, mask in open_items(examples, past, items, shop.known(items)):
+    for rows, mask in open_items(examples, past, items, shelved.known):
         inside = np.zeros(n, dtype=bool)
         inside[rows] = True
         kept.append(key[inside[key // len(items)] & mask[key % len(items)]])
-        popular = best_of(shop.popular(items), mask, sources.popular)
+        popular = best_of(shelved.popular, mask, sources.popular)
         kept.append((rows[:, None] * len(items) + popular).ravel())
     key = np.unique(np.concatenate(kept))
     return key // len(items), key % len(items)

@@ -130,8 +130,13 @@ def as_scores(examples: Examples, items: pl.Series, item: Array, values: Array) 
 
 def best_of(shop: Array, mask: Array, k: int) -> Array:
     """Codes of the k greatest of `shop` where `mask` holds; ties in catalogue order."""
-    order = np.argsort(-shop, kind="stable")
-    best: Array = order[mask[order]][:k]
+    open_ = np.flatnonzero(mask)
+    values = shop[open_]
+    if len(open_) > k > 0:
+        # Only what is at least as great as the k-th: a catalogue is long, and k is short.
+        keep = values >= np.partition(values, len(values) - k)[len(values) - k]
+        open_, values = open_[keep], values[keep]
+    best: Array = open_[np.argsort(-values, kind="stable")][:k]
     return best
 
 

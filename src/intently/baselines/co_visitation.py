@@ -142,7 +142,9 @@ class CoVisitation:
         assert self.near is not None, "fit first"
         items = past.items[schema.ITEM]
         own = OwnItems.of(Purchases.of(past), len(items))
-        table = from_recent(own.example, own.item, own.recency(), self.near.matrix(items), len(past))
+        learned = self.near
+        near = past.of_items("near", lambda: learned.matrix(items), learned)
+        table = from_recent(own.example, own.item, own.recency(), near, len(past))
         if self.own_weight > 0:
             counts = own.decayed(84.0)
             most = np.zeros(len(past))

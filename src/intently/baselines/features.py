@@ -6,7 +6,7 @@ and further numeric columns give their own, a catalogue without categories gives
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -14,17 +14,24 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import polars as pl
 
+from intently.baselines.visits import is_browsed, visit_columns
+from intently.baselines.windows import (
+    LABELS,
+    WINDOWS,
+    by_window,
+    chunks,
+    decayed,
+    distinct_by_window,
+    newest_age,
+    ratio,
+)
 from intently.contract import Past, Rows
 from intently.log.pack import Array
 from intently.log.schema import BRAND, BUY, CATEGORY, RETURN
 
-WINDOWS = (7, 14, 28, 56, 84, 168)
-_LABELS = (*(f"{days}d" for days in WINDOWS), "all")
 _HALF_LIVES = (7.0, 14.0, 28.0, 56.0)
 _GROUPS = (CATEGORY, "department", BRAND)
 _NEWEST = (2, 3, 5, 10)
-_ROWS_AT_ONCE = 1_500_000
-_CELLS_AT_ONCE = 4_000_000
 
 Columns = dict[str, Array]
 
@@ -54,7 +61,7 @@ def _done(past: Past) -> tuple[Array, tuple[str, ...]]:
 
 
 def _windowed(past: Past) -> tuple[Array, tuple[str, ...]]:
-    groups = {name: group_codes(past.items[name]) for name in _GROUPS if name in past.items.columns}
+    groups = past.of_items("groups", lambda: _groups(past.items))
     widest = max((int(codes.max(initial=0)) + 1 for codes in groups.values()), default=1)
     parts = []
     found: tuple[str, ...] = ()
@@ -65,6 +72,10 @@ def _windowed(past: Past) -> tuple[Array, tuple[str, ...]]:
     return np.concatenate(parts), found
 
 
+def _groups(items: pl.DataFrame) -> Mapping[str, Array]:
+    return {name: group_codes(items[name]) for name in _GROUPS if name in items.columns}
+
+
 def aligned(values: Array, found: tuple[str, ...], names: tuple[str, ...]) -> Array:
     """Columns `names` of a matrix whose columns are `found`; those not found are 0."""
     place = {name: column for column, name in enumerate(found)}
@@ -73,36 +84,6 @@ def aligned(values: Array, found: tuple[str, ...], names: tuple[str, ...]) -> Ar
         if name in place:
             picked[:, column] = values[:, place[name]]
     return picked
-
-
-def by_window(example: Array, age: Array, weight: Array | None, n: int) -> Array:
-    """Sums of `weight` (or counts) per example over WINDOWS and all days, shape (n, 7)."""
-    width = len(WINDOWS) + 1
-    slot = example * width + np.searchsorted(WINDOWS, age)
-    return np.bincount(slot, weights=weight, minlength=n * width).reshape(n, width).cumsum(axis=1)
-
-
-def distinct_by_window(example: Array, age: Array, code: Array, n: int) -> Array:
-    """How many distinct codes (>= 0) each example has in each window, shape (n, 7)."""
-    kept = np.flatnonzero(code >= 0)
-    if not len(kept):
-        return np.zeros((n, len(WINDOWS) + 1))
-    key = example[kept] * (int(code.max()) + 1) + code[kept]
-    # A stable sort keeps the oldest first within a key, so the last of each run is its newest.
-    order = np.argsort(key, kind="stable")
-    newest = kept[order[np.flatnonzero(np.append(np.diff(key[order]) != 0, True))]]
-    return by_window(example[newest], age[newest], None, n)
-
-
-def decayed(example: Array, age: Array, weight: Array, half_life: float, n: int) -> Array:
-    """Sums of `weight` that halve every `half_life` days, shape (n,)."""
-    return np.bincount(example, weights=weight * np.exp2(-age / half_life), minlength=n)
-
-
-def ratio(over: Array, under: Array) -> Array:
-    """The one divided by the other, NaN where there is nothing to divide by."""
-    divided: Array = np.divide(over, under, out=np.full(np.shape(over), np.nan), where=under > 0)
-    return divided
 
 
 def group_codes(values: pl.Series) -> Array:
@@ -123,15 +104,6 @@ def spending(rows: Rows, event_types: tuple[str, ...]) -> tuple[Array, Array]:
     back = rows.event_type == event_types.index(RETURN) if RETURN in event_types else np.zeros(len(rows), dtype=bool)
     moved = buys | back
     return moved, np.where(back, -np.abs(rows.amount), rows.amount)[moved]
-
-
-def chunks(lengths: Array, widest: int = 1) -> Iterator[Array]:
-    """Consecutive row numbers, few enough at once that their events, and tables `widest` wide, fit in memory."""
-    most = max(1, _CELLS_AT_ONCE // widest)
-    batch = np.cumsum(lengths) // _ROWS_AT_ONCE
-    for number in np.unique(batch):
-        rows = np.flatnonzero(batch == number)
-        yield from (rows[start : start + most] for start in range(0, len(rows), most))
 
 
 @dataclass(frozen=True)
@@ -169,7 +141,7 @@ def _columns(past: Past, groups: Mapping[str, Array]) -> Columns:
     for code, kind in enumerate(past.event_types):
         of_kind = rows.event_type == code
         _add(columns, f"events_{kind}", by_window(rows.example[of_kind], rows.age[of_kind], None, n))
-        columns[f"recency_{kind}"] = _newest_age(rows.example[of_kind], rows.age[of_kind], n)
+        columns[f"recency_{kind}"] = newest_age(rows.example[of_kind], rows.age[of_kind], n)
     example, age = rows.example[buys], rows.age[buys]
     moved, paid = spending(rows, past.event_types)
     money = by_window(rows.example[moved], rows.age[moved], paid, n)
@@ -182,25 +154,20 @@ def _columns(past: Past, groups: Mapping[str, Array]) -> Columns:
     _add(columns, "active_days", distinct_by_window(rows.example, rows.age, day - day.min(initial=0), n))
     for name, values in rows.extra.items():
         _add(columns, name, by_window(rows.example, rows.age, values, n), ("28d", "84d", "all"))
-    columns["recency"] = _newest_age(rows.example, rows.age, n)
-    columns["tenure"] = _newest_age(rows.example[::-1], rows.age[::-1], n)
+    columns["recency"] = newest_age(rows.example, rows.age, n)
+    columns["tenure"] = newest_age(rows.example[::-1], rows.age[::-1], n)
     columns |= _trends(money, visits, columns["tenure"])
     columns |= _levels(baskets, (rows.example[moved], rows.age[moved], paid), n)
     columns |= _rhythm(baskets, n)
+    if is_browsed(past.event_types):
+        columns |= visit_columns(rows, past.event_types, visits, n)
     for name, codes in groups.items():
         columns |= _concentration(name, rows, buys, codes, n)
     return columns
 
 
-def _add(columns: Columns, name: str, values: Array, labels: tuple[str, ...] = _LABELS) -> None:
-    columns.update({f"{name}_{label}": values[:, _LABELS.index(label)] for label in labels})
-
-
-def _newest_age(example: Array, age: Array, n: int) -> Array:
-    """Age of the last row of each example; rows come oldest first."""
-    ages = np.full(n, np.nan)
-    ages[example] = age
-    return ages
+def _add(columns: Columns, name: str, values: Array, labels: tuple[str, ...] = LABELS) -> None:
+    columns.update({f"{name}_{label}": values[:, LABELS.index(label)] for label in labels})
 
 
 def _trends(money: Array, visits: Array, tenure: Array) -> Columns:
@@ -208,7 +175,7 @@ def _trends(money: Array, visits: Array, tenure: Array) -> Columns:
     for name, totals in (("money", money), ("baskets", visits)):
         for short, long in ((0, 2), (1, 3), (2, 4), (2, 5), (4, 5)):
             rate = ratio(totals[:, short], totals[:, long]) * WINDOWS[long] / WINDOWS[short]
-            columns[f"{name}_trend_{_LABELS[short]}_{_LABELS[long]}"] = rate
+            columns[f"{name}_trend_{LABELS[short]}_{LABELS[long]}"] = rate
         columns[f"{name}_per_day"] = totals[:, -1] / np.maximum(np.nan_to_num(tenure), 28.0)
     columns["money_29_to_56d"] = money[:, 3] - money[:, 2]
     columns["money_57_to_84d"] = money[:, 4] - money[:, 3]
@@ -230,7 +197,7 @@ def _levels(baskets: _Baskets, paid: tuple[Array, Array, Array], n: int) -> Colu
     columns["basket_mean_84d"] = ratio(
         np.bincount(example[recent], weights=money[recent], minlength=n), np.bincount(example[recent], minlength=n)
     )
-    columns["basket_last"] = _newest_age(example, money, n)
+    columns["basket_last"] = newest_age(example, money, n)
     for half_life in _HALF_LIVES:
         columns[f"money_half_{half_life:g}d"] = decayed(*paid, half_life, n)
         columns[f"baskets_half_{half_life:g}d"] = decayed(example, age, np.ones(len(age)), half_life, n)
@@ -240,7 +207,7 @@ def _levels(baskets: _Baskets, paid: tuple[Array, Array, Array], n: int) -> Colu
 def _rhythm(baskets: _Baskets, n: int) -> Columns:
     """Gaps between baskets, and the day of the week, counted back from the time asked at."""
     example, age = baskets.example, baskets.age.astype(np.float64)
-    columns: Columns = {"recency_basket": _newest_age(example, age, n)}
+    columns: Columns = {"recency_basket": newest_age(example, age, n)}
     columns |= {f"recency_basket_{nth}": baskets.nth_age(nth, n) for nth in _NEWEST}
     own = np.flatnonzero(example[1:] == example[:-1])
     who, gap = example[own], age[own] - age[own + 1]
@@ -254,7 +221,7 @@ def _rhythm(baskets: _Baskets, n: int) -> Columns:
     start = (np.cumsum(count) - count)[some]
     middle[some] = (ordered[start + (count[some] - 1) // 2] + ordered[start + count[some] // 2]) / 2
     columns["gap_median"] = middle
-    columns["gap_last"] = _newest_age(who, gap, n)
+    columns["gap_last"] = newest_age(who, gap, n)
     columns["recency_by_gap_mean"] = ratio(columns["recency_basket"], mean)
     columns["recency_by_gap_median"] = ratio(columns["recency_basket"], middle)
     weekday = np.floor(age).astype(np.int64) % 7

@@ -1,4 +1,4 @@
-"""The last cut-offs of the training examples, held out to choose the few numbers of a simple predictor."""
+"""The training examples of a simple predictor: enough of them, in order, the last held out to choose its numbers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,22 @@ from datetime import datetime
 import numpy as np
 
 from intently.baselines.catalogue import truth_pairs
-from intently.contract import AT, Examples, Past
+from intently.contract import AT, Examples, Past, Task
+from intently.errors import TooFewExamples
 from intently.log import schema
 from intently.log.pack import Array
 from intently.metrics.ranking import Relevant, ndcg_at_10
+
+_FEWEST = 20
+
+
+def refuse_too_few(task: Task, found: str, count: int, *, differ: bool) -> None:
+    """Raise TooFewExamples where under 20 are counted or they do not differ in what is to be learned."""
+    if count < _FEWEST or not differ:
+        raise TooFewExamples(
+            f"{task.name} has {found}.",
+            mend=f"Bring a longer log or more cut-offs: it takes {_FEWEST}, and of more than one kind.",
+        )
 
 
 def last_cutoffs(

@@ -13,16 +13,15 @@ import lightgbm
 import numpy as np
 
 from intently.baselines.features import aligned, windowed
-from intently.baselines.heldout import in_order
+from intently.baselines.heldout import in_order, refuse_too_few
 from intently.baselines.spread import Spread, held_out, is_whole
 from intently.contract import QUANTILES, Amount, Examples, Past, Scores, Task, YesNo
-from intently.errors import ConfigError, TooFewExamples
+from intently.errors import ConfigError
 from intently.log.pack import Array
 from intently.log.schema import EVENT, USER
 
 _MOST_TREES = 600
 _PATIENCE = 25
-_FEWEST_EXAMPLES = 20
 
 
 class Reading(Protocol):
@@ -74,11 +73,9 @@ class LightGBMCustomer:
         """
         examples, past = in_order(examples, past)
         truth = examples.truth.cast(float).to_numpy()
-        if len(truth) < _FEWEST_EXAMPLES or truth.min() == truth.max():
-            raise TooFewExamples(
-                f"{examples.task.name} has {len(truth)} examples, {len(np.unique(truth))} distinct truths.",
-                mend="Bring a longer log or more cut-offs, so that there are 20 examples of more than one kind.",
-            )
+        kinds = len(np.unique(truth))
+        found = f"{len(truth)} examples, {kinds} distinct truths"
+        refuse_too_few(examples.task, found, len(truth), differ=kinds > 1)
         values, names = windowed(past)
         values, names = self._with_reading(values, names, examples, past)
         earlier, later = held_out(examples)

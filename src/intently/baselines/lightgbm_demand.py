@@ -10,37 +10,30 @@ import lightgbm
 import numpy as np
 import polars as pl
 
-from intently.baselines.features import (
-    WINDOWS,
-    aligned,
-    bought,
-    by_window,
-    chunks,
-    decayed,
-    distinct_by_window,
-    group_codes,
-    ratio,
-)
-from intently.baselines.heldout import in_order
+from intently.baselines.features import aligned, bought, group_codes
+from intently.baselines.heldout import in_order, refuse_too_few
 from intently.baselines.lightgbm_customer import Reading
+from intently.baselines.lookers import looked
+from intently.baselines.mixed_rates import MixedRates
 from intently.baselines.spread import Spread, held_out, is_whole
+from intently.baselines.windows import LABELS, by_window, chunks, decayed, distinct_by_window, ratio
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task
-from intently.errors import ConfigError, TooFewExamples
+from intently.errors import ConfigError
 from intently.log.pack import Array, codes
 from intently.log.schema import AMOUNT, BRAND, BUY, CATEGORY, ITEM, QUANTITY, TYPE
 
-_LABELS = (*(f"{days}d" for days in WINDOWS), "all")
 _HALF_LIVES = (7.0, 14.0, 28.0, 56.0)
 _WEEKS = 12
 _GROUPS = (CATEGORY, "department", BRAND)
 _GROUP_DAYS = (14, 28, 84)
 _MOST_TREES = 400
 _PATIENCE = 15
-_FEWEST_EXAMPLES = 20
 # Items unsold for 56 days are most of a catalogue and nearly all stay unsold: one in ten stands for all.
 _QUIET_DAYS = 56.0
 _QUIET_WEIGHT = 10
 _MANY_QUIET = 20_000
+# From so few rows trees learn less than plain rules know; a quarter of Complete Journey's is already enough for trees.
+_FEW_ROWS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +41,7 @@ class _Fitted:
     names: tuple[str, ...]
     booster: lightgbm.Booster
     spread: Spread
+    start: MixedRates | None
 
 
 @dataclass(frozen=True)
@@ -83,11 +77,9 @@ class LightGBMDemand:
         """
         examples, past = in_order(examples, past)
         truth = examples.truth.cast(float).to_numpy()
-        if len(truth) < _FEWEST_EXAMPLES or truth.min() == truth.max():
-            raise TooFewExamples(
-                f"{examples.task.name} has {len(truth)} examples, {len(np.unique(truth))} distinct truths.",
-                mend="Bring a longer log or more cut-offs, so that there are 20 examples of more than one kind.",
-            )
+        kinds = len(np.unique(truth))
+        found = f"{len(truth)} examples, {kinds} distinct truths"
+        refuse_too_few(examples.task, found, len(truth), differ=kinds > 1)
         recent = np.flatnonzero(examples.at.is_in(examples.cutoffs[-self.cutoffs :]).to_numpy())
         examples, past, truth = examples.take(recent), past.take(recent), truth[recent]
         earlier, later = held_out(examples)
@@ -96,18 +88,25 @@ class LightGBMDemand:
         examples, past, truth, weight = examples.take(needed), past.take(needed), truth[needed], weight[needed]
         earlier, later = np.flatnonzero(np.isin(needed, earlier) & (weight > 0)), np.flatnonzero(np.isin(needed, later))
         values, names = self._features(examples, past)
-        first = self._train(values, truth, weight, earlier, later, _MOST_TREES)
-        mean = np.asarray(first.predict(values[later], num_threads=self.threads))
+        table = _Table(values, names, truth, weight)
+        starts: list[MixedRates | None] = [None]
+        if len(earlier) < _FEW_ROWS:
+            starts.append(MixedRates.of(values[earlier], names, truth[earlier], weight[earlier]))
+        tries = [(start, self._train(table, start, earlier, later, _MOST_TREES)) for start in starts]
+        start, first = min(tries, key=lambda tried: tried[1].best_score["valid_0"]["tweedie"])
+        mean = _mean(first, start, values[later], names, self.threads)
         spread = Spread.of(mean, truth[later], whole=is_whole(truth), centred=True)
-        booster = self._train(values, truth, weight, np.flatnonzero(weight), None, max(first.best_iteration, 1))
-        return replace(self, fitted=_Fitted(names, booster, spread))
+        learn = np.flatnonzero(weight)
+        start = start and MixedRates.of(values[learn], names, truth[learn], weight[learn])
+        booster = self._train(table, start, learn, None, max(first.best_iteration, 1))
+        return replace(self, fitted=_Fitted(names, booster, spread, start))
 
     def predict(self, examples: Examples, past: Past) -> Scores:
         """Mean and QUANTILES, (n, 20)."""
         fitted = self._fitted()
         values, names = self._features(examples, past)
         values = aligned(values, names, fitted.names)
-        mean = np.asarray(fitted.booster.predict(values, num_threads=self.threads))
+        mean = _mean(fitted.booster, fitted.start, values, fitted.names, self.threads)
         scores = np.column_stack([mean, fitted.spread.around(mean)])  # (n, 1 + 19)
         return Scores(examples.task.answer, scores.astype(np.float32))
 
@@ -123,6 +122,7 @@ class LightGBMDemand:
             "columns": list(fitted.names),
             "booster": fitted.booster.model_to_string(),
             "spread": spread,
+            "start": None if fitted.start is None else fitted.start.state(),
         }
 
     @classmethod
@@ -132,6 +132,7 @@ class LightGBMDemand:
             tuple(settings["columns"]),
             lightgbm.Booster(model_str=settings["booster"]),
             Spread.from_state(arrays, settings["spread"]),
+            None if settings.get("start") is None else MixedRates.from_state(settings["start"]),
         )
         return cls(settings["name"], reading, settings["threads"], settings["seed"], settings["cutoffs"], fitted)
 
@@ -156,16 +157,43 @@ class LightGBMDemand:
         return np.column_stack([values, read]).astype(np.float32), (*names, *read_names)
 
     def _train(
-        self, values: Array, truth: Array, weight: Array, learn: Array, judge: Array | None, trees: int
+        self, table: _Table, start: MixedRates | None, learn: Array, judge: Array | None, trees: int
     ) -> lightgbm.Booster:
-        table = lightgbm.Dataset(values[learn], truth[learn], weight=weight[learn], free_raw_data=False)
         leaf = max(5, min(100, len(learn) // 50))
         parameters = {**_PARAMETERS, "min_data_in_leaf": leaf, "num_threads": self.threads, "seed": self.seed}
+        learned = table.rows(learn, start)
         if judge is None:
-            return lightgbm.train(parameters, table, trees)
-        later = lightgbm.Dataset(values[judge], truth[judge], reference=table)
+            return lightgbm.train(parameters, learned, trees)
         stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
-        return lightgbm.train(parameters, table, trees, valid_sets=[later], callbacks=[stop])
+        later = table.rows(judge, start, learned)
+        return lightgbm.train(parameters, learned, trees, valid_sets=[later], callbacks=[stop])
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Features (n, columns) by name, truths (n,) and how much each row counts (n,)."""
+
+    values: Array
+    names: tuple[str, ...]
+    truth: Array
+    weight: Array
+
+    def rows(self, some: Array, start: MixedRates | None, like: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+        """Some rows to learn from, by weight; to judge by, all alike, where they are `like` those learned from."""
+        begin = None if start is None else np.log(start.mean(self.values[some], self.names))
+        weight = self.weight[some] if like is None else None
+        return lightgbm.Dataset(
+            self.values[some], self.truth[some], weight=weight, init_score=begin, reference=like, free_raw_data=False
+        )
+
+
+def _mean(
+    booster: lightgbm.Booster, start: MixedRates | None, values: Array, names: tuple[str, ...], threads: int
+) -> Array:
+    """The mean that trees foresee, from their start on, (n,)."""
+    if start is None:
+        return np.asarray(booster.predict(values, num_threads=threads))
+    return np.asarray(start.mean(values, names) * np.exp(booster.predict(values, raw_score=True, num_threads=threads)))
 
 
 _PARAMETERS: dict[str, Any] = {
@@ -200,9 +228,11 @@ def lagged(examples: Examples, past: Past) -> tuple[Array, tuple[str, ...]]:
         asked = np.flatnonzero(at == np.unique(at)[number])
         # What the shop sold of every item before this time, per window: (items, 3).
         amounts = sold(past, time, items[ITEM], units=units)
+        looks = looked(past, time, items[ITEM], units=units)
         for rows in (asked[some] for some in chunks(past.lengths[asked])):
             here = past.take(rows)
             columns = _own(here, units=units) | _groups(here.code, amounts, groups)
+            columns |= {name: np.where(here.code >= 0, of[here.code], 0.0) for name, of in looks.items()}
             parts.append(np.column_stack(list(columns.values())).astype(np.float32))
             order.append(rows)
             names = tuple(columns)
@@ -222,9 +252,9 @@ def _own(past: Past, *, units: bool) -> dict[str, Array]:
     lines = by_window(example, age, None, n)
     money = by_window(example, age, rows.amount[buys], n)
     buyers = distinct_by_window(example, age, rows.user[buys].astype(np.int64), n)
-    columns = {f"amount_{label}": total[:, i] for i, label in enumerate(_LABELS)}
-    columns |= {f"lines_{label}": lines[:, i] for i, label in enumerate(_LABELS)}
-    columns |= {f"buyers_{label}": buyers[:, i] for i, label in enumerate(_LABELS) if label in ("14d", "56d", "all")}
+    columns = {f"amount_{label}": total[:, i] for i, label in enumerate(LABELS)}
+    columns |= {f"lines_{label}": lines[:, i] for i, label in enumerate(LABELS)}
+    columns |= {f"buyers_{label}": buyers[:, i] for i, label in enumerate(LABELS) if label in ("14d", "56d", "all")}
     for half_life in _HALF_LIVES:
         columns[f"amount_half_{half_life:g}d"] = decayed(example, age, value, half_life, n)
     newest, oldest = np.full(n, np.nan), np.full(n, np.nan)

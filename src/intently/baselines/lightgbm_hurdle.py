@@ -13,15 +13,14 @@ import lightgbm
 import numpy as np
 
 from intently.baselines.features import aligned, windowed
-from intently.baselines.heldout import in_order
+from intently.baselines.heldout import in_order, refuse_too_few
 from intently.baselines.level import level
 from intently.baselines.past_spend import PastSpend, best_half_life, least, spent
 from intently.baselines.spread import Spread, is_whole
 from intently.contract import Examples, Past, Scores, Task
-from intently.errors import ConfigError, TooFewExamples
+from intently.errors import ConfigError
 from intently.log.pack import Array
 
-_FEWEST_EXAMPLES = 20
 # Who is unlikely to buy spends more than their past says when they do: the chance counts by its root.
 _POWER = 0.5
 # Few and small trees: one pass over a chance, not a search.
@@ -76,11 +75,8 @@ class LightGBMHurdle:
         examples, past = in_order(examples, past)
         truth = examples.truth.cast(float).to_numpy()
         buys = truth > 0
-        if len(truth) < _FEWEST_EXAMPLES or buys.all() or not buys.any():
-            raise TooFewExamples(
-                f"{examples.task.name} has {len(truth)} examples, {int(buys.sum())} of them above 0.",
-                mend="Bring a longer log or more cut-offs, so that some of 20 examples buy and some do not.",
-            )
+        found = f"{len(truth)} examples, {int(buys.sum())} of them above 0"
+        refuse_too_few(examples.task, found, len(truth), differ=0 < buys.sum() < len(buys))
         values, names = windowed(past)
         parameters = {
             **_PARAMETERS,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol, Self
 
 import lightgbm
@@ -14,14 +16,18 @@ from intently.baselines.candidates import HALF_LIFE, Shop, Sources, candidates
 from intently.baselines.catalogue import TOP, Pairs, ranked, truth_pairs
 from intently.baselines.category_shares import CategoryShares
 from intently.baselines.co_visitation import Neighbours
+from intently.baselines.features import aligned
 from intently.baselines.pair_features import ItemTable, OwnTable, pair_features
+from intently.baselines.pair_looks import look_features, looked_table
 from intently.baselines.purchases import decay
+from intently.baselines.visits import is_browsed
 from intently.contract import Examples, Past, Ranking, Scores, Task
 from intently.errors import TooFewExamples
 from intently.log import schema
 from intently.log.pack import Array
 
 BLOCK = 4096
+_LEAST_BLOCK = 256
 
 
 class PairReading(Protocol):
@@ -79,11 +85,12 @@ class LightGBMRanking:
 
     def fit(self, examples: Examples, past: Past) -> Self:
         """Learn from the last cut-offs, each with the shop as it stood then."""
+        unlearned = replace(self, columns=())
         cutoffs = examples.cutoffs[-self.weeks :]
         near = Neighbours.learn(past.shop(cutoffs[0]), each=20)
         blocks, truths = [], []
         for at in cutoffs:
-            block, truth = self._training(examples, past, at, near)
+            block, truth = unlearned._training(examples, past, at, near)
             blocks.append(block)
             truths.append(truth)
         truth = np.concatenate(truths)
@@ -109,15 +116,21 @@ class LightGBMRanking:
         return block, np.isin(block.example * block.own.items + block.item, row * block.own.items + item)
 
     def _block(self, examples: Examples, past: Past, shop: Shop) -> _Block:
-        items = past.items
-        own = OwnTable.of(past, len(items))
+        own = OwnTable.of(past, len(past.items))
         source = self.candidates or self.reading
         further = None if source is None else source.top(examples, past, self.sources.reading)
-        example, item = candidates(examples, past, own, shop, self.sources, further)
-        features, names = pair_features(own, items, shop.table.on(items[schema.ITEM]), example, item)
+        looked = looked_table(past, own.items) if is_browsed(past.event_types) else None
+        example, item = candidates(examples, past, own, shop, self.sources, further, looked)
+        features, names = pair_features(own, past, shop.shelved(past).table, example, item)
+        if looked is not None:
+            more, more_names = look_features(looked, past, example, item)
+            features, names = np.concatenate([features, more], axis=1), (*names, *more_names)
         if self.reading is not None:
             more, more_names = self.reading.pairs(examples, past, example, item)
             features, names = np.concatenate([features, more.astype(np.float32)], axis=1), (*names, *more_names)
+        if self.columns:
+            # A log may have types of event that the one learned from had not, or not have them any more.
+            features, names = aligned(features, names, self.columns), self.columns
         return _Block(example, item, features, names, own)
 
     def _train(self, blocks: Sequence[_Block], truth: Array) -> str:
@@ -142,18 +155,23 @@ class LightGBMRanking:
     def predict(self, examples: Examples, past: Past) -> Scores:
         """The best hundred: ranked candidates, then further own items, then what is popular."""
         assert self.shop is not None, "fit first"
-        booster = lightgbm.Booster(model_str=self.model)
-        parts = []
-        for first in range(0, len(examples), BLOCK):
-            rows = np.arange(first, min(first + BLOCK, len(examples)))
-            parts.append(self._predict(booster, examples.take(rows).hide(), past.take(rows)))
+        booster = self._booster
+        # Making the pairs costs more than scoring them, so the threads share out the customers.
+        size = min(BLOCK, max(-(-len(examples) // self.threads), _LEAST_BLOCK))
+        blocks = [np.arange(first, min(first + size, len(examples))) for first in range(0, len(examples), size)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            parts = list(pool.map(lambda rows: self._predict(booster, examples.take(rows), past.take(rows)), blocks))
         values = np.concatenate([part.values for part in parts])
         return Scores(examples.task.answer, values, ids=np.concatenate([part.ids for part in parts]))
 
+    @cached_property
+    def _booster(self) -> lightgbm.Booster:
+        return lightgbm.Booster(model_str=self.model)
+
     def _predict(self, booster: lightgbm.Booster, examples: Examples, past: Past) -> Scores:
         assert self.shop is not None
-        block = self._block(examples, past, self.shop)
-        score = np.asarray(booster.predict(block.features, num_threads=self.threads))
+        block = self._block(examples.hide(), past, self.shop)
+        score = np.asarray(booster.predict(block.features, num_threads=1))
         own = block.own
         count = own.total(decay(own.bought.age, HALF_LIFE))
         rest = own.best(count, TOP)
@@ -165,8 +183,8 @@ class LightGBMRanking:
             np.concatenate([score, -1 / (1 + count[rest])]),
             np.zeros(len(score) + len(rest)),
         )
-        items = past.items[schema.ITEM]
-        return ranked(examples, past, pairs, self.shop.popular(items), self.shop.known(items))
+        shelved = self.shop.shelved(past)
+        return ranked(examples, past, pairs, shelved.popular, shelved.known)
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and settings to be saved; a reading is not among them and is handed to `from_state`."""

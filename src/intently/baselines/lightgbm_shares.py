@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol, Self
 
 import lightgbm
 import numpy as np
 
-from intently.baselines.own_shares import LabelRows, OwnShares
+from intently.baselines.own_shares import OwnShares
 from intently.baselines.share_features import share_features, shop_shares
 from intently.contract import Examples, Past, Scores, ShareLabels, Shares, Task
 from intently.log import schema
 from intently.log.pack import Array
 
 BLOCK = 2048
+# Of one cut-off, and of all.
+CELLS_AT_ONCE, CELLS = 90_000, 700_000
+_MOST_WEEKS = 26
 _LEAST = 1e-6
 
 
@@ -34,7 +39,8 @@ class LightGBMShares:
 
     Trees fitted to the shares by cross-entropy gave .3425 on Complete Journey at 2017-10-08 even with their
     best power, no better than OwnShares (.3429); grown on the divergence .3325. With `reading` its columns
-    join the features. The last `weeks` cut-offs are learned from, `at_most` customers of each.
+    join the features. The last `weeks` cut-offs are learned from, `at_most` customers of each: more of both
+    where there are few labels, up to CELLS (customer, label) cells.
     """
 
     name: str = "lightgbm"
@@ -63,10 +69,7 @@ class LightGBMShares:
         features, starts, truths = [], [], []
         rng = np.random.default_rng(self.seed)
         columns: tuple[str, ...] = ()
-        for at in examples.cutoffs[-self.weeks :]:
-            rows = np.flatnonzero((examples.at == at).to_numpy())
-            if len(rows) > self.at_most:
-                rows = np.sort(rng.choice(rows, self.at_most, replace=False))
+        for at, rows in self._learned_from(examples, len(own.labels), rng):
             some, before = examples.take(rows), past.take(rows)
             shop = shop_shares(past.shop(at), before.items, answer.of, own.labels)
             table, start, columns = fitted._table(some.hide(), before, shop)
@@ -77,15 +80,29 @@ class LightGBMShares:
         shop = shop_shares(past.shop(past.learned_until), past.items, answer.of, own.labels)
         return replace(fitted, shop=shop, model=model, columns=columns)
 
+    def _learned_from(self, examples: Examples, labels: int, rng: np.random.Generator) -> list[tuple[datetime, Array]]:
+        """The cut-offs to learn from, oldest first, and which examples of each."""
+        at_most = max(self.at_most, CELLS_AT_ONCE // labels)
+        everyone = [
+            (at, np.flatnonzero((examples.at == at).to_numpy()))
+            for at in examples.cutoffs[-max(self.weeks, _MOST_WEEKS) :]
+        ]
+        cells = np.cumsum([min(len(rows), at_most) * labels for _, rows in reversed(everyone)])
+        weeks = max(self.weeks, int(np.searchsorted(cells, CELLS, side="right")))
+        return [
+            (at, rows if len(rows) <= at_most else np.sort(rng.choice(rows, at_most, replace=False)))
+            for at, rows in everyone[-weeks:]
+        ]
+
     def _table(self, examples: Examples, past: Past, shop: Array) -> tuple[Array, Array, tuple[str, ...]]:
         """Features (n, labels, columns), the log shares to start from (n, labels), and the columns' names."""
         assert self.own is not None
-        rows = LabelRows.of(examples, past, self.own.labels)
-        table, columns = share_features(rows, shop)
+        told = self.own.told(examples, past)
+        table, columns = share_features(told, shop)
         if self.reading is not None:
             more, names = self.reading.cells(examples.task, examples, past, self.own.labels)
             table, columns = np.concatenate([table, more.astype(np.float32)], axis=2), (*columns, *names)
-        return table, np.log(np.maximum(self.own.shares(rows), _LEAST)), columns
+        return table, np.log(np.maximum(self.own.shares(told), _LEAST)), columns
 
     def _train(self, features: Array, start: Array, truth: Array) -> str:
         cells = features.reshape(-1, features.shape[2])
@@ -117,7 +134,7 @@ class LightGBMShares:
     def predict(self, examples: Examples, past: Past) -> Scores:
         """Shares that sum to one, (n, labels)."""
         assert self.own is not None and self.shop is not None, "fit first"
-        booster = lightgbm.Booster(model_str=self.model)
+        booster = self._booster
         values = np.zeros((len(examples), len(self.own.labels)), dtype=np.float32)
         for first in range(0, len(examples), BLOCK):
             rows = np.arange(first, min(first + BLOCK, len(examples)))
@@ -126,6 +143,10 @@ class LightGBMShares:
             raw = np.asarray(booster.predict(cells, raw_score=True, num_threads=self.threads))
             values[rows] = softmax(start + raw.reshape(start.shape))
         return Scores(examples.task.answer, values, labels=self.own.labels)
+
+    @cached_property
+    def _booster(self) -> lightgbm.Booster:
+        return lightgbm.Booster(model_str=self.model)
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and settings to be saved; a reading is not among them and is handed to `from_state`."""

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from intently.baselines.features import bought, chunks, spending
+from intently.baselines.features import bought, spending
 from intently.baselines.spread import Spread, is_whole
+from intently.baselines.windows import chunks
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task
 from intently.errors import ConfigError
 from intently.log.pack import Array

@@ -70,12 +70,16 @@ class OwnTable:
     @classmethod
     def of(cls, past: Past, items: int) -> OwnTable:
         """The pairs of a past, from a catalogue of so many items."""
-        bought = Purchases.of(past)
+        return cls.from_rows(Purchases.of(past), len(past), items)
+
+    @classmethod
+    def from_rows(cls, bought: Purchases, examples: int, items: int) -> OwnTable:
+        """The pairs of rows of so many examples."""
         cell = bought.example * items + bought.item
         order = np.argsort(cell, kind="stable")
         cell = cell[order]
         first = np.flatnonzero(np.diff(cell, prepend=-1))
-        return cls(cell[first], order, np.append(first, len(cell)), bought, len(past), items)
+        return cls(cell[first], order, np.append(first, len(cell)), bought, examples, items)
 
     @property
     def example(self) -> Array:
@@ -94,8 +98,9 @@ class OwnTable:
 
     def total(self, weight: Array) -> Array:
         """Sums over the purchases of each pair."""
-        running = np.concatenate([[0.0], np.cumsum(weight[self.order], dtype=np.float64)])
-        return running[self.start[1:]] - running[self.start[:-1]]
+        # One sum a pair: a running sum over all of them would round by what others bought.
+        pair = np.repeat(np.arange(len(self.key)), self.count)
+        return np.bincount(pair, weight[self.order], minlength=len(self.key)).astype(np.float64)
 
     def nth_last_age(self, n: int) -> Array:
         """Age of the n-th last purchase of each pair (1 is the last), NaN where there are fewer."""
@@ -107,7 +112,7 @@ class OwnTable:
     def best(self, score: Array, k: int) -> Array:
         """The numbers of the k best pairs of each example."""
         example = self.example
-        order = np.argsort(example + 1 / (1 + score), kind="stable")
+        order = np.lexsort((-score, example))
         place = np.arange(len(order)) - np.searchsorted(example, example[order])
         chosen: Array = order[place < k]
         return chosen
@@ -121,7 +126,7 @@ class OwnTable:
 
 
 def pair_features(
-    own: OwnTable, items: pl.DataFrame, table: Array, example: Array, item: Array
+    own: OwnTable, past: Past, table: Array, example: Array, item: Array
 ) -> tuple[Array, tuple[str, ...]]:
     """Features of candidate pairs, (pairs, features) float32 with NaN where there is no history.
 
@@ -132,7 +137,7 @@ def pair_features(
     parts = {name: _gather(values, pair) for name, values in _own_columns(own, customer, np.unique(pair)).items()}
     parts |= {name: values[example] for name, values in customer.items()}
     parts |= {name: table[item, column] for column, name in enumerate(ITEM_COLUMNS)}
-    parts |= _category_columns(own, items, example, item)
+    parts |= _category_columns(own, past, example, item)
     return np.stack([values.astype(np.float32) for values in parts.values()], axis=1), tuple(parts)
 
 
@@ -191,12 +196,11 @@ def _customer_columns(own: OwnTable) -> dict[str, Array]:
         }
 
 
-def _category_columns(own: OwnTable, items: pl.DataFrame, example: Array, item: Array) -> dict[str, Array]:
+def _category_columns(own: OwnTable, past: Past, example: Array, item: Array) -> dict[str, Array]:
     """What the customer buys of the item's category, decayed with a half-life of 84 days."""
-    if schema.CATEGORY not in items.columns:
+    if schema.CATEGORY not in past.items.columns:
         return {}
-    named = items[schema.CATEGORY].cast(pl.String).fill_null("")
-    label = codes(named, named.unique().sort()).astype(np.int64)
+    label = past.of_items("categories", lambda: _categories(past.items))
     width = int(label.max(initial=0)) + 1
     bought = own.bought
     weight = decay(bought.age, 84.0)
@@ -212,3 +216,8 @@ def _category_columns(own: OwnTable, items: pl.DataFrame, example: Array, item: 
             "category_share": counts[asked] / total[example],
             "category_recency": last[asked],
         }
+
+
+def _categories(items: pl.DataFrame) -> Array:
+    named = items[schema.CATEGORY].cast(pl.String).fill_null("")
+    return codes(named, named.unique().sort()).astype(np.int64)

@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from intently.baselines.features import chunks, decayed, spending
+from intently.baselines.features import spending
 from intently.baselines.level import level
 from intently.baselines.spread import Spread, is_whole
+from intently.baselines.windows import chunks, decayed
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task
 from intently.errors import ConfigError, TooFewExamples
 from intently.log.pack import Array

@@ -33,7 +33,11 @@ class Purchases:
     def from_rows(cls, rows: Rows, event_types: tuple[str, ...]) -> Purchases:
         """The purchases among rows of a past."""
         buy = event_types.index(schema.BUY) if schema.BUY in event_types else -1
-        keep = np.flatnonzero((rows.event_type == buy) & (rows.item >= 0))
+        return cls.kept(rows, np.flatnonzero((rows.event_type == buy) & (rows.item >= 0)))
+
+    @classmethod
+    def kept(cls, rows: Rows, keep: Array) -> Purchases:
+        """Some rows of a past, all about items, as if they were purchases."""
         return cls(
             rows.example[keep],
             rows.item[keep].astype(np.int64),

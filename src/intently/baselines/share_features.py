@@ -8,13 +8,15 @@ import numpy as np
 import polars as pl
 
 from intently.baselines.catalogue import item_codes
-from intently.baselines.own_shares import LabelRows, label_codes
+from intently.baselines.label_rows import LabelRows, Told, label_codes
 from intently.baselines.purchases import decay, shop_purchases
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array
 
 HALF_LIVES = (14.0, 42.0, 112.0, None)
+LOOKED = (7.0, 28.0, 112.0)
+NEWEST = (3, 10, 30)
 SHOP_WINDOWS = (7.0, 28.0, 84.0, None)
 
 
@@ -32,11 +34,20 @@ def shop_shares(shop: Log, items: pl.DataFrame, of: str, labels: Sequence[str]) 
     return shares / np.maximum(shares.sum(axis=0), 1.0)
 
 
-def share_features(rows: LabelRows, shop: Array) -> tuple[Array, tuple[str, ...]]:
-    """Features of every cell, (n, labels, features) float32, NaN where there is no history."""
+def share_features(told: Told, shop: Array) -> tuple[Array, tuple[str, ...]]:
+    """Features of every cell, (n, labels, features) float32, NaN where there is no history.
+
+    What customers bought gives the most; every other type of event gives a few of its own.
+    """
+    rows = told.bought
     columns = _own_columns(rows) | _basket_columns(rows)
     customer = _customer_columns(rows)
     shape = (rows.n, rows.labels)
+    for kind, others in told.others.items():
+        columns |= _looked_columns(kind, others)
+        for half_life in LOOKED:
+            total = columns[f"{kind}_{half_life:.0f}"].sum(axis=1)
+            customer[f"{kind}_all_labels_{half_life:.0f}"] = total
     columns |= {name: np.broadcast_to(values[:, None], shape) for name, values in customer.items()}
     with np.errstate(divide="ignore", invalid="ignore"):
         trend = shop[:, 1] / shop[:, 2]
@@ -62,14 +73,27 @@ def _own_columns(rows: LabelRows) -> dict[str, Array]:
         name = "all" if half_life is None else f"{half_life:.0f}"
         columns[f"count_{name}"] = counts
         columns[f"share_{name}"] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
-    last = np.full(rows.n * rows.labels, np.nan)
     first = np.full(rows.n * rows.labels, np.nan)
     cell = rows.example * rows.labels + rows.label
-    # Rows are in order of time: the last assignment is the newest, and backwards the oldest.
-    last[cell] = rows.age
+    # Rows are in order of time: backwards, the last assignment is the oldest.
     first[cell[::-1]] = rows.age[::-1]
-    columns["recency"] = last.reshape(rows.n, rows.labels)
+    columns["recency"] = rows.newest()
     columns["first_age"] = first.reshape(rows.n, rows.labels)
+    return columns
+
+
+def _looked_columns(kind: str, rows: LabelRows) -> dict[str, Array]:
+    """Decayed counts and shares of one type of event, by days and by how many came since, (n, labels) each."""
+    columns = {}
+    for half_life in LOOKED:
+        counts = rows.decayed(half_life)
+        columns[f"{kind}_{half_life:.0f}"] = counts
+        columns[f"{kind}_share_{half_life:.0f}"] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
+    # Who looks once a month and who looks all day change their minds over as many looks, not days.
+    place = rows.places()
+    columns |= {f"{kind}_newest_{newest}": rows.total((place <= newest).astype(np.float64)) for newest in NEWEST}
+    columns |= {f"{kind}_half_{newest}": rows.total(np.exp2(-place / newest)) for newest in NEWEST}
+    columns[f"{kind}_recency"] = rows.newest()
     return columns
 
 

@@ -14,16 +14,20 @@ from intently.cli import (
     demo,
     doctor,
     evaluate,
+    forecast,
     init,
+    keys,
     leakcheck,
     pack,
     predict,
     pretrain,
     recommend,
+    serve,
     suggest_labels,
     tasks,
     toy,
     train,
+    watch,
 )
 from intently.errors import IntentlyError
 
@@ -36,23 +40,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for verb in (
-    demo,
-    init,
-    check,
-    tasks,
-    pack,
-    pretrain,
-    train,
-    evaluate,
-    predict,
-    recommend,
-    suggest_labels,
-    leakcheck,
-    doctor,
-    toy,
-):
+LOG = (init, check, tasks, pack)
+MODEL = (pretrain, train, suggest_labels, evaluate, predict, recommend)
+SERVICE = (serve, watch, forecast)
+
+for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):
     app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"), epilog=verb.EXAMPLE)(verb.command)
+app.add_typer(keys.app, name="keys")
 
 
 def run() -> None:

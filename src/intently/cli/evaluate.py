@@ -136,7 +136,8 @@ def judged(
         parts = [found[task.name] for found in answers]
         predictions = {name: _joined([part[name] for part in parts]) for name in parts[0]}
         groups = slices.standard(examples, Past(log, examples), sold if task.key == schema.ITEM else known)
-        one = compare(task, examples, predictions, groups, replicates=replicates, rng=np.random.default_rng(seed))
+        rng, catalogue = np.random.default_rng(seed), len(log.items)
+        one = compare(task, examples, predictions, groups, catalogue=catalogue, replicates=replicates, rng=rng)
         names = list(predictions)
         entry = task_entry(
             one,

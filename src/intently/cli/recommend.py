@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,19 +20,29 @@ def command(
         str | None, typer.Option("--at", help="As of this date (UTC); the end of the log without it.")
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many items.")] = 10,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            "--rules", help="TOML file with [rules] on what may be shown; the data's intently.toml without it."
+        ),
+    ] = None,
     as_json: console.JSON = False,
 ) -> None:
     """Rank the catalogue for one customer, and give the other answers about them."""
+    from intently import config
     from intently.log.log import Log
     from intently.log.protect import asked_id
     from intently.log.source import settings_of
     from intently.model import LanguageModel
+    from intently.ranking import table
 
+    # Read before anything slow, so that a mistake in it costs nothing.
+    held_to = table.read_file(rules) if rules is not None else config.read(config.find(data, None)).rules
     model = LanguageModel.load(bundle, console.every_task())
     if model.trained is not None:
         console.say_fallbacks(model.trained, model.tasks)
     log = Log.read(data)
-    told = model.about(asked_id(user, settings_of(data).protection, log.pack.user_ids), log, at, k)
+    told = model.about(asked_id(user, settings_of(data).protection, log.pack.user_ids), log, at, k, held_to)
     if as_json:
         console.say_json(told)
         return
@@ -42,5 +53,7 @@ def command(
             console.say(f"  {name}:")
         for item in items:
             console.say(f"  {item['rank']:>2}. {item['item_id']}  {item['title']}  ({item['score']:.3f})")
+        if len(items) < k:
+            console.say(f"  {len(items)} of {k}: the rules allow no more of what the model ranks.")
     for name, value in told["answers"].items():
         console.say(f"  {name}: {value}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -14,8 +15,7 @@ from intently.contract.task import AT, TRUTH, Examples
 from intently.errors import ConfigError
 from intently.log import schema
 from intently.log.log import Log
-from intently.log.pack import Array, Order, days, hour_of_week
-from intently.log.packed import PackedLog
+from intently.log.pack import Array, Derived, Made, Order, Pack, days, hour_of_week
 
 # Sums over pasts are taken this many rows at a time, so that a log larger than memory can be read.
 _ROWS_AT_ONCE = 4_000_000
@@ -64,10 +64,38 @@ class Histories:
     asked_hour: Array
 
 
+class Known(Protocol):
+    """What a past is read from: a `Log`, a `PackedLog`, or what a service knows of the customers asked about."""
+
+    @property
+    def pack(self) -> Pack:
+        """Rows by customer and by item."""
+        ...
+
+    @property
+    def catalogue(self) -> pl.DataFrame:
+        """The items in the order of item codes, the same object each time it is asked for."""
+        ...
+
+    @property
+    def derived(self) -> Derived:
+        """What was made of the catalogue alone."""
+        ...
+
+    @property
+    def users(self) -> pl.DataFrame:
+        """What is said of each customer."""
+        ...
+
+    def before(self, at: datetime) -> Log:
+        """The whole shop as it stood at `at`."""
+        ...
+
+
 class Past:
     """What was known before each example's `at`: slices of the pack, and the shop as it stood then."""
 
-    def __init__(self, log: Log | PackedLog, examples: Examples) -> None:
+    def __init__(self, log: Known, examples: Examples) -> None:
         self._log = log
         self._examples = examples
         pack = log.pack
@@ -92,8 +120,11 @@ class Past:
     @property
     def items(self) -> pl.DataFrame:
         """The catalogue in the order of item codes: what is said of each item, and nothing dated."""
-        ids = pl.DataFrame({schema.ITEM: self._log.pack.item_ids})
-        return ids.join(self._log.items, on=schema.ITEM, how="left", maintain_order="left")
+        return self._log.catalogue
+
+    def of_items(self, name: str, make: Callable[[], Made], owner: object = None) -> Made:
+        """What `make` gives of the catalogue (and of what `owner` learned) alone: made once, for all pasts of a log."""
+        return self._log.derived.of(name, owner, make)
 
     @property
     def users(self) -> pl.DataFrame:
@@ -107,7 +138,9 @@ class Past:
         return self._log.pack.event_types
 
     def take(self, rows: Array) -> Past:
-        """The past of the examples at these row numbers."""
+        """The past of the examples at these row numbers; itself for all of them."""
+        if len(rows) == len(self) and np.array_equal(rows, np.arange(len(rows))):
+            return self
         return Past(self._log, self._examples.take(rows))
 
     def rows(self, last: int | None = None) -> Rows:

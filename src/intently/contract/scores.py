@@ -36,6 +36,10 @@ class Scores:
         """The scores at these row numbers."""
         return replace(self, values=self.values[rows], ids=None if self.ids is None else self.ids[rows])
 
+    def head(self, k: int) -> Scores:
+        """The first k places of a Ranking."""
+        return replace(self, values=self.values[:, :k], ids=None if self.ids is None else self.ids[:, :k])
+
     def quantile(self, level: float) -> Array:
         """The quantile of an Amount at one of QUANTILES, shape (n,)."""
         return self.values[:, 1 + QUANTILES.index(level)]

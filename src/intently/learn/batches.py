@@ -30,6 +30,9 @@ from intently.text.arrays import Sequences, ragged
 Array = np.ndarray
 Batch = dict[str, torch.Tensor]
 
+# What a batch says of its items, in the order in which a reader's items take it.
+DESCRIBED = ("item_text", "item_delta", "item_count", "item_attribute", "item_attribute_start")
+
 # Half-lives in days of the decayed counts by which a reader remembers what a customer bought.
 HALF_LIVES = (7.0, 28.0, 84.0, 336.0)
 MEMORY_FEATURES = len(HALF_LIVES) + 7
@@ -41,7 +44,8 @@ class Catalogue:
 
     `text` is the number of its text vector, `delta` the row of its learned part (0: none), `count`
     how often it was met in training, `label` per Shares task its label number. `event_type` gives the
-    reader's number of each event type of the log.
+    reader's number of each event type of the log. Row i has the attribute values
+    `attribute[attribute_start[i] : attribute_start[i + 1]]`, where items have attributes.
     """
 
     text: Array
@@ -49,9 +53,25 @@ class Catalogue:
     count: Array
     event_type: Array
     label: Mapping[str, Array] = field(default_factory=dict)
+    attribute: Array | None = None
+    attribute_start: Array | None = None
 
     def __len__(self) -> int:
         return len(self.text) - 1
+
+    def described(self, items: Array) -> dict[str, Array]:
+        """What a reader is told of some items (row numbers), by the names of DESCRIBED."""
+        told = {
+            "item_text": self.text[items].astype(np.int64),
+            "item_delta": self.delta[items].astype(np.int64),
+            "item_count": self.count[items].astype(np.float32),
+        }
+        if self.attribute is not None and self.attribute_start is not None:
+            start, stop = self.attribute_start[items], self.attribute_start[items + 1]
+            place, _ = ragged(start, stop)
+            told["item_attribute"] = self.attribute[place].astype(np.int64)
+            told["item_attribute_start"] = (np.cumsum(stop - start) - (stop - start)).astype(np.int64)
+        return told
 
 
 @dataclass(frozen=True)
@@ -90,7 +110,9 @@ def encode_truths(examples: Examples, now: Array, nows: int, item_ids: object, l
 class Batches:
     """Makes batches of histories out of sequences. A torch Dataset of history numbers, and its collator.
 
-    `numbers` (nows, columns) is what is told of each now outright.
+    `numbers` (nows, columns) is what is told of each now outright. With `pretrain` a batch asks every moment for the
+    next one, with `last_only` the last but one alone. `negatives` shared by a batch stand for the whole catalogue;
+    with none, `whole` hands over the catalogue itself.
     """
 
     sequences: Sequences
@@ -102,6 +124,8 @@ class Batches:
     negatives: int = 0
     sampler: Array | None = None
     pretrain: bool = False
+    last_only: bool = False
+    whole: bool = False
 
     def __len__(self) -> int:
         return self.sequences.histories
@@ -157,6 +181,7 @@ def _collate(data: Batches, chosen: Array) -> Batch:
         "moment_hour": _padded(seq.moment_hour[moment], slot, len(chosen) * longest).reshape(len(chosen), longest),
         "moment_age": _padded(seq.moment_age[moment], slot, len(chosen) * longest).reshape(len(chosen), longest),
         "moments": (stop - start).astype(np.int64),
+        "asked_from": (stop - start - 2 if data.last_only else np.zeros(len(chosen))).astype(np.int64),
         "line_slot": slot[line_moment],
         "line_type": data.catalogue.event_type[seq.event_type[lines]].astype(np.int64),
         "line_numbers": np.stack(
@@ -171,7 +196,7 @@ def _collate(data: Batches, chosen: Array) -> Batch:
             [np.log1p(np.maximum(since, 0)), np.log1p(visible), np.log1p(_tenure(seq, nows))], axis=1
         ).astype(np.float32),
     }
-    items = _Items(len(data.catalogue))
+    items = _Items(len(data.catalogue), data.whole)
     batch["line_item"] = items.add(seq.item[lines])
     if data.negatives and data.sampler is not None:
         # Drawn from torch's generator, whose state a checkpoint keeps.
@@ -196,10 +221,10 @@ def _collate(data: Batches, chosen: Array) -> Batch:
 
 
 class _Items:
-    """Numbers the distinct items of a batch."""
+    """Numbers the distinct items of a batch; those of the catalogue where it is handed over `whole`."""
 
-    def __init__(self, none: int) -> None:
-        self._none = none
+    def __init__(self, none: int, whole: bool) -> None:
+        self._none, self._whole = none, whole
         self._parts: list[Array] = []
         self._slots: list[Array] = []
 
@@ -211,16 +236,16 @@ class _Items:
         return slot
 
     def table(self, catalogue: Catalogue) -> dict[str, Array]:
+        if self._whole:
+            for slot, part in zip(self._slots, self._parts, strict=True):
+                slot[:] = part
+            return catalogue.described(np.arange(len(catalogue) + 1))
         distinct, number = np.unique(np.concatenate(self._parts), return_inverse=True)
         begin = 0
         for slot in self._slots:
             slot[:] = number[begin : begin + len(slot)]
             begin += len(slot)
-        return {
-            "item_text": catalogue.text[distinct].astype(np.int64),
-            "item_delta": catalogue.delta[distinct].astype(np.int64),
-            "item_count": catalogue.count[distinct].astype(np.float32),
-        }
+        return catalogue.described(distinct)
 
 
 class _Visible:

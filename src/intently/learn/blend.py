@@ -1,16 +1,20 @@
-"""Two answers as one: a booster's and the reader's, with a weight learned on a cut-off that neither was fitted on.
+"""Several answers as one: the boosters in equal parts, and the reader with one weight learned out of time.
 
-A booster with the reader's columns has to learn from noisy rows how far to trust them, split by split. A
-weight is one number. What it brought is in `docs/decisions/005-stack.md`.
+A booster with the reader's columns has to learn from noisy rows how far to trust them, split by split. Half of it
+and half of the booster without them keeps most of what it gains and loses half of the noise; a weight is one
+number more. What it brought is in `docs/decisions/005-stack.md`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+import polars as pl
 
+from intently.baselines.top_k import top_pairs
 from intently.contract import OTHER, Amount, Examples, OneOf, Past, Predictor, Ranking, Scores, Shares, Task, YesNo
 from intently.log.pack import Array
 
@@ -20,29 +24,50 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True)
 class Blend:
-    """`weight` of the reader's answer and 1 - `weight` of the booster's; `base` is the booster's name."""
+    """`weight` of the reader's answer, the rest of the boosters' in equal parts, by name."""
 
-    base: str
-    booster: Predictor
-    reader: Predictor
+    boosters: Mapping[str, Predictor]
+    reader: Predictor | None
     weight: float
     name: str = "blend"
 
     def answers(self, task: Task) -> bool:
-        """What both answer, but for rankings."""
-        return not isinstance(task.answer, Ranking) and self.booster.answers(task) and self.reader.answers(task)
+        """What all of them answer."""
+        return all(one.answers(task) for one in self._parts())
 
     def fit(self, examples: Examples, past: Past) -> Self:
-        """Fit both; the weight stays."""
-        return replace(self, booster=self.booster.fit(examples, past), reader=self.reader.fit(examples, past))
+        """Fit them all; the weight stays."""
+        boosters = {name: one.fit(examples, past) for name, one in self.boosters.items()}
+        return replace(self, boosters=boosters, reader=None if self.reader is None else self.reader.fit(examples, past))
 
     def predict(self, examples: Examples, past: Past) -> Scores:
-        """The mixture of both answers."""
-        return mixed(self.booster.predict(examples, past), self.reader.predict(examples, past), self.weight)
+        """The mixture of all answers."""
+        reader = None if self.reader is None else self.reader.predict(examples, past)
+        return blended([one.predict(examples, past) for one in self.boosters.values()], reader, self.weight)
+
+    def _parts(self) -> list[Predictor]:
+        return [*self.boosters.values(), *([] if self.reader is None else [self.reader])]
+
+
+def blended(boosters: Sequence[Scores], reader: Scores | None, weight: float) -> Scores:
+    """Boosters' answers in equal parts, and `weight` of the reader's: probabilities and shares in the log, amounts
+    quantile by quantile, rankings by log chance (a booster's scores; 0 and less are below all chances) and logit
+    (the reader's).
+    """
+    if isinstance(boosters[0].answer, Ranking):
+        parts = [replace(scores, values=_log_chances(scores.values)) for scores in boosters]
+        shares = [(1.0 if reader is None else 1 - weight) / len(boosters)] * len(boosters)
+        return (
+            _mixed_rankings(parts, shares) if reader is None else _mixed_rankings([*parts, reader], [*shares, weight])
+        )
+    found = boosters[0]
+    for number, scores in enumerate(boosters[1:], start=2):
+        found = mixed(found, scores, 1 / number)
+    return found if reader is None else mixed(found, reader, weight)
 
 
 def mixed(a: Scores, b: Scores, weight: float) -> Scores:
-    """`1 - weight` of `a` and `weight` of `b`: probabilities and shares in the log, amounts quantile by quantile."""
+    """`1 - weight` of `a` and `weight` of `b`, for all answers but rankings."""
     match a.answer:
         case YesNo():
             logit = (1 - weight) * _logit(a.values) + weight * _logit(b.values)
@@ -55,7 +80,39 @@ def mixed(a: Scores, b: Scores, weight: float) -> Scores:
             share = np.exp(log - log.max(axis=1, keepdims=True))
             return replace(a, values=(share / share.sum(axis=1, keepdims=True)).astype(np.float32))
         case Ranking():
-            return a
+            return _mixed_rankings([a, b], [1 - weight, weight])
+
+
+def _log_chances(values: Array) -> Array:
+    """Logs of chances; below all chances the order of the list is kept."""
+    low = np.log(_LEAST) + 1e-3 * values
+    return np.where(values > _LEAST, np.log(np.maximum(values, _LEAST)), low).astype(np.float32)
+
+
+def _mixed_rankings(parts: Sequence[Scores], weights: Sequence[float]) -> Scores:
+    """Items of any list by the weighted sum of their scores; what a list does not hold comes below its last by 1."""
+    n, k = parts[0].values.shape
+    ids = [scores.ids.reshape(-1) for scores in parts if scores.ids is not None]
+    code = pl.concat([pl.Series(each) for each in ids]).rank("dense").to_numpy().astype(np.int64) - 1
+    row = np.concatenate([np.repeat(np.arange(n), scores.values.shape[1]) for scores in parts])
+    width = code.max(initial=0) + 1
+    cell, place = np.unique(row * width + code, return_inverse=True)
+    owner = cell // width
+    value, listed, begin = np.zeros(len(cell)), np.zeros(len(cell), dtype=bool), 0
+    for scores, weight in zip(parts, weights, strict=True):
+        known = np.isfinite(scores.values)
+        mine = place[begin : begin + known.size][known.reshape(-1)]
+        begin += known.size
+        last = np.where(known, scores.values, np.inf).min(axis=1, initial=np.inf)
+        one = np.where(np.isfinite(last), last, 0.0)[owner] - 1.0
+        one[mine] = scores.values[known]
+        listed[mine] = True
+        value += weight * one
+    # The first place at which each cell's item stands among all ids.
+    first = np.zeros(len(cell), dtype=np.int64)
+    first[place[::-1]] = np.arange(len(place))[::-1]
+    best, values = top_pairs(owner[listed], first[listed], value[listed], np.zeros(listed.sum()), n, k)
+    return replace(parts[0], values=values.astype(np.float32), ids=np.concatenate(ids)[best])
 
 
 def _onto(scores: Scores, labels: tuple[str, ...]) -> Array:

@@ -15,7 +15,7 @@ from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.contract import Examples, Past, Predictor, Ranking, Scores, Task, weekly
 from intently.errors import TooFewExamples
 from intently.evaluate.compare import Report, compare, encode
-from intently.learn.blend import WEIGHTS, Blend, mixed
+from intently.learn.blend import WEIGHTS, Blend, blended
 from intently.learn.trained import BEFORE, BLEND, OPPONENT, READER, STACK
 from intently.log.log import Log
 
@@ -23,6 +23,8 @@ WEEK = timedelta(days=7)
 # The newest cut-offs are enough to tell candidates apart, and a third of the work.
 _FIT_WEEKS = 7
 _JUDGED = 3
+# Of rankings so many places are enough to find a weight.
+_WEIGHED = 30
 
 
 def last_cutoff(task: Task, until: datetime) -> datetime:
@@ -99,14 +101,15 @@ class Chosen:
 
 
 def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
-    """Judge the candidates of a task, blend the best booster with the reader, and choose."""
+    """Judge the candidates of a task, blend the boosters with the reader, and choose."""
     able = [one for one in tried if one.scores is not None and one.fitted is not None]
     predictions = {one.trial.name: one.scores for one in able if one.scores is not None}
     fitted = {one.trial.name: one.fitted for one in able if one.fitted is not None}
     examples = able[0].trial.choice.judge[0]
-    blend = _blended(task, examples, predictions, fitted)
+    blend = _blend(task, examples, predictions, fitted)
     if blend is not None:
-        predictions[BLEND] = mixed(predictions[blend.base], predictions[READER], blend.weight)
+        reader = None if blend.reader is None else predictions[READER]
+        predictions[BLEND] = blended([predictions[name] for name in blend.boosters], reader, blend.weight)
         fitted[BLEND] = blend
     report = compare(task, examples, predictions, replicates=100, rng=np.random.default_rng(0))
     simple = [name for name in fitted if name not in (STACK, READER, BLEND, BEFORE)]
@@ -118,16 +121,24 @@ def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
     )
 
 
-def _blended(
+def _blend(
     task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
 ) -> Blend | None:
-    """The best weight of the reader beside the booster that reads nothing, by the task's primary metric."""
-    if READER not in predictions or OPPONENT not in predictions or isinstance(task.answer, Ranking):
+    """The boosters in equal parts, and the weight of the reader beside them that is best by the primary metric."""
+    # Of rankings the booster alone: half of another gains no more than half of a second seed of the same would.
+    alike = (OPPONENT,) if isinstance(task.answer, Ranking) else (OPPONENT, STACK)
+    names = [name for name in alike if name in predictions]
+    if OPPONENT not in names or len({*names, READER} & predictions.keys()) < 2:
         return None
+    boosters = {name: fitted[name] for name in names}
+    if READER not in predictions:
+        return Blend(boosters, None, 0.0)
     metric = metrics.of(type(task.answer).__name__, task.metrics)[0]
+    said, read = [predictions[name] for name in names], predictions[READER]
+    if isinstance(task.answer, Ranking):
+        said, read = [scores.head(_WEIGHED) for scores in said], read.head(_WEIGHED)
 
     def goodness(weight: float) -> float:
-        scores = mixed(predictions[OPPONENT], predictions[READER], weight)
-        return float(metric.goodness(metric.value(*encode(task, examples, scores))))
+        return float(metric.goodness(metric.value(*encode(task, examples, blended(said, read, weight)))))
 
-    return Blend(OPPONENT, fitted[OPPONENT], fitted[READER], max(WEIGHTS, key=goodness))
+    return Blend(boosters, fitted[READER], max(WEIGHTS, key=goodness))

@@ -5,6 +5,8 @@ Variation enters as values (a `Recipe`, a tuple of tasks), never as a second rec
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from intently.contract import Ranking, Shares, Task
-from intently.learn.batches import Batch, Batches
+from intently.learn.batches import DESCRIBED, Batch, Batches
 from intently.learn.heads import NextMoment, RankingHead
 from intently.learn.network import Reader
 from intently.log.pack import Array
@@ -31,6 +33,7 @@ class Recipe:
     epochs: int = 8
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
+    adam_beta2: float = 0.999
     warmup: float = 0.1
     histories_per_step: int = 8
     accumulation: int = 1
@@ -49,13 +52,14 @@ class Network(nn.Module):
         super().__init__()
         self.reader = reader
         self.heads = nn.ModuleDict(heads)
-        self.next_moment = NextMoment(reader.shape.width, reader.shape.item_width, event_types)
+        shape = reader.shape
+        self.next_moment = NextMoment(shape.width, shape.item_width, event_types, shape.cosine)
         self.tasks = tuple(tasks)
         self.pretraining = False
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """The loss of a batch, a scalar."""
-        vectors, bias = self.reader.items(batch["item_text"], batch["item_delta"], batch["item_count"])
+        vectors, bias = self.reader.items(*(batch.get(name) for name in DESCRIBED))
         moments, nows = self.reader(batch, vectors)
         if self.pretraining:
             return {"loss": self.next_moment.loss(moments, batch, vectors, bias)}
@@ -116,16 +120,35 @@ def finetune(
     torch.set_num_threads(recipe.threads)
     curve: dict[str, list[float]] = {"pretrain": [], "finetune": []}
     if recipe.pretrain_epochs and recipe.train_reader:
-        network.pretraining = True
-        groups = grouped(_pretraining(train), recipe.histories_per_step, recipe.seed)
-        _run(network, groups, None, recipe, recipe.pretrain_epochs, checkpoints, "pretrain", progress)
-        network.pretraining = False
+        pretrain(network, _pretraining(train), None, recipe, checkpoints=checkpoints, progress=progress)
     for name, parameter in network.named_parameters():
         parameter.requires_grad = recipe.train_reader or name.startswith("heads")
     held_out = None if validation is None else grouped(validation, recipe.histories_per_step, recipe.seed)
     groups = grouped(train, recipe.histories_per_step, recipe.seed)
     curve["finetune"] = _run(network, groups, held_out, recipe, recipe.epochs, checkpoints, "fine-tuning", progress)
     network.eval()
+    return curve
+
+
+def pretrain(
+    network: Network,
+    train: Batches,
+    held_out: Batches | None,
+    recipe: Recipe,
+    *,
+    checkpoints: Path | None = None,
+    progress: Progress = silent,
+) -> list[float]:
+    """Teach a network in place what comes next; the best epoch stays.
+
+    Gives what NextMoment says of `held_out` after each epoch, smaller is better.
+    """
+    torch.set_num_threads(recipe.threads)
+    network.pretraining = True
+    groups = grouped(train, recipe.histories_per_step, recipe.seed)
+    judged = None if held_out is None else grouped(held_out, recipe.histories_per_step, recipe.seed)
+    curve = _run(network, groups, judged, recipe, recipe.pretrain_epochs, checkpoints, "pretrain", progress)
+    network.pretraining = False
     return curve
 
 
@@ -145,7 +168,6 @@ def _run(
 ) -> list[float]:
     from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
-    from transformers.trainer_utils import get_last_checkpoint
 
     losses: list[float] = []
 
@@ -166,6 +188,7 @@ def _run(
             gradient_accumulation_steps=recipe.accumulation,
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
+            adam_beta2=recipe.adam_beta2,
             warmup_steps=recipe.warmup,
             lr_scheduler_type="cosine",
             max_grad_norm=1.0,
@@ -195,10 +218,22 @@ def _run(
             callbacks=callbacks,
         )
         trainer.remove_callback(PrinterCallback)
-        resume = checkpoints is not None and folder.is_dir()
-        last = get_last_checkpoint(str(folder)) if resume else None  # type: ignore[no-untyped-call]
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=_last_whole(folder))
     return losses
+
+
+def _last_whole(folder: Path) -> str | None:
+    """The newest checkpoint in a folder; half-written ones, of a run that was killed while it saved, are removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for path in found:
+        try:
+            # The Trainer writes its state last of all.
+            json.loads((path / "trainer_state.json").read_text())
+        except (OSError, json.JSONDecodeError):
+            shutil.rmtree(path)
+        else:
+            return str(path)
+    return None
 
 
 def remembers(task: Task) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from intently.contract import Examples, Past, Ranking, Scores, ShareLabels, Shares, Task
-from intently.learn.batches import Batches, Catalogue, Truths
+from intently.learn.batches import Batch, Batches, Catalogue, Truths
 from intently.learn.calibrate import Calibration
 from intently.learn.finetune import Network, Recipe, remembers
 from intently.learn.first_sales import log_rates, log_shares
@@ -19,6 +19,8 @@ from intently.learn.memo import Memo
 from intently.learn.network import Reader, Shape
 from intently.learn.numbers import Numbers
 from intently.learn.texts import Text
+from intently.learn.whole_catalogue import Memories, WholeCatalogue
+from intently.learn.workers import each
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array, codes
@@ -29,6 +31,7 @@ from intently.text.verbalise import item_texts
 
 TOP = 100
 _BLOCK = 256
+_HISTORIES = 64
 _NEAREST = 30
 _LEAST = 1e-6
 # How far what a customer leans to moves an item that nobody has bought: recall@100 on Complete Journey at five
@@ -112,7 +115,7 @@ class FittedReader:
         """The catalogue of a past as this reader sees it; texts never seen before are read now."""
         items = past.items
         told = self._latest.get("catalogue")
-        if told and told[1] == past.event_types and told[0].equals(items):
+        if told and told[1] == past.event_types and (told[0] is items or told[0].equals(items)):
             return told[2]
         texts, number = item_texts(items)
         new = [text for text in texts if text not in self.texts]
@@ -181,51 +184,57 @@ class FittedReader:
         return self._memo.of("read", past, lambda: self._read(past), _part)
 
     def _read(self, past: Past) -> dict[str, Array]:
-        import torch
-
-        assert self.fitted is not None
         seq = sequences(past)
         memories = tuple(task for task in self.tasks if remembers(task))
         batches = Batches(seq, self.catalogue(past), self.numbers.apply(past), memories)
         order = np.argsort(np.diff(seq.moment_start), kind="stable")
         now_order, now_start = batches.now_order
-        found: dict[str, list[Array]] = {}
-        rows: list[Array] = []
-        met_before: dict[str, list[tuple[Array, Array, Array]]] = {}
+        assert self.fitted is not None
         self.fitted.eval()
-        with torch.inference_mode():
-            for begin in range(0, len(order), 64):
-                chosen = order[begin : begin + 64]
-                nows = np.concatenate([now_order[now_start[h] : now_start[h + 1]] for h in chosen])
-                batch = batches.collate(chosen)
-                items = self.fitted.reader.items(batch["item_text"], batch["item_delta"], batch["item_count"])
-                _, states = self.fitted.reader(batch, items[0])
-                rows.append(nows)
-                found.setdefault("state", []).append(states.numpy())
-                for task in self.tasks:
-                    head: Any = self.fitted.heads[task.name]
-                    if isinstance(task.answer, Ranking):
-                        now = batch[f"memory.{task.name}.now"]
-                        answer = head.query(states)
-                        met = batch[f"memory.{task.name}.value"]
-                        plain = (answer[now] * items[0][met]).sum(-1) + items[1][met]
-                        more = head.memory(states, now, batch[f"memory.{task.name}.features"], plain)
-                        code = batch[f"memory.{task.name}.code"].numpy()
-                        met_before.setdefault(task.name, []).append((nows[now.numpy()], code, more.numpy()))
-                    elif isinstance(task.answer, Shares):
-                        answer = torch.softmax(head.logits(states, batch, task.name), dim=-1)
-                    else:
-                        answer = head.answer(states)
-                    found.setdefault(task.name, []).append(answer.numpy())
-        back = np.argsort(np.concatenate(rows), kind="stable")
-        answers = {name: np.concatenate(parts)[back] for name, parts in found.items()}
-        for name, cells in met_before.items():
-            answers |= {
-                f"{name}.memory_now": np.concatenate([cell[0] for cell in cells]),
-                f"{name}.memory_item": np.concatenate([cell[1] for cell in cells]),
-                f"{name}.memory_more": np.concatenate([cell[2] for cell in cells]),
-            }
+        # The longest first, so that no thread is left with much to do at the end.
+        groups = [order[begin : begin + _HISTORIES] for begin in range(0, len(order), _HISTORIES)][::-1]
+        parts = each(lambda chosen: self._read_histories(batches.collate(chosen)), groups)
+        nows = [np.concatenate([now_order[now_start[h] : now_start[h + 1]] for h in chosen]) for chosen in groups]
+        back = np.argsort(np.concatenate(nows), kind="stable")
+        answers = {}
+        for name in parts[0]:
+            if ".memory_" not in name:
+                answers[name] = np.concatenate([part[name] for part in parts])[back]
+            elif name.endswith(".memory_now"):
+                answers[name] = np.concatenate([mine[part[name]] for mine, part in zip(nows, parts, strict=True)])
+            else:
+                answers[name] = np.concatenate([part[name] for part in parts])
         return answers
+
+    def _read_histories(self, batch: Batch) -> dict[str, Array]:
+        """What `read` gives, of one batch; the nows of memories are numbered within it."""
+        import torch
+
+        assert self.fitted is not None
+        found: dict[str, Array] = {}
+        with torch.inference_mode():
+            items = self.fitted.reader.items(batch["item_text"], batch["item_delta"], batch["item_count"])
+            _, states = self.fitted.reader(batch, items[0])
+            found["state"] = states.numpy()
+            for task in self.tasks:
+                head: Any = self.fitted.heads[task.name]
+                if isinstance(task.answer, Ranking):
+                    now = batch[f"memory.{task.name}.now"]
+                    answer = head.query(states)
+                    met = batch[f"memory.{task.name}.value"]
+                    plain = (answer[now] * items[0][met]).sum(-1) + items[1][met]
+                    more = head.memory(states, now, batch[f"memory.{task.name}.features"], plain)
+                    found |= {
+                        f"{task.name}.memory_now": now.numpy(),
+                        f"{task.name}.memory_item": batch[f"memory.{task.name}.code"].numpy(),
+                        f"{task.name}.memory_more": more.numpy(),
+                    }
+                elif isinstance(task.answer, Shares):
+                    answer = torch.softmax(head.logits(states, batch, task.name), dim=-1)
+                else:
+                    answer = head.answer(states)
+                found[task.name] = answer.numpy()
+        return found
 
     def item_vectors(self, past: Past) -> tuple[Array, Array]:
         """Vectors (items, item_width) and biases (items,) of the whole catalogue of a past."""
@@ -244,35 +253,20 @@ class FittedReader:
         self._latest.update(vectors_of=catalogue, vectors=(vectors.numpy(), bias.numpy()))
         return self._latest["vectors"]
 
-    def logits(self, task: Task, past: Past, rows: Array) -> Array:
-        """Logits of the whole catalogue for some of the asked customers, (rows, items)."""
-        answers = self.read(past)
-        vectors, bias = self.item_vectors(past)
-        logits = answers[task.name][rows] @ vectors.T + bias
-        place = np.full(len(past), -1)
-        place[rows] = np.arange(len(rows))
-        now = place[answers[f"{task.name}.memory_now"]]
-        mine = now >= 0
-        logits[now[mine], answers[f"{task.name}.memory_item"][mine]] += answers[f"{task.name}.memory_more"][mine]
-        return logits
-
     def ranked(self, task: Task, past: Past) -> Ranked:
         """The whole catalogue ranked for the asked customers of a past; the newest few pasts are kept."""
         return self._memo.of(f"ranked {task.name}", past, lambda: self._ranked(task, past), Ranked.take)
 
     def _ranked(self, task: Task, past: Past) -> Ranked:
-        import torch
-
-        n, k = len(past), min(TOP, len(past.items))
-        top, score = np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
-        log_total = np.empty(n, dtype=np.float32)
-        for begin in range(0, n, _BLOCK):
-            rows = np.arange(begin, min(begin + _BLOCK, n))
-            logits = torch.from_numpy(self.logits(task, past, rows))
-            best = logits.topk(k, dim=1)
-            top[rows], score[rows] = best.indices.numpy(), best.values.numpy()
-            log_total[rows] = logits.logsumexp(dim=1).numpy()
-        return Ranked(top, score, log_total)
+        answers = self.read(past)
+        now = answers[f"{task.name}.memory_now"]
+        # In the order of who is asked, so that a block of them is a slice.
+        order = np.argsort(now, kind="stable")
+        memory = Memories(now[order], *(answers[f"{task.name}.memory_{part}"][order] for part in ("item", "more")))
+        catalogue = WholeCatalogue.of(*self.item_vectors(past))
+        starts = range(0, len(past), _BLOCK)
+        parts = each(lambda begin: catalogue.best(answers[task.name], memory, begin, begin + _BLOCK, TOP), starts)
+        return Ranked(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def _rank(self, examples: Examples, past: Past) -> Scores:
         answer, ids = examples.task.answer, past.items[schema.ITEM]
@@ -315,11 +309,18 @@ class FittedReader:
 
     def nearest(self, past: Past) -> tuple[Array, Array, Array]:
         """The text of each item of a past, (items,), and of each text the nearest and their weights, (texts, 30)."""
-        number = self.catalogue(past).text[:-1] - 1
+        return self.catalogue(past).text[:-1] - 1, *self.nearest_texts()
+
+    def nearest_texts(self) -> tuple[Array, Array]:
+        """Of each text read so far the nearest and their weights, (texts, 30)."""
         found = self._latest.get("nearest")
         if found is None or len(found[0]) != len(self.texts):
             found = self._latest["nearest"] = nearest(self._stacked()[1:], _NEAREST)
-        return number, *found
+        return found
+
+    def remember_nearest(self, near: Array, weight: Array) -> None:
+        """What `nearest_texts` gave before the reader was saved."""
+        self._latest["nearest"] = (near, weight)
 
     def settings(self) -> dict[str, Any]:
         """What a bundle writes about it, without arrays."""

@@ -15,8 +15,15 @@ from torch.nn import functional
 
 from intently.contract import QUANTILES, Amount, Answer, OneOf, Ranking, Shares, YesNo
 from intently.learn.batches import MEMORY_FEATURES, Batch, Truths
+from intently.learn.softmax import log_total
 
 Array = np.ndarray
+
+# Where cosines are logits, their scale to begin with; it is learned.
+COSINE_SCALE = 16.0
+
+
+_RANKED_AT_ONCE = 1024
 
 
 class YesNoHead(nn.Module):
@@ -236,32 +243,53 @@ def _log_add(log_total: Tensor, row: Tensor, logits: Tensor) -> Tensor:
 class NextMoment(nn.Module):
     """Self-supervision: from each moment, the items of the next one as a set, its gap, money and event types."""
 
-    def __init__(self, width: int, item_width: int, event_types: int) -> None:
+    def __init__(self, width: int, item_width: int, event_types: int, cosine: bool = False) -> None:
         super().__init__()
-        self.query = nn.Linear(width, item_width)
+        # With cosines the state itself is what is asked for; see Reader.
+        self.query = nn.Identity() if cosine else nn.Linear(width, item_width)
         self.numbers = nn.Linear(width, 2)
         self.types = nn.Linear(width, event_types)
+        self.cosine = cosine
+        if cosine:
+            self.log_scale = nn.Parameter(torch.tensor(math.log(COSINE_SCALE)))
+
+    def asked(self, states: Tensor) -> Tensor:
+        """What states (n, width) ask for: queries (n, item_width) whose products with `aimed` vectors are logits."""
+        query = self.query(states)
+        return functional.normalize(query, dim=-1) * self.log_scale.exp() if self.cosine else query
+
+    def aimed(self, vectors: Tensor) -> Tensor:
+        """Item vectors (items, item_width) as they are asked for."""
+        return functional.normalize(vectors, dim=-1) if self.cosine else vectors
 
     def loss(self, states: Tensor, batch: Batch, vectors: Tensor, bias: Tensor) -> Tensor:
-        """Sampled softmax (divided by 10) + squared errors of log gap and log money + event types."""
+        """Softmax over items (divided by 10) + squared errors of log gap and log money + event types.
+
+        Judged and not trained: 1 - the mean of 1 / log2(1 + rank) of the true items among those of the batch.
+        Probabilities grow overconfident long before the ranking stops getting better.
+
+        The softmax is over the whole catalogue, or where the batch has negatives over those and the true item.
+        `vectors` and `bias` have one more row at their end for "no item" in the first case.
+        """
         b, t, width = states.shape
         flat = states.reshape(b * t, width)
         line_from = batch["line_slot"] - 1
         first = batch["line_slot"] % t == 0
         source, target = line_from[~first], batch["line_item"][~first]
         place = torch.arange(t, device=states.device).unsqueeze(0)
-        has_next = (place < batch["moments"].unsqueeze(1) - 1).reshape(-1)
+        has_next = place < batch["moments"].unsqueeze(1) - 1
+        has_next = (has_next & (place >= batch["asked_from"].unsqueeze(1))).reshape(-1)
         if not bool(has_next.any()):
             return states.sum() * 0
         asked = torch.nonzero(has_next).squeeze(1)
         row = torch.full((b * t,), -1, dtype=torch.long, device=states.device)
         row[asked] = torch.arange(len(asked), device=states.device)
-        query = self.query(flat[asked])
-        shared = query @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
-        owner = row[source]
-        logit = (query[owner] * vectors[target]).sum(-1) + bias[target]
-        total = torch.logsumexp(shared, dim=1)
-        each = functional.softplus(total[owner] - logit)  # -log(e^logit / (e^logit + total))
+        known = row[source] >= 0
+        owner, target = row[source][known], target[known]
+        query, aimed = self.asked(flat[asked]), self.aimed(vectors)
+        if not self.training:
+            return 1 - _gain(query[owner], target, aimed, bias).mean()
+        each = self._items(query, owner, target, batch, aimed, bias)
         count = torch.bincount(owner, minlength=len(asked)).clamp(min=1)
         items = (each.new_zeros(len(asked)).index_add_(0, owner, each) / count).mean() / 10.0
         following = batch["moment_numbers"].reshape(b * t, 3)[asked + 1, :2]
@@ -270,6 +298,27 @@ class NextMoment(nn.Module):
         kinds[batch["line_slot"], batch["line_type"]] = 1.0
         types = functional.binary_cross_entropy_with_logits(self.types(flat[asked]), kinds[asked + 1])
         return items + numbers + types
+
+    def _items(
+        self, query: Tensor, owner: Tensor, target: Tensor, batch: Batch, vectors: Tensor, bias: Tensor
+    ) -> Tensor:
+        """-log softmax of each true item, (targets,)."""
+        logit = (query[owner] * vectors[target]).sum(-1) + bias[target]
+        if "negative" not in batch:
+            return log_total(query, vectors[:-1], bias[:-1])[owner] - logit
+        shared = query @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
+        total = torch.logsumexp(shared, dim=1)
+        return functional.softplus(total[owner] - logit)  # -log(e^logit / (e^logit + total))
+
+
+def _gain(query: Tensor, target: Tensor, vectors: Tensor, bias: Tensor) -> Tensor:
+    """The discounted gain of each true item by its rank among all, (targets,)."""
+    gains = []
+    for asked, true in zip(torch.split(query, _RANKED_AT_ONCE), torch.split(target, _RANKED_AT_ONCE), strict=True):
+        logits = torch.addmm(bias, asked, vectors.T)  # (targets, items)
+        better = (logits > logits.gather(1, true.unsqueeze(1))).sum(dim=1)
+        gains.append(1 / torch.log2(better + 2.0))
+    return torch.cat(gains)
 
 
 def head_for(answer: Answer, width: int, item_width: int, truths: Truths) -> nn.Module:

@@ -13,10 +13,19 @@ from intently.learn.batches import Batch
 # Attention falls off with time between events; each attention head starts at its own rate.
 _SLOPES = (0.0, 0.25, 0.5, 1.0)
 
+# How far items without a text lie apart before anything is learned; what else is read starts no louder.
+ITEM_SPREAD = 0.02
+
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a sequence reader."""
+    """Sizes of a sequence reader.
+
+    A shop without item texts has `text_width` 0; `attributes` is how many values items' attributes take in all. With
+    `cosine`, logits are cosines times a learned scale instead of products, and items are read as they are asked for, so
+    that `width` is `item_width`. `item_dropout` is the share of items read as
+    if never met, `input_dropout` what is dropped before the first block (`dropout` without it).
+    """
 
     text_width: int
     texts: int
@@ -29,35 +38,62 @@ class Shape:
     attention_heads: int = 4
     dropout: float = 0.2
     item_dropout: float = 0.1
+    input_dropout: float | None = None
+    attributes: int = 0
+    cosine: bool = False
 
 
 class Items(nn.Module):
-    """An item as its text plus a small learned difference; a new item has its text alone."""
+    """An item as its text and attributes plus a small learned difference; a new item has no difference."""
 
     text: Tensor
 
     def __init__(self, shape: Shape, text: Tensor) -> None:
         super().__init__()
         self.register_buffer("text", text, persistent=False)  # (texts, text_width)
-        self.project = nn.Linear(shape.text_width, shape.item_width)
+        if shape.text_width:
+            self.project = nn.Linear(shape.text_width, shape.item_width)
         self.delta = nn.Embedding(shape.deltas + 1, shape.item_width, padding_idx=0)
-        nn.init.zeros_(self.delta.weight)
-        self.text_bias = nn.Linear(shape.text_width, 1, bias=False)
-        nn.init.zeros_(self.text_bias.weight)
-        self.popularity = nn.Parameter(torch.tensor([1.0, 0.0]))  # slope in log count; level of a new item
+        if shape.text_width:
+            nn.init.zeros_(self.delta.weight)
+            self.text_bias = nn.Linear(shape.text_width, 1, bias=False)
+            nn.init.zeros_(self.text_bias.weight)
+        else:
+            # Nothing else tells items apart at first: all of one vector, none would ever learn.
+            nn.init.normal_(self.delta.weight, std=ITEM_SPREAD)
+            self.delta.weight.data[0] = 0
+        if shape.attributes:
+            self.attribute = nn.EmbeddingBag(shape.attributes, shape.item_width, mode="mean")
+            nn.init.normal_(self.attribute.weight, std=ITEM_SPREAD)
+        if shape.cosine:
+            # Cosines leave no room for how often an item is bought: a learned level of its own.
+            self.level = nn.Embedding(shape.deltas + 1, 1, padding_idx=0)
+            nn.init.zeros_(self.level.weight)
+        self.popularity = nn.Parameter(torch.tensor([0.0 if shape.cosine else 1.0, 0.0]))  # slope in log count; of new
+        self.shape = shape
         self.dropout = shape.item_dropout
 
-    def forward(self, text: Tensor, delta: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors (items, item_width) and biases (items,) of items."""
+    def forward(
+        self, text: Tensor, delta: Tensor, count: Tensor, attribute: Tensor | None = None, start: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors (items, item_width) and biases (items,) of items; item i has `attribute[start[i] : start[i + 1]]`."""
         new = count == 0
         if self.training and self.dropout > 0:
             # Some items are read as if never met, so that text alone is worth something.
             new = new | (torch.rand_like(count) < self.dropout)
-        words = self.text[text]
-        learned = self.delta(torch.where(new, torch.zeros_like(delta), delta))
-        vector = self.project(words) + learned  # (items, item_width)
+        delta = torch.where(new, torch.zeros_like(delta), delta)
+        vector = self.delta(delta)  # (items, item_width)
         level = torch.where(new, self.popularity[1].expand_as(count), self.popularity[0] * torch.log1p(count))
-        return vector, level + self.text_bias(words).squeeze(-1)
+        if self.shape.text_width:
+            words = self.text[text]
+            vector = vector + self.project(words)
+            level = level + self.text_bias(words).squeeze(-1)
+        if self.shape.attributes:
+            assert attribute is not None
+            vector = vector + self.attribute(attribute, start)
+        if self.shape.cosine:
+            level = level + self.level(delta).squeeze(-1)
+        return vector, level
 
 
 class Block(nn.Module):
@@ -100,7 +136,15 @@ class Reader(nn.Module):
         self.items = Items(shape, text)
         self.event_type = nn.Embedding(shape.event_types + 1, shape.item_width)
         self.line_numbers = nn.Linear(2, shape.item_width)
-        self.moment = nn.Linear(2 * shape.item_width + 3, shape.width)
+        self.moment = nn.Linear(3 if shape.cosine else 2 * shape.item_width + 3, shape.width)
+        if shape.cosine:
+            # Items are read at one loudness and as they are asked for, so that the state is at first the items read.
+            # A layer between would learn one vector of an item for reading and another for asking: a rare item, met
+            # as one or the other, is then known as neither.
+            self.read = nn.RMSNorm(shape.item_width)
+            for extra in (self.line_numbers, self.moment):
+                nn.init.zeros_(extra.weight)
+                nn.init.zeros_(extra.bias)
         self.weekday = nn.Embedding(7, shape.width)
         self.hour = nn.Embedding(24, shape.width)
         self.now = nn.Linear(3, shape.width)
@@ -128,7 +172,8 @@ class Reader(nn.Module):
         nows[owner, nth] = self.now(batch["now_numbers"]) + self._calendar(batch["now_hour"]) + told
         age[owner, nth] = batch["now_age"]
         visible[owner, nth] = batch["now_visible"]
-        x = functional.dropout(torch.cat([moments, nows], dim=1), self.shape.dropout, self.training)
+        dropped = self.shape.dropout if self.shape.input_dropout is None else self.shape.input_dropout
+        x = functional.dropout(torch.cat([moments, nows], dim=1), dropped, self.training)
         ages = torch.cat([batch["moment_age"], age], dim=1)
         log_gap = torch.log1p((ages.unsqueeze(1) - ages.unsqueeze(2)).clamp(min=0))  # (batch, reader, read)
         hidden = _hidden(b, t, most, visible)
@@ -140,13 +185,18 @@ class Reader(nn.Module):
     def _moments(self, batch: Batch, items: Tensor) -> Tensor:
         b, t, _ = batch["moment_numbers"].shape
         line = items[batch["line_item"]]
+        if self.shape.cosine:
+            line = self.read(line)
         extra = self.event_type(batch["line_type"]) + self.line_numbers(batch["line_numbers"])
-        line = torch.cat([line, functional.silu(line + extra)], dim=-1)  # (lines, 2 * item_width)
+        # (lines, item_width) with cosines, else (lines, 2 * item_width)
+        line = line + extra if self.shape.cosine else torch.cat([line, functional.silu(line + extra)], dim=-1)
         total = line.new_zeros(b * t, line.shape[-1]).index_add_(0, batch["line_slot"], line)
         count = torch.expm1(batch["moment_numbers"][..., 2]).clamp(min=1).view(b * t, 1)
         basket = (total / count.sqrt()).view(b, t, -1)  # between a sum and a mean
-        joined = torch.cat([basket, batch["moment_numbers"]], dim=-1)
-        return self.moment(joined) + self._calendar(batch["moment_hour"])
+        calendar = self._calendar(batch["moment_hour"])
+        if self.shape.cosine:
+            return basket + self.moment(batch["moment_numbers"]) + calendar
+        return self.moment(torch.cat([basket, batch["moment_numbers"]], dim=-1)) + calendar
 
     def _calendar(self, hour_of_week: Tensor) -> Tensor:
         return self.weekday(hour_of_week // 24) + self.hour(hour_of_week % 24)

@@ -9,6 +9,7 @@ from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.errors import ConfigError
 from intently.learn.finetune import Recipe
+from intently.learn.next_item import NextItemReader
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,24 @@ PRESETS: Mapping[str, Preset] = {
     "fast": Preset(Recipe(pretrain_epochs=1, epochs=3), weeks=30, reader_step=2, sizes=_FAST),
     "balanced": Preset(Recipe(pretrain_epochs=2, epochs=10)),
     "best": Preset(Recipe(pretrain_epochs=4, epochs=20, learning_rate=1e-3, patience=3), item_weeks=16),
+}
+
+
+# For histories of which only the order is known; see docs/decisions/017.
+_ORDER = {"width": 128, "item_width": 128, "blocks": 1, "dropout": 0.5, "input_dropout": 0.2, "item_dropout": 0.0}
+_ORDER_RECIPE = Recipe(
+    pretrain_epochs=9,
+    learning_rate=1e-3,
+    weight_decay=0.01,
+    # A rarely met item's step after a long rest is 1 / (1 - beta2) ** 0.5 times the usual one: .999 learns it by heart.
+    adam_beta2=0.98,
+    warmup=0.05,
+    histories_per_step=128,
+    negatives=0,
+    patience=2,
+)
+ORDER_PRESETS: Mapping[str, NextItemReader] = {
+    "best": NextItemReader(_ORDER_RECIPE, {**_ORDER, "cosine": True}),
 }
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from intently.text.language_model import Progress
+
+Part = TypeVar("Part")
+Made = TypeVar("Made")
 
 
 class Stopped(Exception):
@@ -51,3 +55,14 @@ def side_by_side(threads: int) -> Iterator[Workers]:
         stop.set()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)
+
+
+def each(work: Callable[[Part], Made], parts: Iterable[Part]) -> list[Made]:
+    """What `work` makes of each part, in order, in as many threads as torch may use here."""
+    import torch
+
+    parts, threads = list(parts), torch.get_num_threads()
+    if threads == 1 or len(parts) < 2:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(work, parts))

@@ -16,7 +16,7 @@ import polars as pl
 from intently.errors import DataError, gathered
 from intently.log import schema
 from intently.log.check import Checked, checked, tell
-from intently.log.pack import Pack, known
+from intently.log.pack import Derived, Pack, known
 from intently.log.protect import Protect, protected
 
 _MANIFEST = "log.json"
@@ -117,6 +117,16 @@ class Log:
     def pack(self) -> Pack:
         """The log's rows by customer and by item."""
         return Pack.of(self.events, self.items)
+
+    @cached_property
+    def catalogue(self) -> pl.DataFrame:
+        """The items in the order of item codes."""
+        return self.pack.in_order(self.items)
+
+    @cached_property
+    def derived(self) -> Derived:
+        """What was made of the catalogue alone."""
+        return Derived()
 
     def before(self, at: datetime) -> Log:
         """What could be known strictly before `at`; windows that end after `at` have no truth in it."""

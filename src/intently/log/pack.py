@@ -7,11 +7,11 @@ larger than memory is served from disk.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -26,6 +26,8 @@ from intently.log.lookup import Lookup
 # Written last: a folder without it is not a whole pack.
 MANIFEST = "pack.json"
 FORMAT = 1
+
+Made = TypeVar("Made")
 
 _EXTRA = "extra."
 _MICROSECONDS_PER_DAY = 86_400_000_000
@@ -138,6 +140,11 @@ class Pack:
 
         return cls(ids("users"), ids("items"), tuple(ids("types")), order("by_user"), order("by_item"))
 
+    def in_order(self, items: pl.DataFrame) -> pl.DataFrame:
+        """A catalogue in the order of item codes, with empty rows for what it does not hold."""
+        ids = pl.DataFrame({schema.ITEM: self.item_ids})
+        return ids.join(items, on=schema.ITEM, how="left", maintain_order="left")
+
     @cached_property
     def user_codes(self) -> Lookup:
         """From customers' ids to their codes."""
@@ -147,6 +154,21 @@ class Pack:
     def item_codes(self) -> Lookup:
         """From items' ids to their codes."""
         return Lookup(self.item_ids)
+
+
+class Derived:
+    """What follows from a catalogue alone, made once for as long as the catalogue is kept."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int], tuple[object, Any]] = {}
+
+    def of(self, name: str, owner: object, make: Callable[[], Made]) -> Made:
+        """What `make` gives; made once for each name and owner, which is compared by identity and kept."""
+        found = self._made.get((name, id(owner)))
+        if found is None:
+            found = self._made[name, id(owner)] = (owner, make())
+        made: Made = found[1]
+        return made
 
 
 _ARRAYS = ("offsets", "known", "time", "user", "item", "event_type", "quantity", "amount")

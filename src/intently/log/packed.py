@@ -11,7 +11,7 @@ import polars as pl
 
 from intently.errors import DataError
 from intently.log.log import Log
-from intently.log.pack import Pack, manifest
+from intently.log.pack import Derived, Pack, manifest
 
 ITEMS = "catalogue.parquet"
 USERS = "customers.parquet"
@@ -53,6 +53,16 @@ class PackedLog:
     def before(self, at: datetime) -> Log:
         """The log as it stood at `at`, read from where it was packed from."""
         return self.log.before(at)
+
+    @cached_property
+    def catalogue(self) -> pl.DataFrame:
+        """The items in the order of item codes."""
+        return self.pack.in_order(self.items)
+
+    @cached_property
+    def derived(self) -> Derived:
+        """What was made of the catalogue alone."""
+        return Derived()
 
     @cached_property
     def log(self) -> Log:

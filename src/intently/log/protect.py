@@ -220,6 +220,17 @@ def asked_id(user: object, protect: Protect, known: pl.Series) -> str:
     return _hash(text, _key(protect.key_file))
 
 
+def keyed(user: str, protect: Protect) -> str:
+    """The hashed id of a customer, by the key of `protect`, which must have one."""
+    assert protect.key_file is not None
+    return _hash(user, _key(protect.key_file))
+
+
+def named_personal(column: str, protect: Protect) -> bool:
+    """Whether a column of events holds a person's data by its name, and is not allowed."""
+    return column not in protect.allow and (column in protect.personal or _by_name(column, "events"))
+
+
 def _goes(table: str, column: pl.Series, protect: Protect) -> bool:
     """Whether a column is dropped: declared, known by its name, whole numbers that are phones, or not readable."""
     name = column.name

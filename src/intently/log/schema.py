@@ -24,12 +24,16 @@ DESCRIPTION = "description"
 
 BUY = "buy"
 RETURN = "return"
+CART = "cart"
 
 # The event types that have a meaning of ours or a usual one; a shop may have others.
 TYPES = (
-    *("view", "search", "cart", "remove", BUY, "return", "review", "rating"),
+    *("view", "search", CART, "remove", BUY, RETURN, "review", "rating"),
     *("impression", "click", "mailing", "coupon", "message", "support", "leave"),
 )
+
+# What is done to a customer, or noted of them, rather than what they do.
+PASSIVE = ("impression", "ad", "mailing", "coupon", "tag")
 
 CLOCK = pl.Datetime("us", "UTC")
 

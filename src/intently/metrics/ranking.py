@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intently.metrics.metric import Array, Metric
+from intently.metrics.metric import Array, Drawn, Metric
 
 KIND = "Ranking"
 
@@ -81,8 +81,51 @@ def mrr_at_10(truth: Relevant, values: Array) -> Array:
 
 def coverage(truth: Relevant, values: Array) -> float:
     """The share of the catalogue that stands in somebody's first ten; NaN where its size is not known."""
-    shown = np.unique(values[:, :10])
-    return float((shown >= 0).sum() / truth.catalogue) if truth.catalogue else float("nan")
+    return _coverage_drawn(truth, values)(np.ones(len(values)))
+
+
+def diversity(truth: Relevant, values: Array) -> float:
+    """How little the first tens of two customers, drawn at random, have in common: the share not in the other's.
+
+    0 where all see the same ten, near 1 where no two see the same item; NaN where nobody sees any.
+    """
+    return _diversity_drawn(truth, values)(np.ones(len(values)))
+
+
+def _coverage_drawn(truth: Relevant, values: Array) -> Drawn:
+    shown = _Shown.of(values)
+    catalogue = truth.catalogue or float("nan")
+    return lambda times: float((shown.counts(times) > 0).sum() / catalogue)
+
+
+def _diversity_drawn(truth: Relevant, values: Array) -> Drawn:
+    shown = _Shown.of(values)
+
+    def drawn(times: Array) -> float:
+        counts, rows = shown.counts(times), float(times.sum())
+        total = float(counts.sum())
+        return float(1 - (counts * counts).sum() / (rows * total)) if total else float("nan")
+
+    return drawn
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The items of everybody's first ten: the row and the number of each, among `items` distinct ones."""
+
+    row: Array
+    item: Array
+    items: int
+
+    @classmethod
+    def of(cls, values: Array) -> _Shown:
+        row, place = np.nonzero(values[:, :10] >= 0)
+        distinct, item = np.unique(values[row, place], return_inverse=True)
+        return cls(row, item.reshape(-1), len(distinct))
+
+    def counts(self, times: Array) -> Array:
+        """How often each item is shown where row i stands `times[i]` times, (items,)."""
+        return np.bincount(self.item, weights=times[self.row], minlength=self.items)
 
 
 def _recall(truth: Relevant, values: Array, k: int) -> Array:
@@ -94,5 +137,6 @@ METRICS = (
     Metric("recall_at_10", KIND, recall_at_10, higher_is_better=True, rowwise=True, highest=1.0),
     Metric("recall_at_100", KIND, recall_at_100, higher_is_better=True, rowwise=True, highest=1.0),
     Metric("mrr_at_10", KIND, mrr_at_10, higher_is_better=True, rowwise=True, highest=1.0),
-    Metric("coverage", KIND, coverage, higher_is_better=True, rowwise=False, highest=1.0),
+    Metric("coverage", KIND, coverage, higher_is_better=True, rowwise=False, highest=1.0, drawn=_coverage_drawn),
+    Metric("diversity", KIND, diversity, higher_is_better=True, rowwise=False, highest=1.0, drawn=_diversity_drawn),
 )

@@ -33,7 +33,7 @@ _METRICS: Mapping[type, tuple[str, ...]] = {
     YesNo: ("log_loss", "auroc", "auprc", "brier", "ece"),
     OneOf: ("log_loss", "accuracy", "macro_f1"),
     Amount: ("pinball", "spearman", "mae", "rmse", "coverage_90", "total_ratio"),
-    Ranking: ("ndcg_at_10", "recall_at_10", "recall_at_100", "mrr_at_10"),
+    Ranking: ("ndcg_at_10", "recall_at_10", "recall_at_100", "mrr_at_10", "coverage", "diversity"),
     Shares: ("jensen_shannon", "top_share"),
 }
 

@@ -45,9 +45,10 @@ from intently.log.log import Log
 from intently.log.pack import Array
 from intently.ship.card import card
 
-FORMAT = 1
+FORMAT = 2
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _CONTRACT = "contract.json"
+_NEAREST = ("nearest", "nearest_weight")
 
 
 def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[str, Any] | None = None) -> None:
@@ -66,7 +67,11 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
     for task, predictors in trained.predictors.items():
         for name, predictor in predictors.items():
             if isinstance(predictor, Blend):
-                told = {"base": predictor.base, "weight": predictor.weight}
+                told = {
+                    "boosters": list(predictor.boosters),
+                    "reader": predictor.reader is not None,
+                    "weight": predictor.weight,
+                }
                 _write_json(part / "predictors" / task / name / "settings.json", told)
             elif isinstance(predictor, TextReader):
                 predictor.save(part / "predictors" / task / name)
@@ -157,9 +162,10 @@ def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = Non
             if kind == Blend.__name__:
                 settings = json.loads((folder / "predictors" / name / predictor / "settings.json").read_text())
                 # What it blends is listed, and so loaded, before it.
-                assert reader is not None
-                booster = predictors[name][settings["base"]]
-                predictors[name][predictor] = Blend(settings["base"], booster, reader, settings["weight"])
+                boosters = {part: predictors[name][part] for part in settings["boosters"]}
+                predictors[name][predictor] = Blend(
+                    boosters, reader if settings["reader"] else None, settings["weight"]
+                )
             elif kind == TextReader.__name__:
                 predictors[name][predictor] = TextReader.read_from(
                     folder / "predictors" / name / predictor, known[name]
@@ -224,6 +230,8 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
             "whiten": reader.text.whiten,
             "numbers_mean": reader.numbers.mean,
             "numbers_spread": reader.numbers.spread,
+            # To find them again would take longer than to answer.
+            **dict(zip(_NEAREST, reader.nearest_texts(), strict=True)),
         },
     )
     reader.known.write_parquet(folder / "items.parquet")
@@ -260,6 +268,7 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
         Numbers(tuple(told["numbers"]), arrays["numbers_mean"], arrays["numbers_spread"]),
         curve=told["curve"],
     )
+    blank.remember_nearest(*(arrays[name] for name in _NEAREST))
     network = blank.empty_network()
     network.load_state_dict(load_file(folder / "network.safetensors"))
     network.eval()

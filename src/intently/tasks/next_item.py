@@ -21,6 +21,6 @@ TASK = Task(
         "en": "Which items will this customer buy in the next 7 days?",
         "zh": "该顾客未来 7 天会买哪些商品?",
     },
-    metrics=("ndcg_at_10", "recall_at_10", "recall_at_100", "mrr_at_10"),
+    metrics=("ndcg_at_10", "recall_at_10", "recall_at_100", "mrr_at_10", "coverage", "diversity"),
     must_beat="repeat_purchase",
 )

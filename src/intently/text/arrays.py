@@ -51,6 +51,34 @@ def sequences(past: Past) -> Sequences:
     return from_histories(past.histories())
 
 
+def in_order(start: Array, item: Array) -> Sequences:
+    """Histories of which only the order is known: items `item[start[i] : start[i + 1]]` one after another.
+
+    Each is a moment of its own. Its age counts the steps to the end, so that what attention makes of time it makes of
+    places. Each history is asked once, at its end.
+    """
+    count = len(item)
+    none = np.zeros(count, dtype=np.float32)
+    length = np.diff(start)
+    histories = len(length)
+    return Sequences(
+        moment_start=start,
+        moment_age=(np.repeat(start[1:], length) - np.arange(count)).astype(np.float32),
+        moment_gap=none,
+        moment_hour=np.zeros(count, dtype=np.int64),
+        moment_amount=none,
+        line_start=np.arange(count + 1),
+        item=item,
+        event_type=np.zeros(count, dtype=np.int64),
+        quantity=none,
+        amount=none,
+        history=np.arange(histories),
+        visible=length,
+        now_age=np.zeros(histories, dtype=np.float32),
+        now_hour=np.zeros(histories, dtype=np.int64),
+    )
+
+
 def from_histories(histories: Histories) -> Sequences:
     """Group the rows of histories into moments."""
     rows = histories.rows

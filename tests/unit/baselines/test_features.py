@@ -3,7 +3,8 @@
 import numpy as np
 import polars as pl
 
-from intently.baselines.features import by_window, chunks, distinct_by_window, group_codes, windowed
+from intently.baselines.features import group_codes, windowed
+from intently.baselines.windows import by_window, chunks, distinct_by_window
 from intently.contract import Past
 from intently.log.log import Log
 from intently.tasks import purchase_intent, purchasing_power

@@ -45,7 +45,7 @@ def test_features_of_a_pair() -> None:
     asked = next_item.TASK.questions(log, AT)
     past = Past(log, asked)
     table = np.zeros((2, len(ITEM_COLUMNS)), dtype=np.float32)
-    values, names_ = pair_features(OwnTable.of(past, 2), past.items, table, np.array([0, 0, 1]), np.array([0, 1, 1]))
+    values, names_ = pair_features(OwnTable.of(past, 2), past, table, np.array([0, 0, 1]), np.array([0, 1, 1]))
     found = [dict(zip(names_, row, strict=True)) for row in values.tolist()]
     assert found[0]["own_count"] == 3
     assert found[0]["own_recency"] == 2

@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 
 from intently.baselines.constant import Constant
-from intently.baselines.own_shares import OwnShares, label_codes, smoothed
+from intently.baselines.label_rows import label_codes
+from intently.baselines.own_shares import OwnShares, smoothed
 from intently.contract import Past, share_matrix, weekly
 from intently.log.log import Log
 from intently.metrics.shares import jensen_shannon

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intently.contract import OTHER, Amount, Scores, Shares, YesNo
-from intently.learn.blend import WEIGHTS, mixed
+from intently.contract import OTHER, Amount, Ranking, Scores, Shares, YesNo
+from intently.learn.blend import WEIGHTS, blended, mixed
 
 RNG = np.random.default_rng(0)
 
@@ -34,3 +34,45 @@ def test_quantiles_of_a_mixed_amount_stay_in_order() -> None:
     found = mixed(a, b, 0.25).values
     assert (np.diff(found[:, 1:], axis=1) >= 0).all()
     assert found[:, 0] == pytest.approx(0.75 * a.values[:, 0] + 0.25 * b.values[:, 0], rel=1e-5)
+
+
+def ranking(rows: list[dict[str, float]], k: int) -> Scores:
+    """Rankings of named items, the best first."""
+    lists = [sorted(row.items(), key=lambda pair: -pair[1]) for row in rows]
+    values = np.full((len(rows), k), -np.inf, dtype=np.float32)
+    ids = np.full((len(rows), k), "", dtype=object)
+    for i, row in enumerate(lists):
+        for j, (name, value) in enumerate(row[:k]):
+            ids[i, j], values[i, j] = name, value
+    return Scores(Ranking("item_id"), values, ids=ids)
+
+
+def test_a_mixed_ranking_orders_by_log_chance_and_logit() -> None:
+    booster = ranking([{"tea": 0.5, "rice": 0.4, "soap": 0.01}, {"tea": 0.3}], 3)
+    reader = ranking([{"rice": 4.0, "salt": 2.0, "tea": 1.0}, {"salt": -1.0, "tea": -9.0}], 3)
+    found = blended([booster], reader, 0.5)
+    # tea: log .5 + 1; rice: log .4 + 4; salt: one below soap, and 2; soap: log .01 and one below tea.
+    assert found.ids[0].tolist() == ["rice", "tea", "salt"]
+    assert found.values[0] == pytest.approx(
+        [(np.log(0.4) + 4) / 2, (np.log(0.5) + 1) / 2, (np.log(0.01) - 1 + 2) / 2], abs=1e-5
+    )
+    assert found.ids[1, :2].tolist() == ["salt", "tea"]
+    assert np.isfinite(found.values[1]).tolist() == [True, True, False]
+
+
+@given(st.sampled_from(WEIGHTS), st.permutations(list("abcdefgh")))
+def test_two_lists_that_agree_stay_as_they_are(weight, names) -> None:
+    chances = {name: 0.9 - 0.1 * place for place, name in enumerate(names[:5])}
+    # Below all chances come items that are no candidates.
+    rest = {name: -1.0 - place for place, name in enumerate(names[5:])}
+    logits = {name: 5.0 - place for place, name in enumerate(names)}
+    found = blended([ranking([chances | rest], 8)] * 2, ranking([logits], 8), weight)
+    assert found.ids[0].tolist() == names
+
+
+def test_boosters_count_alike_and_the_reader_by_its_weight() -> None:
+    one, two, read = (
+        Scores(Amount("money"), np.full((1, 20), value, dtype=np.float32)) for value in (10.0, 20.0, 40.0)
+    )
+    assert blended([one, two], None, 0.0).values[0, 0] == pytest.approx(15)
+    assert blended([one, two], read, 0.2).values[0, 0] == pytest.approx(0.8 * 15 + 0.2 * 40)

@@ -34,3 +34,8 @@ def test_an_empty_table_knows_nobody():
 def test_ids_that_share_a_hash_are_told_apart(monkeypatch):
     monkeypatch.setattr(pl.Series, "hash", lambda self, seed=0: pl.Series([7] * len(self), dtype=pl.UInt64))
     assert Lookup(pl.Series(["a", "b", "c"])).codes(pl.Series(["c", "z", "a", None, "b"])).tolist() == [2, -1, 0, -1, 1]
+
+
+def test_a_table_that_counts_from_nought_is_its_own_codes():
+    lookup = Lookup(pl.Series([0, 1, 2]))
+    assert lookup.codes(pl.Series([2, 0, 3, -1, None, 1])).tolist() == [2, 0, -1, -1, -1, 1]

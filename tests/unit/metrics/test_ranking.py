@@ -32,6 +32,15 @@ def test_by_hand():
     assert np.isnan(ranking.coverage(relevant([1], [2]), values))
 
 
+def test_diversity_is_what_two_lists_do_not_share():
+    truth = relevant([1], [2], [3])
+    assert ranking.diversity(truth, np.array([[1, 2], [1, 2], [1, 2]])) == 0
+    # Three of nine draws of two are of one customer twice; in the second case two more share one item of two.
+    assert ranking.diversity(truth, np.array([[1, 2], [3, 4], [5, 6]])) == pytest.approx(1 - 3 / 9)
+    assert ranking.diversity(truth, np.array([[1, 2], [2, 3], [5, 6]])) == pytest.approx(1 - 4 / 9)
+    assert np.isnan(ranking.diversity(relevant([1]), np.array([[-1, -1]])))
+
+
 def test_naming_an_item_twice_gains_nothing():
     assert ranking.recall_at_10(relevant([1, 2]), np.array([[1, 1, 1]])).tolist() == [0.5]
     assert ranking.hits(relevant([1]), np.array([[1, 1]])).tolist() == [[True, False]]

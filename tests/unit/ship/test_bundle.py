@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from intently.errors import BundleError
-from intently.ship.bundle import _load_arrays, _save_arrays, load
+from intently.ship.bundle import FORMAT, _load_arrays, _save_arrays, load
 from intently.tasks import BUILT_IN
 
 
@@ -33,7 +33,7 @@ def test_no_bundle_a_broken_one_and_a_later_format_are_refused(tmp_path) -> None
     (tmp_path / "contract.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(BundleError, match="format 99"):
         load(tmp_path, BUILT_IN)
-    (tmp_path / "contract.json").write_text(json.dumps({"format": 1, "tasks": {"fortune": {}}}))
+    (tmp_path / "contract.json").write_text(json.dumps({"format": FORMAT, "tasks": {"fortune": {}}}))
     with pytest.raises(BundleError, match="fortune"):
         load(tmp_path, BUILT_IN)
 
@@ -44,7 +44,7 @@ def test_a_bundles_own_question_is_checked_like_a_config(tmp_path) -> None:
         ({"truth": "summ(amount)"}, "no function summ"),
         ({"name": "coffee"}, "calls 'coffee' 'tea'"),
     ):
-        told = {"format": 1, "tasks": {"tea": {"written": table | changed}}}
+        told = {"format": FORMAT, "tasks": {"tea": {"written": table | changed}}}
         (tmp_path / "contract.json").write_text(json.dumps(told))
         with pytest.raises(BundleError, match=says):
             load(tmp_path, BUILT_IN)

@@ -1,0 +1,1 @@
+"""A service whose scores move as events arrive."""

@@ -1,0 +1,108 @@
+"""Answers that need the whole shop (how many units of an item will be needed), made in the background."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from intently.contract import Amount, Task
+from intently.errors import IntentlyError
+from intently.learn.trained import Trained
+from intently.log import schema
+from intently.log.log import Log
+from intently.serve.answers import number
+from intently.serve.clock import moment
+from intently.serve.models import Served
+
+_SAY = logging.getLogger("intently.serve")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A table of amounts (mean, low, high) by item, made of everything known at one time."""
+
+    task: str
+    model: str
+    as_of: int
+    unit: str
+    rows: Mapping[str, tuple[float, float, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `from_json` reads it."""
+        rows = {item: list(values) for item, values in self.rows.items()}
+        return {"task": self.task, "model": self.model, "as_of": self.as_of, "unit": self.unit, "rows": rows}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
+        """The forecast that `to_json` described."""
+        rows = {item: (values[0], values[1], values[2]) for item, values in told["rows"].items()}
+        return cls(told["task"], told["model"], told["as_of"], told["unit"], rows)
+
+
+Forecaster = Callable[[Served, int], list[Forecast]]
+
+
+def of_items(trained: Trained) -> tuple[Task, ...]:
+    """The questions that are answered by a forecast: amounts of items."""
+    return tuple(task for task in trained.tasks if task.key == schema.ITEM and isinstance(task.answer, Amount))
+
+
+def forecasts(trained: Trained, version: str, log: Log, at: int) -> list[Forecast]:
+    """Every forecast of what is known at a time (microseconds): what `intently predict` does."""
+    known, made = log.before(moment(at)), []
+    for task in of_items(trained):
+        examples, scores = trained.predict(task.name, known, moment(at))
+        assert isinstance(task.answer, Amount)
+        values: Any = scores.values[:, [0, 1, -1]].tolist()
+        rows = {
+            str(item): (number(mean), number(low), number(high))
+            for item, (mean, low, high) in zip(examples.asked.to_list(), values, strict=True)
+        }
+        made.append(Forecast(task.name, version, at, task.answer.unit, rows))
+    return made
+
+
+class Forecasts:
+    """Has all forecasts made every few hours, and keeps the newest."""
+
+    def __init__(self, make: Forecaster, served: Callable[[], Served], now: Callable[[], int], hours: float) -> None:
+        self._make, self._served, self._now, self._hours = make, served, now, hours
+        self._made: dict[str, Forecast] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="intently-forecast", daemon=True)
+
+    def start(self) -> None:
+        """Make the first forecasts now, in the background."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Make no more."""
+        self._stop.set()
+
+    def of(self, task: str) -> Forecast | None:
+        """The newest forecast of a task."""
+        return self._made.get(task)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that are answered by a forecast."""
+        return tuple(task.name for task in of_items(self._served().trained))
+
+    def make(self) -> None:
+        """Make every forecast of what is known now."""
+        if self.tasks:
+            self._made |= {one.task: one for one in self._make(self._served(), self._now())}
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.make()
+            except IntentlyError as error:
+                _SAY.warning("no forecast: %s", error)
+            except Exception:
+                _SAY.exception("no forecast")
+            if self._stop.wait(self._hours * 3600):
+                return

@@ -1,0 +1,175 @@
+"""Answers that may be given again while nothing happened, and are made anew before they are asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from intently.serve.answers import plain
+from intently.serve.models import Served
+from intently.serve.pasts import History
+from intently.serve.told import Told
+
+_MOST = 100_000
+# An answer that is asked for again at this part of its time is made anew in the background.
+_AGEING = 0.6
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One customer's answers as plain values, with what they were made of."""
+
+    model: str
+    as_of: int
+    answers: dict[str, Any]
+    events: int
+    newest: int
+    unread: int
+    reused: bool
+
+    @classmethod
+    def of(cls, told: Told, history: History, most: int) -> Answer:
+        """An answer that was made just now."""
+        answers = {name: plain(scores, most) for name, scores in told.scores.items()}
+        return cls(told.model, told.as_of, answers, len(history), history.newest, told.unread, reused=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Key:
+    """Whose answers, to which questions, by which model (and how many items it has read)."""
+
+    user: str
+    tasks: tuple[str, ...]
+    served: Served
+    items: int
+
+    @property
+    def name(self) -> tuple[str, tuple[str, ...], str, int]:
+        """What tells one from another."""
+        return self.user, self.tasks, self.served.version, self.items
+
+
+@dataclass
+class _Entry:
+    key: Key
+    history: History
+    told: Told
+    asked: int
+    said: dict[str, Any] = field(default_factory=dict)
+
+
+class Kept:
+    """Answers by customer, for `window` seconds at most.
+
+    Where something happened to a customer whose answers were asked for within that time, or such an answer ages, it is
+    due: the worker makes it anew when nothing else waits, many together, and whoever asks next need not wait for it.
+    """
+
+    def __init__(self, window: float, now: Callable[[], int], wake: Callable[[], None]) -> None:
+        self._window, self._now, self._wake = round(window * 1e6), now, wake
+        self._entries: OrderedDict[Any, _Entry] = OrderedDict()
+        self._of_user: dict[str, set[Any]] = {}
+        self._due: OrderedDict[Any, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(
+        self, user: str, history: History, served: Served, tasks: Sequence[str], most: int, window: float | None
+    ) -> Answer | None:
+        """An answer that holds: nothing has happened since, and it is not older than the window."""
+        limit = self._window if window is None else min(self._window, round(window * 1e6))
+        if limit <= 0:
+            return None
+        name = Key(user, tuple(tasks), served, len(served.shelf)).name
+        now = self._now()
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None:
+                return None
+            entry.asked = now
+            age = now - entry.told.as_of
+            if entry.history is not history or age > limit:
+                return None
+            self._entries.move_to_end(name)
+            wakes = age > _AGEING * self._window and self._is_due(name)
+            told = entry.told
+            for task in tasks:
+                if f"{task}:{most}" not in entry.said:
+                    entry.said[f"{task}:{most}"] = plain(told.scores[task], most)
+            answers = {task: entry.said[f"{task}:{most}"] for task in tasks}
+        if wakes:
+            self._wake()
+        return Answer(told.model, told.as_of, answers, len(history), history.newest, told.unread, reused=True)
+
+    def put(self, key: Key, history: History, told: Told, asked: int) -> None:
+        """Keep an answer; not one that an event would change which becomes known only later."""
+        if self._window <= 0 or history.newest >= told.as_of:
+            return
+        with self._lock:
+            old = self._entries.pop(key.name, None)
+            self._entries[key.name] = _Entry(key, history, told, max(asked, 0 if old is None else old.asked))
+            self._of_user.setdefault(key.user, set()).add(key.name)
+            while len(self._entries) > _MOST:
+                self._drop(next(iter(self._entries)))
+
+    def stir(self, users: Iterable[str]) -> None:
+        """Something happened to these customers: what was asked about them lately will be asked again."""
+        wakes = False
+        with self._lock:
+            for user in users:
+                for name in self._of_user.get(user, ()):
+                    wakes = self._is_due(name) or wakes
+        if wakes:
+            self._wake()
+
+    def due(self, most: int) -> list[tuple[Key, int]]:
+        """Some answers to make anew, all to the same questions by the same model, and when each was last asked for."""
+        found: list[tuple[Key, int]] = []
+        since = self._now() - self._window
+        with self._lock:
+            for name in list(self._due):
+                entry = self._entries.get(name)
+                if entry is None or entry.asked < since:
+                    del self._due[name]
+                    continue
+                if found and (entry.key.tasks, entry.key.served) != (found[0][0].tasks, found[0][0].served):
+                    continue
+                del self._due[name]
+                found.append((entry.key, entry.asked))
+                if len(found) == most:
+                    break
+        return found
+
+    def holds(self, key: Key, history: History) -> bool:
+        """Whether there is an answer already that is young and has seen all of a history."""
+        with self._lock:
+            entry = self._entries.get(key.name)
+            young = entry is not None and self._now() - entry.told.as_of < _AGEING * self._window
+            return young and entry is not None and entry.history is history
+
+    def forget(self, users: Iterable[str]) -> None:
+        """Drop every answer about these customers."""
+        with self._lock:
+            for user in users:
+                for name in list(self._of_user.get(user, ())):
+                    self._drop(name)
+
+    def __contains__(self, user: str) -> bool:
+        """Whether anything about a customer is kept."""
+        with self._lock:
+            return user in self._of_user
+
+    def _is_due(self, name: Any) -> bool:
+        new = name not in self._due
+        self._due[name] = None
+        return new
+
+    def _drop(self, name: Any) -> None:
+        entry = self._entries.pop(name)
+        self._due.pop(name, None)
+        mine = self._of_user[entry.key.user]
+        mine.discard(name)
+        if not mine:
+            del self._of_user[entry.key.user]

@@ -1,0 +1,133 @@
+"""API keys: made at random, kept as hashes, with scopes, revoked within a second."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+
+from intently.errors import ConfigError, StateError
+from intently.serve.store import Store
+from intently.serve.tables import KEYS
+
+WRITE, READ, ADMIN = "write", "read", "admin"
+SCOPES = (WRITE, READ, ADMIN)
+_FORM = re.compile(r"ik_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_FRESH = 1.0
+_STALE = 300.0
+_REMEMBERED = 1000
+_NOBODY = hashlib.sha256(secrets.token_bytes(32)).digest()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose key a request came with, and what it may do."""
+
+    key_id: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        """Whether this scope is theirs; an admin may do everything."""
+        return scope in self.scopes or ADMIN in self.scopes
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """A key as it may be shown: never the key itself."""
+
+    key_id: str
+    label: str
+    scopes: tuple[str, ...]
+    made_at: int
+    revoked_at: int | None
+
+
+class Keys:
+    """The keys of a state. A key is shown once, when it is made; what is kept is the SHA-256 of 256 random bits."""
+
+    def __init__(self, store: Store, now: Callable[[], int], seconds: Callable[[], float] = time.monotonic) -> None:
+        self._store, self._now, self._seconds = store, now, seconds
+        self._known: dict[str, tuple[float, bytes, Caller | None]] = {}
+
+    def make(self, scopes: Sequence[str], label: str = "") -> str:
+        """A new key, which nobody can show again."""
+        wanted = tuple(dict.fromkeys(scopes))
+        unknown = [scope for scope in wanted if scope not in SCOPES]
+        if unknown or not wanted:
+            raise ConfigError(
+                f"There is no scope {', '.join(map(repr, unknown)) or 'in an empty list'}.",
+                mend=f"Choose from {', '.join(SCOPES)}.",
+            )
+        key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        key = f"ik_{key_id}_{secret}"
+        row = {"key_id": key_id, "hash": _hash(key), "scopes": ",".join(wanted), "label": label[:128]}
+        with self._store.engine.begin() as connection:
+            connection.execute(KEYS.insert(), row | {"made_at": self._now(), "revoked_at": None})
+        return key
+
+    def rows(self) -> list[KeyRow]:
+        """All keys, oldest first."""
+        columns = KEYS.c
+        query = select(columns.key_id, columns.label, columns.scopes, columns.made_at, columns.revoked_at)
+        with self._store.engine.connect() as connection:
+            rows = connection.execute(query.order_by(columns.made_at, columns.key_id)).all()
+        return [KeyRow(one[0], one[1], tuple(one[2].split(",")), one[3], one[4]) for one in rows]
+
+    def revoke(self, key_id: str) -> None:
+        """Take a key back. Raises ConfigError where there is none that holds."""
+        statement = update(KEYS).where(KEYS.c.key_id == key_id, KEYS.c.revoked_at.is_(None))
+        with self._store.engine.begin() as connection:
+            if not connection.execute(statement.values(revoked_at=self._now())).rowcount:
+                raise ConfigError(
+                    f"There is no key {key_id!r} that holds.", mend="List them with `intently keys list`."
+                )
+        self._known.pop(key_id, None)
+
+    def rotate(self, key_id: str) -> str:
+        """A new key with the scopes of an old one, which is revoked."""
+        old = next((row for row in self.rows() if row.key_id == key_id and row.revoked_at is None), None)
+        if old is None:
+            raise ConfigError(f"There is no key {key_id!r} that holds.", mend="List them with `intently keys list`.")
+        key = self.make(old.scopes, old.label)
+        self.revoke(key_id)
+        return key
+
+    async def caller(self, key: str) -> Caller | None:
+        """Who comes with a key; None for one that is not known or was revoked. Compared in constant time.
+
+        A database that is away for a while does not lock out who was let in before.
+        """
+        form = _FORM.fullmatch(key)
+        if form is None:
+            return None
+        found = self._known.get(form[1])
+        if found is None or self._seconds() - found[0] >= _FRESH:
+            try:
+                found = await asyncio.to_thread(self._read, form[1])
+            except StateError:
+                if found is None or self._seconds() - found[0] >= _STALE:
+                    raise
+        _, kept, caller = found
+        return caller if hmac.compare_digest(kept, _hash(key)) else None
+
+    def _read(self, key_id: str) -> tuple[float, bytes, Caller | None]:
+        query = select(KEYS.c.hash, KEYS.c.scopes).where(KEYS.c.key_id == key_id, KEYS.c.revoked_at.is_(None))
+        with self._store.reading() as connection:
+            row = connection.execute(query).first()
+        kept = _NOBODY if row is None else bytes(row[0])
+        caller = None if row is None else Caller(key_id, frozenset(row[1].split(",")))
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        found = self._known[key_id] = (self._seconds(), kept, caller)
+        return found
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,1 @@
+"""The state's tables, version by version, for alembic."""

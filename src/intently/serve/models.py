@@ -1,0 +1,180 @@
+"""Models in service: loaded, warmed, swapped without a pause, rolled back, and tried on some customers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from intently.contract import Task
+from intently.errors import BundleError, ConfigError
+from intently.learn.trained import Trained
+from intently.log import schema
+from intently.serve.standing import Shelf
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(eq=False)
+class Served:
+    """A loaded model: `version` is of its content, `shelf` the catalogue whose texts it has read so far."""
+
+    name: str
+    version: str
+    folder: Path
+    trained: Trained
+    contract: dict[str, Any]
+    shelf: Shelf
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The questions that it answers of a customer as they stand."""
+        return tuple(task.name for task in self.trained.tasks if of_customers(task))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A challenger for a share of the customers, or for nobody: then it answers beside, unseen (a shadow)."""
+
+    name: str
+    share: float
+    salt: str = "trial"
+
+    def has(self, user: str) -> bool:
+        """Whether a customer is the challenger's; always the same for the same customer."""
+        number = int.from_bytes(hashlib.sha256(f"{self.salt}\x00{self.name}\x00{user}".encode()).digest()[:8], "big")
+        return number / 2**64 < self.share
+
+
+@dataclass(frozen=True)
+class Line:
+    """Who serves: the champion, who served before, and a trial. A value: it is exchanged whole."""
+
+    champion: Served
+    before: Served | None = None
+    challenger: Served | None = None
+    trial: Trial | None = None
+
+    def of(self, user: str) -> Served:
+        """The model that answers a customer."""
+        if self.challenger is not None and self.trial is not None and self.trial.has(user):
+            return self.challenger
+        return self.champion
+
+    @property
+    def shadow(self) -> Served | None:
+        """A challenger whose answers nobody sees."""
+        return self.challenger if self.trial is not None and self.trial.share == 0 else None
+
+    @property
+    def loaded(self) -> tuple[Served, ...]:
+        """Every model in memory, once."""
+        return tuple(dict.fromkeys(one for one in (self.champion, self.before, self.challenger) if one is not None))
+
+
+@dataclass(eq=False)
+class Models:
+    """The models of a service. `folder` holds the bundles that may be loaded by name; `read` loads one."""
+
+    folder: Path | None
+    read: Callable[[Path], Trained]
+    line: Line
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def champion(self) -> Served:
+        """The model in service."""
+        return self.line.champion
+
+    def find(self, name: str) -> Path:
+        """The folder of a bundle by name: beside the first one, and nowhere else. Raises ConfigError."""
+        if self.folder is None or not _NAME.fullmatch(name):
+            raise ConfigError(
+                "That is no name of a model.", mend="Name a bundle of the --models folder, such as spring-2."
+            )
+        folder = (self.folder / name).resolve()
+        if folder.parent != self.folder.resolve() or not (folder / "contract.json").is_file():
+            raise ConfigError(f"There is no model {name!r}.", mend=f"There are {', '.join(self.names()) or 'none'}.")
+        return folder
+
+    def names(self) -> list[str]:
+        """The bundles that may be loaded."""
+        if self.folder is None:
+            return []
+        found = (one.parent.name for one in self.folder.glob("*/contract.json"))
+        return sorted(name for name in found if _NAME.fullmatch(name))
+
+    def swap(self, served: Served) -> None:
+        """Put a model into service; the one before is kept for a rollback, and a trial ends."""
+        with self._lock:
+            if served is not self.line.champion:
+                self.line = Line(served, self.line.champion)
+
+    def roll_back(self) -> Served:
+        """Put the model before back into service. Raises ConfigError where there is none."""
+        with self._lock:
+            if self.line.before is None:
+                raise ConfigError("There is no model before this one.", mend="Load one by name.")
+            self.line = Line(self.line.before, self.line.champion)
+            return self.line.champion
+
+    def try_out(self, served: Served, share: float) -> None:
+        """Try a model on a share of the customers; 0 is a shadow."""
+        with self._lock:
+            self.line = replace(self.line, challenger=served, trial=Trial(served.name, share))
+
+    def end_trial(self) -> None:
+        """End a trial: everybody is the champion's again."""
+        with self._lock:
+            self.line = replace(self.line, challenger=None, trial=None)
+
+
+def of_customers(task: Task) -> bool:
+    """Whether a question can be answered from a customer's own past; others need the whole shop."""
+    from intently.contract import Ranking
+
+    return task.key == schema.USER and not (isinstance(task.answer, Ranking) and task.answer.unseen)
+
+
+def open_bundle(folder: Path, read: Callable[[Path], Trained], shelf: Shelf) -> Served:
+    """Load a bundle, to serve a catalogue."""
+    trained = read(folder)
+    contract = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
+    if trained.reader is not None:
+        known = trained.reader.newest.known[schema.ITEM].dtype
+        if len(shelf.items) and known.is_integer() != shelf.ids.dtype.is_integer():
+            raise BundleError(
+                f"The bundle's item ids are {known}, the state's are {shelf.ids.dtype}.",
+                mend="Bring the log that the bundle was trained on: intently serve BUNDLE --data LOG.",
+            )
+    return Served(folder.name, version_of(folder), folder, trained, contract, shelf)
+
+
+def version_of(folder: Path) -> str:
+    """The date until which a bundle has learned, and a hash of all its files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(str(file.relative_to(folder)).encode())
+        digest.update(file.read_bytes())
+    until = json.loads((folder / "contract.json").read_text(encoding="utf-8"))["until"][:10]
+    return f"{until}-{digest.hexdigest()[:12]}"
+
+
+def unread(items: pl.DataFrame, models: Sequence[Served]) -> dict[Served, list[str]]:
+    """The texts of a catalogue that each model has not read yet."""
+    from intently.text.verbalise import item_texts
+
+    texts, _ = item_texts(items)
+    found = {}
+    for served in models:
+        if served.trained.reader is not None:
+            known = served.trained.reader.newest.texts
+            found[served] = [text for text in texts if text not in known]
+    return found

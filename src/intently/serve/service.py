@@ -1,0 +1,329 @@
+"""The service without HTTP: events in, scores out, models in service, customers forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from intently.errors import ConfigError, DataError, StateError
+from intently.log import schema
+from intently.log.pack_forget import forget_in_pack
+from intently.log.protect import Protect
+from intently.serve.arrivals import Door, EventIn
+from intently.serve.audit import Audit
+from intently.serve.bring import item_table, log_of
+from intently.serve.catalogue import Shelver
+from intently.serve.clock import Clock
+from intently.serve.event import Event, Placed
+from intently.serve.forecast import Forecast, Forecaster, Forecasts, forecasts
+from intently.serve.kept import Answer, Kept, Key
+from intently.serve.keys import Keys
+from intently.serve.models import Line, Models, Served, open_bundle
+from intently.serve.monitor import Monitor
+from intently.serve.pasts import History, Pasts, history_of, nothing
+from intently.serve.standing import Shelf
+from intently.serve.store import Forgotten, Store
+from intently.serve.told import Told
+from intently.serve.worker import Worker, tell
+from intently.serve.writer import Writer
+
+_SAY = logging.getLogger("intently.serve")
+MOST_TYPES = 64
+# So few that a question that comes meanwhile waits little.
+_RENEWED = 4
+# Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
+_FILLED, _ROOM = 50_000, 0.8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator sets. `reuse` is for how many seconds an answer may be given again while nothing happened.
+
+    `cache_events` bounds the pasts in memory, `rate` is requests a second for each key, `body` bytes of a request.
+    `pack` is the pack that the state was begun with, in which customers are forgotten too.
+    """
+
+    reuse: float = 60.0
+    cache_events: int = 5_000_000
+    rate: float = 1000.0
+    body: int = 2_000_000
+    threads: int = 1
+    forecast_hours: float = 6.0
+    protect: Protect = field(default_factory=Protect)
+    pack: Path | None = None
+
+
+class Service:
+    """Joins store, pasts, models and threads. Every score is made by `worker.tell`."""
+
+    def __init__(
+        self,
+        store: Store,
+        bundle: Path,
+        read: Callable[[Path], Any],
+        settings: Settings | None = None,
+        *,
+        models: Path | None = None,
+        clock: Clock | None = None,
+        forecaster: Forecaster | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.store, self.clock = store, clock or Clock()
+        self.newest = store.last_known()
+        self.clock.not_before(self.newest)
+        self.monitor = Monitor()
+        self.pasts = Pasts(store, self.settings.cache_events)
+        self.keys = Keys(store, self.clock.now)
+        self.audit = Audit(store)
+        self.worker = Worker(self.clock.now, self.monitor, self._renew)
+        self.kept = Kept(self.settings.reuse, self.clock.now, self.worker.wake)
+        self.writer = Writer(store, self._placed)
+        items = item_table(store)
+        shelf = Shelf(items, tuple(store.types), tuple(store.extras))
+        served = open_bundle(bundle, read, shelf)
+        self.models = Models(models or bundle.resolve().parent, read, Line(served))
+        self.door = Door(self.clock.now, self.settings.protect, self._numbers, self._whole_items)
+        self.shelver = Shelver(store, lambda: self.models.line.loaded, self._between, self._warm)
+        self.forecasts = Forecasts(
+            forecaster or self._forecast, lambda: self.models.champion, self.clock.now, self.settings.forecast_hours
+        )
+        self.ready, self.closing = threading.Event(), threading.Event()
+
+    def start(self) -> None:
+        """Warm the model; forecasts, and the pasts of the customers seen last, come in the background."""
+        self._between(lambda: self._warm(self.models.champion, self.models.champion.shelf))
+        self.ready.set()
+        self.forecasts.start()
+        threading.Thread(target=self._fill, name="intently-fill", daemon=True).start()
+
+    def _fill(self) -> None:
+        """Read the pasts of the customers seen last, while there is room: then the first question is quick too."""
+        try:
+            for user in self.store.busiest(_FILLED):
+                if self.closing.is_set() or self.pasts.events > _ROOM * self.settings.cache_events:
+                    return
+                self.pasts.of(user)
+        except StateError as error:
+            _SAY.warning("pasts are read when they are asked for: %s", error)
+
+    def close(self) -> None:
+        """Finish what was begun: events are written, questions answered, notes kept."""
+        self.closing.set()
+        self.forecasts.close()
+        self.shelver.close()
+        self.writer.close()
+        self.worker.close()
+        self.audit.close()
+        self.store.close()
+
+    # Events in.
+
+    def receive(self, given: Sequence[EventIn]) -> list[Event]:
+        """Events as they are kept. Raises DataError for what cannot be, with its place where there are several."""
+        taken = []
+        for number, one in enumerate(given):
+            try:
+                event = self.door.take(one)
+                self._check_type(event.kind)
+            except DataError as error:
+                if len(given) == 1:
+                    raise
+                raise DataError(f"Event {number}: {error.problem}", mend=error.mend) from None
+            taken.append(event)
+        return taken
+
+    def append(self, events: Sequence[Event]) -> Future[list[Placed | None]]:
+        """Write events; done when they are on disk and every later answer sees them."""
+        return self.writer.put(events)
+
+    def _placed(self, placed: Sequence[Placed]) -> None:
+        self.pasts.add(placed)
+        self.kept.stir({one.event.user for one in placed})
+        self.newest = max(self.newest, max((one.event.arrived for one in placed), default=0))
+        if any(one.item_code >= len(self.models.champion.shelf) for one in placed):
+            self.shelver.look()
+
+    def _check_type(self, kind: str) -> None:
+        known = self.store.types
+        if kind not in known and len(known) >= MOST_TYPES:
+            raise DataError(
+                f"There are {MOST_TYPES} event types already.", mend=f"Use one of {', '.join(sorted(known)[:20])}."
+            )
+
+    # Scores out.
+
+    async def answer(
+        self, users: Sequence[str], tasks: Sequence[str], *, most: int = 20, reuse: float | None = None
+    ) -> list[Answer]:
+        """Answers about customers by id, in order."""
+        line = self.models.line
+        histories = await self._histories(users)
+        found: list[Answer | None] = [None] * len(users)
+        for number, (user, history) in enumerate(zip(users, histories, strict=True)):
+            found[number] = self.kept.get(user, history, line.of(user), tasks, most, reuse)
+        missing = [number for number, one in enumerate(found) if one is None]
+        self.monitor.reused.inc(len(users) - len(missing))
+        groups: dict[Served, list[int]] = {}
+        for number in missing:
+            groups.setdefault(line.of(users[number]), []).append(number)
+        for served, numbers in groups.items():
+            told = await self._ask([histories[number] for number in numbers], tasks, served)
+            for number, one in zip(numbers, told, strict=True):
+                key = Key(users[number], tuple(tasks), served, len(served.shelf))
+                self.kept.put(key, histories[number], one, one.as_of)
+                found[number] = Answer.of(one, histories[number], most)
+                self.monitor.score(one)
+        self._shadow(line, [histories[number] for number in missing], tasks)
+        return [one for one in found if one is not None]
+
+    async def answer_history(self, events: Sequence[Event], tasks: Sequence[str], *, most: int = 20) -> Answer:
+        """Answers about a history that came with the question, and is not kept."""
+        types, items = self.store.types, self.store.items
+        unknown = sorted({event.kind for event in events} - set(types))
+        if unknown:
+            raise DataError(
+                f"This shop has no event_type {unknown[0]!r}.", mend=f"It has {', '.join(sorted(types)[:20])}."
+            )
+        far = len(items)
+        placed = [
+            Placed(number, event, types[event.kind], -1 if event.item is None else items.get(event.item, far))
+            for number, event in enumerate(events)
+        ]
+        history = history_of(placed)
+        told = await self._ask([history], tasks, self.models.champion)
+        return Answer.of(told[0], history, most)
+
+    def asked_tasks(self, names: Sequence[str] | None) -> tuple[str, ...]:
+        """The questions of these names, or all that are about customers. Raises ConfigError for one that is not."""
+        there = self.models.champion.tasks
+        if not names:
+            return there
+        for name in names:
+            if name not in there:
+                raise ConfigError(
+                    "The model does not answer that of a customer.", mend=f"It answers {', '.join(there)}."
+                )
+        return tuple(dict.fromkeys(names))
+
+    async def _histories(self, users: Sequence[str]) -> list[History]:
+        kept = [self.pasts.peek(user) for user in users]
+        missing = [number for number, one in enumerate(kept) if one is None]
+        if missing:
+            # The store is read off the loop: others are not held up.
+            read = await asyncio.to_thread(lambda: [self.pasts.of(users[number]) for number in missing])
+            for number, one in zip(missing, read, strict=True):
+                kept[number] = one
+        return [one for one in kept if one is not None]
+
+    async def _ask(self, histories: Sequence[History], tasks: Sequence[str], served: Served) -> list[Told]:
+        self._fresh_types(served)
+        return await asyncio.wrap_future(self.worker.ask(histories, tuple(tasks), served))
+
+    def _fresh_types(self, served: Served) -> None:
+        """A kind of event never seen before needs a shelf that names it; the items on it stay."""
+        if len(self.store.types) != len(served.shelf.event_types) or len(self.store.extras) != len(served.shelf.extras):
+            old = served.shelf
+            served.shelf = Shelf(old.items, tuple(self.store.types), tuple(self.store.extras), old.derived)
+
+    def _renew(self) -> bool:
+        """Make some answers anew that will be asked for again; whether there were any. In the worker, when idle."""
+        due = self.kept.due(_RENEWED)
+        if not due:
+            return False
+        key = due[0][0]
+        self._fresh_types(key.served)
+        wanted = []
+        for one, asked in due:
+            history = self.pasts.peek(one.user)
+            now = Key(one.user, one.tasks, one.served, len(one.served.shelf))
+            if history is not None and one.served in self.models.line.loaded and not self.kept.holds(now, history):
+                wanted.append((now, history, asked))
+        if wanted:
+            told = tell(key.served, [history for _, history, _ in wanted], key.tasks, self.clock.now())
+            for (one, history, asked), answer in zip(wanted, told, strict=True):
+                self.kept.put(one, history, answer, asked)
+            self.monitor.renewed.inc(len(wanted))
+        return True
+
+    def _shadow(self, line: Line, histories: Sequence[History], tasks: Sequence[str]) -> None:
+        """A challenger in the shadow answers too; the difference is measured, the answer is not given."""
+        if line.shadow is None or not histories:
+            return
+        champion, shadow = line.champion, line.shadow
+        names = tuple(name for name in tasks if name in shadow.tasks)
+        asked = self.worker.ask(histories, names, shadow)
+        against = self.worker.ask(histories, names, champion)
+
+        def compare(_: Any) -> None:
+            if asked.exception() is None and against.exception() is None:
+                self.monitor.compare(against.result(), asked.result())
+
+        against.add_done_callback(compare)
+
+    def _forecast(self, served: Served, at: int) -> list[Forecast]:
+        """Forecasts made in this process, by a copy of the model: the one that answers is touched by one thread."""
+        return forecasts(self.models.read(served.folder), served.version, log_of(self.store), at)
+
+    # Models.
+
+    def load(self, name: str) -> Served:
+        """Load and warm a bundle by name; nothing is served by it yet."""
+        served = open_bundle(self.models.find(name), self.models.read, self.models.champion.shelf)
+        served.shelf = Shelf(served.shelf.items, tuple(self.store.types), tuple(self.store.extras))
+        self._between(lambda: self._warm(served, served.shelf))
+        return served
+
+    def _between(self, act: Callable[[], None]) -> None:
+        self.worker.call(act).result()
+
+    def _warm(self, served: Served, shelf: Shelf) -> None:
+        """Make everything that does not depend on a customer; then the shelf is served."""
+        before = served.shelf
+        served.shelf = shelf
+        try:
+            tell(served, [nothing(shelf.extras)], served.tasks, self.clock.now())
+        except Exception:
+            served.shelf = before
+            raise
+
+    def _numbers(self) -> frozenset[str]:
+        """The further numbers of events that are kept: those of the log that the model was trained on."""
+        return frozenset(self.store.extras)
+
+    def _whole_items(self) -> bool:
+        return self.store.facts.get(schema.ITEM) == "Int64"
+
+    def measure(self) -> None:
+        """Bring what is read on request into the metrics."""
+        monitor, line = self.monitor, self.models.line
+        monitor.cached.set(self.pasts.events)
+        asked = self.pasts.hits + self.pasts.misses
+        monitor.hits.set(self.pasts.hits / asked if asked else 1.0)
+        monitor.queue.labels("questions").set(self.worker.waiting)
+        monitor.queue.labels("events").set(self.writer.waiting)
+        monitor.behind.set(self.shelver.behind)
+        up = self.store.answers()
+        monitor.state_up.set(up)
+        if up:
+            monitor.lag.set(max(0, self.clock.now() - self.newest) / 1e6)
+        monitor.model.clear()
+        for role, served in (("champion", line.champion), ("before", line.before), ("challenger", line.challenger)):
+            if served is not None:
+                monitor.model.labels(served.version, role).set(1)
+
+    # Customers.
+
+    def forget(self, user: str) -> Forgotten:
+        """Remove a customer from the state, from memory, from kept answers and from the pack."""
+        gone = self.store.forget(user)
+        self.pasts.forget(gone.ids)
+        self.kept.forget(gone.ids)
+        self.audit.flush()
+        rows = 0 if self.settings.pack is None else forget_in_pack(self.settings.pack, gone.ids)
+        return replace(gone, pack_rows=rows)

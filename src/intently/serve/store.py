@@ -1,0 +1,376 @@
+"""What is known of every customer, durable: SQLite or PostgreSQL, by URL."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from intently.errors import ConfigError, StateError
+from intently.log import schema
+from intently.serve.event import Event, Placed
+from intently.serve.tables import CUSTOMERS, DEAD, EVENTS, FACTS, ITEMS, NAMES
+
+TYPE, EXTRA = "type", "extra"
+_FORGOTTEN = "forgotten:"
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What was removed of a customer: the ids they stood under, events, dead letters, rows of a pack."""
+
+    ids: tuple[str, ...]
+    events: int
+    dead_letters: int
+    pack_rows: int = 0
+
+
+class Store:
+    """The state of a service. What `append` has returned from is on disk; the same event is taken once.
+
+    Items, event types and further numbers have codes in the order in which they were first seen, which never
+    change: arrays that hold codes stay valid. One process writes to a state at a time.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writing = threading.RLock()
+        self.facts: dict[str, str] = {}
+        self.items: dict[str, int] = {}
+        self.types: dict[str, int] = {}
+        self.extras: dict[str, int] = {}
+        self.reload()
+        if "secret" not in self.facts:
+            self.remember("secret", secrets.token_hex(32))
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Open a state, and make or change its tables where that is needed.
+
+        `sqlite:///state.db` or `postgresql://user@host/name`. Raises ConfigError for a URL that cannot be used,
+        StateError where the database does not answer.
+        """
+        engine = _engine(url)
+        try:
+            with engine.begin() as connection:
+                _migrate(connection)
+            return cls(engine)
+        except DBAPIError as error:
+            raise _away(error) from error
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+    def reload(self) -> None:
+        """Read again what is kept in memory beside the database: facts and codes."""
+        with self.engine.connect() as connection:
+            self.facts = dict(connection.execute(select(FACTS.c.name, FACTS.c.value)).all())
+            items = connection.execute(select(ITEMS.c.item_id).order_by(ITEMS.c.position)).scalars()
+            self.items = _numbered(items)
+            names = connection.execute(select(NAMES.c.kind, NAMES.c.name).order_by(NAMES.c.kind, NAMES.c.code)).all()
+        self.types = _numbered(name for kind, name in names if kind == TYPE)
+        self.extras = _numbered(name for kind, name in names if kind == EXTRA)
+
+    def append(self, events: Sequence[Event]) -> list[Placed | None]:
+        """Make events durable; None for each that was there already (by its event_id).
+
+        Raises StateError where the database does not take them: then none was taken.
+        """
+        with self._writing, self.writing() as connection:
+            kinds = self._named(connection, TYPE, self.types, (one.kind for one in events))
+            extras = self._named(connection, EXTRA, self.extras, (name for one in events for name in one.extra))
+            items = self._met(connection, [one.item for one in events if one.item is not None])
+            statement = self.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id, EVENTS.c.seq)
+            rows = [_row(one) for one in events]
+            new = dict(connection.execute(statement, rows).all()) if rows else {}
+        # Codes count only once what they name is durable.
+        self.types, self.extras, self.items = kinds, extras, items
+        placed: list[Placed | None] = []
+        for one in events:
+            seq = new.pop(one.event_id, None)
+            item = -1 if one.item is None else items[one.item]
+            placed.append(None if seq is None else Placed(seq, one, kinds[one.kind], item))
+        return placed
+
+    def rows_of(self, user: str) -> list[Any]:
+        """A customer's events in order: seq, timestamp, known, event_type, item_id, quantity, amount, extra."""
+        columns = EVENTS.c
+        wanted = (columns.seq, columns.timestamp, columns.known, columns.event_type, columns.item_id)
+        query = (
+            select(*wanted, columns.quantity, columns.amount, columns.extra)
+            .where(columns.user_id == user)
+            .order_by(columns.known, columns.seq)
+        )
+        with self.reading() as connection:
+            return list(connection.execute(query).all())
+
+    def known_of(self, user: str) -> dict[str, Any]:
+        """Everything that is kept of a customer, as plain values: an export for them to read."""
+        with self.reading() as connection:
+            rows = connection.execute(select(EVENTS).where(EVENTS.c.user_id == user).order_by(EVENTS.c.seq)).mappings()
+            events = [{name: value for name, value in row.items() if name != "seq"} for row in rows]
+            body = connection.execute(select(CUSTOMERS.c.body).where(CUSTOMERS.c.user_id == user)).scalar()
+        return {"customer": None if body is None else json.loads(body), "events": events}
+
+    def users(self, after: str = "", limit: int = 1000) -> list[str]:
+        """Customers in order of their ids, so many after one."""
+        query = select(EVENTS.c.user_id).where(EVENTS.c.user_id > after).distinct().order_by(EVENTS.c.user_id)
+        with self.reading() as connection:
+            return list(connection.execute(query.limit(limit)).scalars())
+
+    def busiest(self, limit: int) -> list[str]:
+        """The customers with the newest events, so many of them."""
+        newest = func.max(EVENTS.c.seq)
+        query = select(EVENTS.c.user_id).group_by(EVENTS.c.user_id).order_by(newest.desc()).limit(limit)
+        with self.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def put_items(self, items: Mapping[str, Mapping[str, Any]]) -> int:
+        """Say what items are; gives how many were new or are said differently."""
+        with self._writing, self.writing() as connection:
+            known = self._met(connection, list(items))
+            query = select(ITEMS.c.item_id, ITEMS.c.body).where(ITEMS.c.item_id.in_(list(items)))
+            told = dict(connection.execute(query).all())
+            changed = 0
+            for item, body in items.items():
+                text = json.dumps(dict(body), ensure_ascii=False, sort_keys=True)
+                if told.get(item) != text:
+                    connection.execute(update(ITEMS).where(ITEMS.c.item_id == item).values(body=text))
+                    changed += 1
+        self.items = known
+        return changed
+
+    def item_bodies(self) -> list[tuple[str, str | None]]:
+        """Every item with what is said of it as JSON, in the order of item codes."""
+        with self.reading() as connection:
+            query = select(ITEMS.c.item_id, ITEMS.c.body).order_by(ITEMS.c.position)
+            return list(connection.execute(query))
+
+    def last_known(self) -> int:
+        """The latest time at which an event arrived, 0 where there is none."""
+        with self.reading() as connection:
+            return int(connection.execute(select(func.max(EVENTS.c.arrived_at))).scalar() or 0)
+
+    def count(self) -> int:
+        """How many events there are."""
+        with self.reading() as connection:
+            return int(connection.execute(select(func.count()).select_from(EVENTS)).scalar() or 0)
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a fact by name."""
+        with self._writing, self.writing() as connection:
+            statement = self.insert(FACTS).values(name=name, value=value)
+            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+        self.facts[name] = value
+
+    def subject(self, user: str) -> str:
+        """A keyed hash that stands for a customer where their id must not."""
+        return hmac.new(bytes.fromhex(self.facts["secret"]), user.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def was_forgotten(self, user: str) -> bool:
+        """Whether a customer was forgotten once: they are not brought back from a file."""
+        return _FORGOTTEN + self.subject(user) in self.facts
+
+    def forget(self, user: str) -> Forgotten:
+        """Remove a customer: events, what is `about` these, nameless visits of theirs, dead letters that name them."""
+        with self._writing:
+            with self.writing() as connection:
+                ids = self._stand_under(connection, user)
+                gone = 0
+                events = self._speaking_of(connection, ids)
+                for start in range(0, len(events), 500):
+                    part = events[start : start + 500]
+                    gone += connection.execute(delete(EVENTS).where(EVENTS.c.seq.in_(part))).rowcount
+                connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.user_id.in_(ids)))
+                named = [DEAD.c.body.contains(one, autoescape=True) for one in ids]
+                letters = sum(connection.execute(delete(DEAD).where(name)).rowcount for name in named)
+            for one in ids:
+                self.remember(_FORGOTTEN + self.subject(one), "1")
+            self._leave_no_trace()
+        return Forgotten(ids, gone, letters)
+
+    def dead_letter(self, at: int, source: str, reason: str, body: str) -> None:
+        """Set a message aside that could not be taken, with the reason."""
+        with self._writing, self.writing() as connection:
+            connection.execute(DEAD.insert(), {"at": at, "source": source, "reason": reason, "body": body[:10_000]})
+
+    def dead_letters(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest messages that were set aside."""
+        with self.reading() as connection:
+            return [
+                dict(row)
+                for row in connection.execute(select(DEAD).order_by(DEAD.c.seq.desc()).limit(limit)).mappings()
+            ]
+
+    def answers(self) -> bool:
+        """Whether the database answers."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(select(1))
+        except DBAPIError:
+            return False
+        return True
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction. Raises StateError where the database does not answer."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise _away(error) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read with. Raises StateError where the database does not answer."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise _away(error) from error
+
+    def insert(self, table: Any) -> Any:
+        """An insert that can say what to do about what is there already."""
+        return (sqlite if self.engine.dialect.name == "sqlite" else postgresql).insert(table)
+
+    def _named(self, connection: Connection, kind: str, known: dict[str, int], names: Iterable[str]) -> dict[str, int]:
+        """The codes of names, with one for each that is new."""
+        new = sorted({name for name in names if name not in known})
+        if not new:
+            return known
+        codes = {name: len(known) + number for number, name in enumerate(new)}
+        rows = [{"kind": kind, "code": code, "name": name} for name, code in codes.items()]
+        connection.execute(NAMES.insert(), rows)
+        return known | codes
+
+    def _met(self, connection: Connection, items: Sequence[str]) -> dict[str, int]:
+        """The codes of items, with one for each that is new."""
+        new = list(dict.fromkeys(item for item in items if item not in self.items))
+        if not new:
+            return self.items
+        connection.execute(ITEMS.insert(), [{"item_id": item} for item in new])
+        return self.items | {item: len(self.items) + number for number, item in enumerate(new)}
+
+    def _stand_under(self, connection: Connection, user: str) -> tuple[str, ...]:
+        """A customer's id, and the sessions in which they came without a name."""
+        columns = EVENTS.c
+        mine = select(columns.session_id).where(columns.user_id == user, columns.session_id.is_not(None)).distinct()
+        nameless = select(columns.user_id).where(columns.user_id.in_(mine), columns.user_id == columns.session_id)
+        return (user, *sorted(set(connection.execute(nameless).scalars()) - {user}))
+
+    def _speaking_of(self, connection: Connection, ids: Sequence[str]) -> list[int]:
+        """Numbers of all events of some ids, of all that are about these, and so on."""
+        columns = EVENTS.c
+        found = dict(connection.execute(select(columns.seq, columns.event_id).where(columns.user_id.in_(ids))).all())
+        last = list(found.values())
+        while last:
+            more: dict[int, str] = {}
+            for start in range(0, len(last), 500):
+                about = select(columns.seq, columns.event_id).where(columns.about.in_(last[start : start + 500]))
+                more |= dict(connection.execute(about).all())
+            more = {seq: name for seq, name in more.items() if seq not in found}
+            found |= more
+            last = list(more.values())
+        return list(found)
+
+    def _leave_no_trace(self) -> None:
+        """Write the files anew, so that freed pages do not keep what was deleted."""
+        try:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM" if self.engine.dialect.name == "sqlite" else "VACUUM events")
+                if self.engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        except DBAPIError as error:
+            raise _away(error) from error
+
+
+def _engine(url: str) -> Engine:
+    if url.startswith(("postgresql://", "postgres://")):
+        url = "postgresql+psycopg://" + url.split("://", 1)[1]
+    try:
+        engine = create_engine(make_url(url), pool_pre_ping=True, pool_size=8, connect_args=_arguments(url))
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise ConfigError(
+            "The state's URL cannot be used.", mend="Write sqlite:///folder/state.db or postgresql://user@host/name."
+        ) from error
+    except ModuleNotFoundError as error:
+        raise ConfigError("PostgreSQL needs a driver.", mend='pip install "intently[store]"') from error
+    if engine.dialect.name not in ("sqlite", "postgresql"):
+        raise ConfigError(f"A state in {engine.dialect.name} is not supported.", mend="Use SQLite or PostgreSQL.")
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _durable)
+    return engine
+
+
+def _arguments(url: str) -> dict[str, Any]:
+    return {"connect_timeout": 5} if url.startswith("postgresql") else {"timeout": 5.0}
+
+
+def _durable(connection: Any, _record: Any) -> None:
+    """On disk when acknowledged, readers beside the writer, deleted bytes overwritten."""
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "wal_autocheckpoint=1000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "intently.serve:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    if connection.dialect.name == "postgresql":
+        # Two services that start together: one makes the tables, the other waits.
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7424683)")
+    command.upgrade(config, "head")
+
+
+def _away(error: DBAPIError) -> StateError:
+    reason = type(error.orig).__name__ if error.orig is not None else type(error).__name__
+    if "disk is full" in str(error.orig):
+        return StateError("The state's disk is full.", mend="Free some space; nothing that was acknowledged is lost.")
+    return StateError(f"The state's database does not answer ({reason}).", mend="Try again; see that it is running.")
+
+
+def _row(one: Event) -> dict[str, Any]:
+    return {
+        "event_id": one.event_id,
+        "user_id": one.user,
+        "event_type": one.kind,
+        "timestamp": one.timestamp,
+        "arrived_at": one.arrived,
+        "known": one.known,
+        "item_id": one.item,
+        "quantity": one.quantity,
+        "amount": one.amount,
+        "session_id": one.session,
+        "about": one.about,
+        "text": one.text,
+        "extra": json.dumps(dict(one.extra)) if one.extra else None,
+    }
+
+
+def _numbered(names: Any) -> dict[str, int]:
+    return {name: number for number, name in enumerate(names)}
+
+
+ID_TYPES = {"Int64": pl.Int64, "String": pl.String}
+
+
+def id_type(store: Store) -> pl.DataType:
+    """The type of item ids in the shop's log; the state keeps them as text."""
+    return ID_TYPES[store.facts.get(schema.ITEM, "String")]()

@@ -1,0 +1,191 @@
+"""Scores as they are asked for: one thread, which answers together what waits together."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from intently.contract import Past
+from intently.serve.models import Served
+from intently.serve.monitor import Monitor
+from intently.serve.pasts import History
+from intently.serve.standing import Standing
+from intently.serve.told import Told
+
+_SAY = logging.getLogger("intently.serve")
+_MOST_CUSTOMERS = 64
+_MOST_EVENTS = 60_000
+_LOOK = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """Some histories, what is asked of them, and of which model."""
+
+    histories: Sequence[History]
+    tasks: tuple[str, ...]
+    served: Served
+    future: Future[list[Told]] = field(default_factory=Future)
+
+
+class Worker:
+    """The one thread that touches models. Calls (loading, warming, swapping) run between batches, in order.
+
+    When nothing waits, it does what `idle` finds to do, a little at a time; `idle` says whether it found anything.
+    """
+
+    def __init__(self, now: Callable[[], int], watch: Monitor, idle: Callable[[], bool] = lambda: False) -> None:
+        self._now, self._watch, self._idle = now, watch, idle
+        self._looked = 0
+        self._queue: queue.Queue[Ask | Callable[[], None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, name="intently-model", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait."""
+        return self._queue.qsize()
+
+    def ask(self, histories: Sequence[History], tasks: tuple[str, ...], served: Served) -> Future[list[Told]]:
+        """Scores of each history as of now, in order."""
+        asked = Ask(histories, tasks, served)
+        self._queue.put(asked)
+        return asked.future
+
+    def call(self, act: Callable[[], Any]) -> Future[Any]:
+        """Run something between batches, where no question is being answered."""
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(act())
+            except Exception as error:
+                future.set_exception(error)
+
+        self._queue.put(run)
+        return future
+
+    def wake(self) -> None:
+        """There may be something to do for `idle`."""
+        self._queue.put(lambda: None)
+
+    def close(self) -> None:
+        """Answer what waits, then stop."""
+        self._queue.put(None)
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        held: Ask | Callable[[], None] | None = None
+        while True:
+            first = held if held is not None else self._next()
+            held = None
+            if first is None:
+                return
+            if not isinstance(first, Ask):
+                first()
+                continue
+            batch, held, stop = self._gather(first)
+            for group in _alike(batch):
+                self._answer(group)
+            if stop:
+                return
+
+    def _next(self) -> Ask | Callable[[], None] | None:
+        """What waits; until something does, what there is to do meanwhile."""
+        while True:
+            try:
+                return self._queue.get_nowait()
+            except queue.Empty:
+                pass
+            try:
+                found = self._idle()
+            except Exception:
+                _SAY.exception("what was to be done meanwhile failed")
+                found = False
+            if not found:
+                return self._queue.get()
+
+    def _gather(self, first: Ask) -> tuple[list[Ask], Any, bool]:
+        """What waits behind a question and may be answered with it; what may not; whether to stop."""
+        batch = [first]
+        customers, events = len(first.histories), sum(map(len, first.histories))
+        while customers < _MOST_CUSTOMERS and events < _MOST_EVENTS:
+            try:
+                more = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                return batch, None, True
+            if not isinstance(more, Ask):
+                return batch, more, False
+            batch.append(more)
+            customers += len(more.histories)
+            events += sum(map(len, more.histories))
+        return batch, None, False
+
+    def _inputs(self, served: Served, past: Past) -> None:
+        """Once a second, look at how far what is asked about is from what was learned from."""
+        if served.trained.reader is not None:
+            self._looked = self._now()
+            self._watch.inputs(served.trained.reader.newest.numbers.apply(past))
+
+    def _answer(self, asks: Sequence[Ask]) -> None:
+        histories = [history for ask in asks for history in ask.histories]
+        self._watch.batch.observe(len(histories))
+        try:
+            at = self._now()
+            look = self._inputs if at > self._looked + _LOOK else None
+            told = tell(asks[0].served, histories, asks[0].tasks, at, look)
+        except Exception as error:
+            _SAY.exception("a question could not be answered")
+            for ask in asks:
+                ask.future.set_exception(error)
+            return
+        start = 0
+        for ask in asks:
+            ask.future.set_result(told[start : start + len(ask.histories)])
+            start += len(ask.histories)
+
+
+def tell(
+    served: Served,
+    histories: Sequence[History],
+    tasks: Sequence[str],
+    at: int,
+    look: Callable[[Served, Past], None] | None = None,
+) -> list[Told]:
+    """Scores of histories at one time, by the served predictors: what `intently predict` does with the same pasts.
+
+    `look` is shown the past of the last question.
+    """
+    standing = Standing.of(served.shelf, histories)
+    ask = standing.asked(at)
+    found = {}
+    for name in tasks:
+        examples, past = ask(served.trained.task(name))
+        found[name] = served.trained.answer(examples, past)
+        if look is not None and name == tasks[-1]:
+            look(served, past)
+    return [
+        Told(
+            served.version,
+            at,
+            {name: scores.take(np.array([row])) for name, scores in found.items()},
+            int(standing.pending[row]),
+        )
+        for row in range(len(histories))
+    ]
+
+
+def _alike(asks: Sequence[Ask]) -> list[list[Ask]]:
+    groups: dict[tuple[int, tuple[str, ...]], list[Ask]] = {}
+    for ask in asks:
+        groups.setdefault((id(ask.served), ask.tasks), []).append(ask)
+    return list(groups.values())

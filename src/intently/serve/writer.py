@@ -1,0 +1,82 @@
+"""Events on their way to disk: what waits together is written in one transaction."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from intently.errors import StateError
+from intently.serve.event import Event, Placed
+from intently.serve.store import Store
+
+_MOST = 2_000
+_WAITING = 10_000
+
+Settled = list[Placed | None]
+
+
+class Writer:
+    """One thread that appends to a store, and then tells `placed` (the cache of pasts) before it acknowledges."""
+
+    def __init__(self, store: Store, placed: Callable[[Sequence[Placed]], None]) -> None:
+        self._store = store
+        self._placed = placed
+        self._queue: queue.Queue[tuple[Sequence[Event], Future[Settled]] | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._run, name="intently-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, events: Sequence[Event]) -> Future[Settled]:
+        """Write events; the future is done when they are on disk. Raises StateError where too many wait."""
+        future: Future[Settled] = Future()
+        try:
+            self._queue.put_nowait((events, future))
+        except queue.Full:
+            raise StateError("Too many events wait to be written.", mend="Send them again in a moment.") from None
+        return future
+
+    @property
+    def waiting(self) -> int:
+        """How many posts wait."""
+        return self._queue.qsize()
+
+    def close(self) -> None:
+        """Write what waits, then stop."""
+        self._queue.put(None)
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        stop = False
+        while not stop:
+            first = self._queue.get()
+            if first is None:
+                return
+            posts = [first]
+            count = len(first[0])
+            while count < _MOST:
+                try:
+                    more = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    stop = True
+                    break
+                posts.append(more)
+                count += len(more[0])
+            self._write(posts)
+
+    def _write(self, posts: Sequence[tuple[Sequence[Event], Future[Settled]]]) -> None:
+        events = [event for post, _ in posts for event in post]
+        try:
+            settled = self._store.append(events)
+            self._placed([one for one in settled if one is not None])
+        except Exception as error:
+            # Whatever it was, who waits must hear of it.
+            for _, future in posts:
+                future.set_exception(error)
+            return
+        start = 0
+        for post, future in posts:
+            future.set_result(settled[start : start + len(post)])
+            start += len(post)

@@ -1,0 +1,1 @@
+"""Whether a service is well: alert rules, for Prometheus and for ourselves."""

@@ -1,0 +1,80 @@
+"""A bundle of the planted shop that is served in tests: a tiny reader, and boosters that read its columns."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from intently.baselines.lightgbm_customer import LightGBMCustomer
+from intently.baselines.lightgbm_demand import LightGBMDemand
+from intently.baselines.lightgbm_ranking import LightGBMRanking
+from intently.baselines.lightgbm_shares import LightGBMShares
+from intently.contract import Past, weekly
+from intently.evaluate.compare import Report
+from intently.learn.blend import Blend
+from intently.learn.finetune import Recipe
+from intently.learn.reader import SequenceReader
+from intently.learn.rolling import Rolling
+from intently.learn.stack import ReaderColumns
+from intently.learn.trained import Trained
+from intently.log.log import Log
+from intently.ship.bundle import save
+from intently.tasks import BUILT_IN
+from intently.tasks.demand import TASK as DEMAND
+from intently.tasks.interest import TASK as INTEREST
+from intently.tasks.next_item import TASK as NEXT_ITEM
+from intently.tasks.purchase_intent import TASK as INTENT
+from intently.tasks.purchasing_power import TASK as POWER
+from intently.text.verbalise import item_texts
+from planted_shop import START, planted
+
+UNTIL = START + timedelta(weeks=36)
+OF_CUSTOMERS = (INTENT, POWER, INTEREST, NEXT_ITEM)
+_SHAPE = {"width": 32, "item_width": 16, "blocks": 1, "attention_heads": 2}
+_TREES = {"weeks": 2, "at_most": 200, "trees": 20}
+
+
+def trained(log: Log, seed: int = 0) -> Trained:
+    """About ten seconds: what is served is a blend or a stack, as in a real bundle."""
+    known = log.before(UNTIL)
+    cutoffs = weekly(START + timedelta(weeks=8), UNTIL - timedelta(weeks=4))
+
+    def windows(task):
+        examples = task.examples(known, cutoffs[-6:])
+        return examples, Past(known, examples)
+
+    vectors = np.random.default_rng(seed).normal(size=(len(item_texts(log.items)[0]), 24)).astype(np.float32)
+    recipe = Recipe(pretrain_epochs=1, epochs=1, negatives=32, threads=1)
+    parts = {task.name: windows(task) for task in OF_CUSTOMERS}
+    reader = Rolling(((START, SequenceReader(OF_CUSTOMERS, recipe, shape=_SHAPE).fit(parts, vectors=vectors)),))
+    reading = ReaderColumns.of(reader, parts[INTENT.name][1])
+    found = {}
+    for task in (INTENT, POWER):
+        stack = LightGBMCustomer("stack", reading=reading, threads=1, seed=seed).fit(*parts[task.name])
+        found[task.name] = {"stack": stack, "reader": reader, "blend": Blend({"stack": stack}, reader, 0.4)}
+    shares = LightGBMShares("stack", reading=reading, threads=1, seed=seed, **_TREES).fit(*parts[INTEREST.name])
+    found[INTEREST.name] = {"stack": shares, "reader": reader, "blend": Blend({"stack": shares}, reader, 0.4)}
+    ranking = LightGBMRanking("stack", reading=reading, candidates=reading, threads=1, seed=seed, **_TREES)
+    found[NEXT_ITEM.name] = {"stack": ranking.fit(*parts[NEXT_ITEM.name]), "reader": reader}
+    found[DEMAND.name] = {"lightgbm": LightGBMDemand(threads=1, seed=seed).fit(*windows(DEMAND))}
+    served = {INTENT.name: "blend", POWER.name: "blend", INTEREST.name: "blend", NEXT_ITEM.name: "stack"}
+    return Trained(
+        until=UNTIL,
+        tasks=tuple(task for task in BUILT_IN if task.name in found),
+        reader=reader,
+        reading=reading,
+        predictors=found,
+        served=served | {DEMAND.name: "lightgbm"},
+        baseline={name: next(iter(mine)) for name, mine in found.items()},
+        choice=Report(),
+    )
+
+
+def write(folder: Path, seed: int = 0) -> tuple[Path, Path]:
+    """A log and a bundle of it, in two folders."""
+    log = planted()
+    log.write(folder / "data")
+    save(trained(log, seed), log, folder / f"bundle{seed or ''}")
+    return folder / "data", folder / f"bundle{seed or ''}"

@@ -1,0 +1,191 @@
+"""The reader of order alone: it learns a planted order, at a scale that lets it, and reads what it is told of items."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from intently.errors import ConfigError, DataError
+from intently.learn import network
+from intently.learn.finetune import Recipe
+from intently.learn.next_item import About, NextItemReader, Orders
+
+ITEMS = 60
+RECIPE = Recipe(
+    pretrain_epochs=8, learning_rate=1e-2, histories_per_step=32, negatives=0, patience=6, threads=1, warmup=0.05
+)
+SHAPE = {"width": 32, "item_width": 32, "blocks": 1, "attention_heads": 4, "item_dropout": 0.0, "cosine": True}
+READER = NextItemReader(RECIPE, SHAPE)
+
+
+def orders(lists) -> Orders:
+    return Orders(np.cumsum([0, *map(len, lists)]), np.concatenate([np.asarray(one, dtype=np.int64) for one in lists]))
+
+
+def fit(reader: NextItemReader, train: Orders, held_out: Orders | None = None, about: About | None = None):
+    return reader.fit(train.sequences, ITEMS, None if held_out is None else held_out.sequences, about)
+
+
+def planted(histories: int = 400, seed: int = 0) -> Orders:
+    """After item i comes i + 1, but now and then any item; a few items are met far more often than others."""
+    rng = np.random.default_rng(seed)
+    lists = []
+    for _ in range(histories):
+        one = [int(rng.integers(ITEMS) if rng.random() < 0.7 else rng.integers(3))]
+        for _ in range(int(rng.integers(3, 9))):
+            one.append((one[-1] + 1) % ITEMS if rng.random() < 0.8 else int(rng.integers(ITEMS)))
+        lists.append(one)
+    return orders(lists)
+
+
+def found_at_1(fitted, histories: Orders) -> float:
+    return float((fitted.top(histories.without_last(1).sequences, 1, seen=True)[0][:, 0] == histories.last).mean())
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit(READER, planted(), planted(seed=1))
+
+
+def test_it_learns_the_planted_order_and_no_more_than_can_be_known(fitted):
+    # 80.3 % of what comes next is i + 1; the most popular item is 4 % at best.
+    assert 0.6 < found_at_1(fitted, planted(seed=2)) < 0.9
+
+
+def test_training_is_judged_by_the_rank_of_what_came_next(fitted):
+    held_out = planted(seed=1)
+    code, _ = fitted.top(held_out.without_last(1).sequences, ITEMS, seen=True)
+    rank = 1 + (code == held_out.last[:, None]).argmax(axis=1)
+    # Groups of histories count alike, the last of them is smaller.
+    assert min(fitted.curve) == pytest.approx(float(1 - (1 / np.log2(1 + rank)).mean()), abs=0.02)
+    assert min(fitted.curve) < fitted.curve[0]
+
+
+def test_what_was_seen_is_left_out(fitted):
+    histories = planted(40, seed=3)
+    code, score = fitted.top(histories.sequences, 20)
+    for row in range(len(histories)):
+        seen = histories.item[histories.start[row] : histories.start[row + 1]]
+        assert not set(code[row]) & set(seen)
+    assert (np.diff(score, axis=1) <= 0).all()
+
+
+def test_the_ranking_is_that_of_queries_and_vectors(fitted):
+    histories = planted(30, seed=4)
+    vectors, bias = fitted.items()
+    logits = fitted.queries(histories.sequences) @ vectors.T + bias
+    code, score = fitted.top(histories.sequences, 5, seen=True)
+    np.testing.assert_allclose(np.sort(logits, axis=1)[:, ::-1][:, :5], score, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.take_along_axis(logits, code, axis=1), score, rtol=1e-4, atol=1e-4)
+
+
+def test_a_history_is_read_the_same_alone_and_in_company(fitted):
+    histories = planted(50, seed=5)
+    together = fitted.queries(histories.sequences)
+    alone = np.concatenate([fitted.queries(histories.take(np.array([row])).sequences) for row in range(8)])
+    np.testing.assert_allclose(alone, together[:8], rtol=1e-3, atol=1e-4)
+
+
+def loudness(reader: NextItemReader) -> dict[str, float]:
+    """How loud each part of what is read is at first, against the items, and how far logits lie apart."""
+    blank = replace(reader, recipe=replace(reader.recipe, pretrain_epochs=1, learning_rate=0.0))
+    made = fit(blank, planted(40))
+    parts = made.network.reader
+    with torch.no_grad():
+        vectors, _ = made._items()
+        line = parts.read(vectors[:-1])
+        calendar = parts.weekday.weight[0] + parts.hour.weight[0]
+        rest = calendar + parts.moment.bias + parts.event_type.weight[0] + parts.line_numbers.bias
+        histories = planted(60, seed=6)
+        logits = made.queries(histories.sequences) @ made.items()[0].T
+    return {"rest": float(rest.norm() / line.norm(dim=1).mean()), "logits": float(np.std(logits))}
+
+
+def test_at_first_items_are_the_loudest_of_what_is_read_and_logits_are_of_a_size_to_learn_from():
+    found = loudness(READER)
+    assert found["rest"] < 0.5
+    assert 0.5 < found["logits"] < 8
+
+
+@pytest.mark.parametrize("broken", ["places", "items"])
+def test_a_broken_scale_is_noticed_and_costs_what_is_learned(monkeypatch, broken):
+    """Positions at unit variance against items at .02 leave a reader at popularity: it runs, and learns nothing."""
+    if broken == "places":
+        init = network.Reader.__init__
+
+        def louder(self, shape, text):
+            init(self, shape, text)
+            # As positions of N(0, 1) are to items of .02.
+            torch.nn.init.normal_(self.hour.weight, std=50.0)
+
+        monkeypatch.setattr(network.Reader, "__init__", louder)
+    else:
+        monkeypatch.setattr("intently.learn.heads.COSINE_SCALE", 0.05)
+    found = loudness(READER)
+    assert found["rest"] > 0.5 or not 0.5 < found["logits"] < 8
+    assert found_at_1(fit(READER, planted(), planted(seed=1)), planted(seed=2)) < 0.3
+
+
+def test_sampled_negatives_stand_for_the_whole_catalogue():
+    sampled = replace(READER, recipe=replace(RECIPE, negatives=30))
+    assert found_at_1(fit(sampled, planted(), planted(seed=1)), planted(seed=2)) > 0.55
+
+
+def attributes() -> About:
+    """Items i and i + 30 have the same two attributes, which no other item has both of."""
+    value = np.array([[code % 6, 6 + code % 30 // 6] for code in range(ITEMS)])
+    return About(value.reshape(-1), np.arange(0, 2 * ITEMS + 1, 2))
+
+
+def texts() -> About:
+    table = np.random.default_rng(0).standard_normal((30, 16)).astype(np.float32)
+    return About(text=table[np.arange(ITEMS) % 30])
+
+
+@pytest.mark.parametrize("about", [attributes(), texts()], ids=["attributes", "text"])
+def test_an_item_nobody_met_is_found_by_what_is_known_of_it(about):
+    rng = np.random.default_rng(0)
+    # Items from 30 on are never met in training: i stands for i + 30 there.
+    lists = [np.arange(first, first + 5) % 30 for first in rng.integers(0, 30, 300)]
+    reader = replace(READER, shape={**SHAPE, "item_dropout": 0.3})
+    made = fit(reader, orders(lists), about=about)
+    asked = orders([np.arange(first, first + 4) for first in range(30, 50)])
+    vectors, bias = made.items()
+    new = (made.queries(asked.sequences) @ vectors.T + bias)[:, 30:].argmax(axis=1) + 30
+    assert (new == np.arange(34, 54)).mean() > 0.4
+    blind = fit(reader, orders(lists))
+    vectors, bias = blind.items()
+    new = (blind.queries(asked.sequences) @ vectors.T + bias)[:, 30:].argmax(axis=1) + 30
+    assert (new == np.arange(34, 54)).mean() < 0.2
+
+
+def test_without_a_part_of_its_own_an_item_is_its_text():
+    made = fit(READER, planted(60), about=replace(texts(), own_from=None))
+    vectors, _ = made.items()
+    np.testing.assert_array_equal(vectors[:30], vectors[30:])
+
+
+def test_an_item_met_too_seldom_is_read_as_if_new():
+    lists = [[0, 1, 2, 3], [0, 1, 2], [0, 1], [0, 1]]
+    made = fit(replace(READER, recipe=replace(RECIPE, pretrain_epochs=1)), orders(lists), about=About(own_from=3))
+    assert made.catalogue.delta[:4].tolist() == [1, 2, 0, 0]
+    assert made.catalogue.count[:4].tolist() == [4, 4, 0, 0]
+
+
+def test_two_fits_are_equal_and_another_seed_is_not():
+    small = replace(READER, recipe=replace(RECIPE, pretrain_epochs=1))
+    one, two = (fit(small, planted(60)).queries(planted(5).sequences) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    other = fit(replace(small, recipe=replace(small.recipe, seed=1)), planted(60)).queries(planted(5).sequences)
+    assert np.abs(one - other).max() > 0.01
+
+
+def test_cosines_need_one_width():
+    with pytest.raises(ConfigError, match="width is not item_width"):
+        fit(replace(READER, shape={**SHAPE, "width": 16}), planted(20))
+
+
+def test_histories_of_one_item_teach_nothing():
+    with pytest.raises(DataError, match="nothing comes next"):
+        fit(READER, orders([[1], [2]]))

@@ -1,0 +1,467 @@
+"""The service over HTTP, in one process: what it answers and what it refuses."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import sqlite3
+
+import pytest
+
+from intently.serve import keys as keys_module
+from intently.serve import run
+from intently.serve.app import create_app
+from intently.serve.clock import moment, written
+
+testclient = pytest.importorskip("starlette.testclient")
+
+STRANGER = f"ik_{'0' * 12}_{'A' * 43}"
+
+
+@pytest.fixture
+def client(service):
+    with testclient.TestClient(create_app(service, close=False), raise_server_exceptions=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def admin(service) -> dict[str, str]:
+    return bearer(service.keys.make(["admin"]))
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def body(service, user: str = "c001", **more: object) -> dict[str, object]:
+    when = written(service.clock.now() - 1_000_000)
+    return {
+        "user_id": user,
+        "event_type": "buy",
+        "item_id": 1003,
+        "timestamp": when,
+        "amount": 12.5,
+        "quantity": 1,
+    } | more
+
+
+def fault(answer) -> dict:
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert {"type", "title", "status", "detail", "instance"} <= set(told)
+    assert told["status"] == answer.status_code
+    assert "Traceback" not in answer.text
+    return told
+
+
+def test_an_event_moves_the_next_answer(client, service, admin) -> None:
+    before = client.get("/v1/users/c001/scores", headers=admin).json()
+    posted = client.post("/v1/events", json=body(service, amount=900.0), headers=admin)
+    assert posted.status_code == 201
+    assert posted.json()["accepted"] == 1
+    after = client.get("/v1/users/c001/scores", headers=admin).json()
+    assert set(after["answers"]) == {"purchase_intent", "purchasing_power", "interest"}
+    assert after["answers"]["purchasing_power"] != before["answers"]["purchasing_power"]
+    assert after["events"] == before["events"] + 1
+    assert after["lag_seconds"] < before["lag_seconds"]
+    assert after["model_version"] == service.models.champion.version
+    assert after["as_of"] > before["as_of"]
+
+
+def test_every_way_to_ask(client, service, admin) -> None:
+    ranked = client.get("/v1/users/c001/recommendations?most=5", headers=admin).json()["answers"]["next_item"]["items"]
+    assert [row["rank"] for row in ranked] == [1, 2, 3, 4, 5]
+    assert sorted((row["score"] for row in ranked), reverse=True) == [row["score"] for row in ranked]
+    shares = client.get("/v1/users/c001/interest", headers=admin).json()["answers"]["interest"]["shares"]
+    assert sum(row["share"] for row in shares) == pytest.approx(1, abs=1e-4)
+    stranger = client.get("/v1/sessions/never-seen/scores", headers=admin).json()
+    assert stranger["known"] is False
+    assert 0 < stranger["answers"]["purchase_intent"]["probability"] < 1
+    many = client.post("/v1/scores/batch", json={"user_ids": ["c002", "c001"]}, headers=admin).json()["results"]
+    assert [row["user_id"] for row in many] == ["c002", "c001"]
+    posted = {"events": [{k: v for k, v in body(service).items() if k != "user_id"}], "tasks": ["purchase_intent"]}
+    history = client.post("/v1/scores", json=posted, headers=admin).json()
+    assert history["events"] == 1
+    assert list(history["answers"]) == ["purchase_intent"]
+    assert client.get("/v1/model", headers=admin).json()["tasks"]["next_item"]["served"] == "stack"
+    assert client.get("/v1/model/card", headers=admin).text.startswith("#")
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_demand_comes_from_a_forecast(client, service, admin) -> None:
+    assert fault(client.get("/v1/demand", headers=admin))["status"] == 404
+    service.forecasts.make()
+    page = client.get("/v1/demand?limit=3", headers=admin).json()
+    assert len(page["items"]) == 3
+    following = client.get(f"/v1/demand?limit=3&after={page['next']}", headers=admin).json()
+    assert following["items"][0]["item_id"] > page["items"][-1]["item_id"]
+    item = page["items"][0]["item_id"]
+    one = client.get(f"/v1/items/{item}/demand", headers=admin).json()
+    assert one["answers"]["demand"]["mean"] == page["items"][0]["mean"]
+    assert fault(client.get("/v1/items/999999/demand", headers=admin))["status"] == 404
+
+
+def test_a_batch_is_taken_whole_or_not(client, service, admin) -> None:
+    good, bad = body(service, event_id="b1"), body(service, event_id="b2", amount=-1e300)
+    refused = client.post("/v1/events/batch", json={"events": [good, bad]}, headers=admin)
+    assert refused.status_code == 422
+    assert service.store.known_of("c001")["events"][-1]["event_id"] != "b1"
+    taken = client.post("/v1/events/batch", json={"events": [good, good | {"event_id": "b2"}]}, headers=admin)
+    assert taken.json()["accepted"] == 2
+    again = client.post("/v1/events/batch", json={"events": [good]}, headers=admin)
+    assert again.json() | {"as_of": ""} == again.json() | {"accepted": 0, "duplicates": 1, "as_of": ""}
+
+
+def test_a_stream_takes_good_lines_and_names_the_others(client, service, admin) -> None:
+    lines = [json.dumps(body(service, event_id=f"s{n}")) for n in range(1200)]
+    lines[7] = '{"event_type": "buy"}'
+    lines[9] = "not json"
+    lines[11] = json.dumps(body(service, item_id="not a number"))
+    told = client.post("/v1/events/stream", content="\n".join(lines), headers=admin).json()
+    assert (told["accepted"], told["rejected"]) == (1197, 3)
+    assert [row["line"] for row in told["faults"]] == [8, 10, 12]
+    assert "not a number" not in json.dumps(told["faults"])
+
+
+def test_who_has_no_key_a_wrong_one_or_a_revoked_one_is_not_let_in(client, service) -> None:
+    good = service.keys.make(["read"])
+    key_id = good.split("_")[1]
+    other = f"ik_{key_id}_{'A' * 43}"
+    wrong = (
+        {},
+        bearer("nonsense"),
+        bearer(other),
+        {"Authorization": f"Basic {good}"},
+        bearer("ik_" + "0" * 12 + "_" + "A" * 43),
+    )
+    for headers in wrong:
+        answer = client.get("/v1/users/c001/scores", headers=headers)
+        assert fault(answer)["status"] == 401, headers
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert client.get("/v1/users/c001/scores", headers=bearer(good)).status_code == 200
+    service.keys.revoke(key_id)
+    assert client.get("/v1/users/c001/scores", headers=bearer(good)).status_code == 401
+
+
+def test_every_path_needs_its_scope(client, service) -> None:
+    """Whatever is added: a path is open only if it is listed here."""
+    wants = {"/health": None, "/ready": None, "/openapi.json": None}
+    found = {}
+    for path, methods in client.get("/openapi.json").json()["paths"].items():
+        for method in methods:
+            where = (
+                path.replace("{user_id}", "c001")
+                .replace("{name}", "x")
+                .replace("{item_id}", "1")
+                .replace("{session_id}", "s")
+            )
+            if path in wants:
+                continue
+            assert client.request(method, where).status_code == 401, path
+            answers = {
+                s: client.request(method, where, headers=bearer(service.keys.make([s]))).status_code
+                for s in ("write", "read")
+            }
+            found[method, path] = frozenset(scope for scope, status in answers.items() if status != 403)
+    assert found["post", "/v1/events"] == found["post", "/v1/items"] == {"write"}
+    assert found["get", "/v1/users/{user_id}/scores"] == found["get", "/metrics"] == {"read"}
+    only_admin = {key for key, scopes in found.items() if not scopes}
+    assert {("delete", "/v1/users/{user_id}"), ("get", "/v1/users/{user_id}"), ("get", "/v1/audit")} <= only_admin
+    assert {("post", "/v1/models/{name}/swap"), ("post", "/v1/models/rollback")} <= only_admin
+
+
+def test_a_revoked_key_is_forgotten_within_a_second_by_another_process(service) -> None:
+    import asyncio
+
+    seconds = [0.0]
+    there = keys_module.Keys(service.store, service.clock.now, lambda: seconds[0])
+    key = service.keys.make(["read"])
+    assert asyncio.run(there.caller(key)) is not None
+    service.keys.revoke(key.split("_")[1])
+    seconds[0] = 1.0
+    assert asyncio.run(there.caller(key)) is None
+
+
+def test_keys_are_hashed_at_rest_and_compared_in_constant_time(service, tmp_path, monkeypatch) -> None:
+    import asyncio
+
+    key = service.keys.make(["read"], "a label")
+    compared, plain = [], hmac.compare_digest
+
+    def digest(a: bytes, b: bytes) -> bool:
+        compared.append((a, b))
+        return plain(a, b)
+
+    monkeypatch.setattr(keys_module.hmac, "compare_digest", digest)
+    assert asyncio.run(service.keys.caller(key)) is not None
+    assert asyncio.run(service.keys.caller(STRANGER)) is None
+    assert len(compared) == 2, "who is unknown is compared too"
+    secret = key.split("_", 2)[2]
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert secret.encode() not in file.read_bytes(), file
+
+
+def test_rotation_gives_a_new_key_with_the_old_scopes(client, service) -> None:
+    old = service.keys.make(["read"])
+    new = service.keys.rotate(old.split("_")[1])
+    assert client.get("/v1/users/c001/scores", headers=bearer(old)).status_code == 401
+    assert client.get("/v1/users/c001/scores", headers=bearer(new)).status_code == 200
+    assert client.post("/v1/events", json=body(service), headers=bearer(new)).status_code == 403
+
+
+def test_a_large_body_is_refused_whether_it_says_so_or_not(client, service, admin) -> None:
+    most = service.settings.body
+    said = client.post("/v1/events", content=b" " * (most + 1), headers=admin)
+    assert fault(said)["status"] == 413
+
+    def chunks():
+        for _ in range(most // 100_000 + 2):
+            yield b" " * 100_000
+
+    unsaid = client.post("/v1/events", content=chunks(), headers=admin)
+    assert fault(unsaid)["status"] == 413
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"user_id": "x", "event_type": "buy", "timestamp": "2024-01-01T00:00:00Z", "amount": NaN}',
+        b'{"user_id": "x", "event_type": "buy", "timestamp": "2024-01-01T00:00:00Z", "amount": Infinity}',
+        b'{"user_id": "x", "event_type": "buy", "timestamp": "2024-01-01T00:00:00Z", "amount": 1e999}',
+        b'{"user_id": "\\ud800", "event_type": "buy", "timestamp": "2024-01-01T00:00:00Z"}',
+        b'{"user_id": "a\\u0000b", "event_type": "buy", "timestamp": "2024-01-01T00:00:00Z"}',
+        b'{"user_id": "x", "event_type": "buy\\n", "timestamp": "2024-01-01T00:00:00Z"}',
+        b'{"user_id": "x", "event_type": "buy", "timestamp": "9999-12-31T23:59:59Z"}',
+        b'{"user_id": "x", "event_type": "buy", "timestamp": 1e300}',
+        b'{"user_id": "x", "event_type": "buy", "timestamp": "0001-01-01T00:00:00+14:00"}',
+        b'{"event_type": "buy", "timestamp": "2024-01-01T00:00:00Z"}',
+        b"\xff\xfe",
+        b"",
+    ],
+)
+def test_what_cannot_be_an_event_is_a_fault_of_who_sent_it(client, admin, sent) -> None:
+    answer = client.post("/v1/events", content=sent, headers=admin | {"content-type": "application/json"})
+    assert fault(answer)["status"] in (400, 422)
+
+
+def test_sql_in_an_id_is_an_id(client, service, admin) -> None:
+    before = service.store.count()
+    for text in ("'; DROP TABLE events; --", '" OR 1=1 --', "%' UNION SELECT hash FROM keys --", "c001' --"):
+        posted = client.post("/v1/events", json=body(service, text, event_id=text), headers=admin)
+        assert posted.status_code == 201
+        assert client.get("/v1/users/x/scores", params={"tasks": text}, headers=admin).status_code == 404
+        told = client.post("/v1/scores/batch", json={"user_ids": [text]}, headers=admin).json()["results"][0]
+        assert told["events"] == 1
+    assert service.store.count() == before + 4
+
+
+def test_the_log_holds_no_key_no_id_and_no_line_of_a_stranger(client, service, caplog) -> None:
+    key = service.keys.make(["admin"])
+    with caplog.at_level(logging.DEBUG):
+        client.get("/v1/users/c001%0AFAKE%20LINE/scores", headers=bearer(key) | {"x-request-id": "a b"})
+        client.post("/v1/events", json=body(service, "very-secret-id", text="hello\nFAKE LINE"), headers=bearer(key))
+        client.get("/v1/users/very-secret-id/scores", headers=bearer(key))
+        client.get("/v1/users/very-secret-id/scores", headers=bearer(key[:-1] + "?"))
+    formatter = run.Lines()
+    ours = [formatter.format(record) for record in caplog.records if record.name.startswith("intently")]
+    assert len(ours) >= 4
+    for line in ours:
+        assert "\n" not in line
+        assert json.loads(line)
+        assert key.split("_")[2] not in line
+        assert "very-secret-id" not in line
+        assert "FAKE" not in line
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "%2e%2e", "..%2f..%2fetc", "a%00b", ".hidden", "nothing-there", "x" * 65, "a\\b"]
+)
+def test_a_models_name_is_no_path(client, service, admin, name) -> None:
+    answer = client.post(f"/v1/models/{name}/swap", headers=admin)
+    assert answer.status_code in (404, 405, 422), answer.text
+    assert service.models.champion.name.startswith("bundle")
+
+
+def test_an_error_of_ours_shows_no_trace(client, service, admin, monkeypatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret internals at /srv/intently/serve.py")
+
+    monkeypatch.setattr("intently.serve.worker.tell", broken)
+    told = fault(client.get("/v1/users/c001/scores", headers=admin))
+    assert told["status"] == 500
+    assert "internals" not in json.dumps(told)
+
+
+def test_a_key_may_ask_only_so_often(service) -> None:
+    from dataclasses import replace
+
+    service.settings = replace(service.settings, rate=5.0)
+    with testclient.TestClient(create_app(service, close=False)) as client:
+        headers = bearer(service.keys.make(["read"]))
+        seen = [client.get("/v1/model/card", headers=headers) for _ in range(8)]
+        assert [one.status_code for one in seen].count(200) in (5, 6)
+        late = next(one for one in seen if one.status_code == 429)
+        assert int(late.headers["retry-after"]) >= 1
+        other = bearer(service.keys.make(["read"]))
+        assert client.get("/v1/model/card", headers=other).status_code == 200
+
+
+def test_what_customers_write_is_masked_on_the_way_in(client, service, admin, tmp_path) -> None:
+    text = "write to petra.geheim@example.com or call 13912348765"
+    sent = body(service, text=text, event_type="review", customer_email="petra.geheim@example.com", note=text)
+    assert client.post("/v1/events", json=sent, headers=admin).status_code == 201
+    kept = service.store.known_of("c001")["events"][-1]["text"]
+    assert "[email]" in kept
+    assert "[phone]" in kept
+    service.store.close()
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert b"petra.geheim" not in file.read_bytes()
+            assert b"13912348765" not in file.read_bytes()
+
+
+def test_the_audit_says_who_did_what_when_and_no_more(client, service, admin) -> None:
+    client.get("/v1/users/c001/scores", headers=admin)
+    client.get("/v1/users/c001/scores", headers={})
+    client.delete("/v1/users/c009", headers=admin)
+    service.audit.flush()
+    notes = client.get("/v1/audit", headers=admin).json()["notes"]
+    actions = [note["action"] for note in notes]
+    assert {"scores", "forget"} <= set(actions)
+    asked = next(note for note in notes if note["action"] == "scores")
+    assert asked["key_id"] == admin["Authorization"].split("_")[1]
+    assert asked["subject"] == service.store.subject("c001")
+    assert any(note["status"] == 401 and note["key_id"] is None for note in notes)
+    assert "c001" not in json.dumps(notes)
+    assert "c009" not in json.dumps(notes)
+
+
+def test_a_customer_is_forgotten_in_every_file(client, service, admin, tmp_path) -> None:
+    client.post("/v1/events", json=body(service, "person-to-forget", session_id="visit-to-forget"), headers=admin)
+    nameless = {k: v for k, v in body(service, session_id="visit-to-forget").items() if k != "user_id"}
+    client.post("/v1/events", json=nameless, headers=admin)
+    client.get("/v1/users/person-to-forget/scores", headers=admin)
+    service.store.dead_letter(1, "stream", "no time", '{"user_id": "person-to-forget"}')
+    export = client.get("/v1/users/person-to-forget", headers=admin).json()
+    assert len(export["events"]) == 1
+    assert "person-to-forget" in service.kept
+    told = client.delete("/v1/users/person-to-forget", headers=admin).json()
+    assert "person-to-forget" not in service.kept
+    assert told["retrain"]["leave_out"] == ["person-to-forget", "visit-to-forget"]
+    assert told["retrain"]["models"] == [service.models.champion.version]
+    assert told["events"] == 2
+    after = client.get("/v1/users/person-to-forget/scores", headers=admin).json()
+    assert after["known"] is False
+    client.get("/v1/audit", headers=admin)
+    service.audit.flush()
+    service.store.close()
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert b"to-forget" not in file.read_bytes(), file
+
+
+def test_a_customer_is_forgotten_in_the_pack_too(client, service, admin, shop, tmp_path) -> None:
+    from dataclasses import replace
+
+    from intently.log.log import Log
+
+    log = Log.read(shop[0])
+    log.pack.save(tmp_path / "pack")
+    service.settings = replace(service.settings, pack=tmp_path / "pack")
+    told = client.delete("/v1/users/c007", headers=admin).json()
+    assert told["pack_rows"] == len(log.events.filter(user_id="c007")) > 0
+    service.store.close()
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert b"c007" not in file.read_bytes(), file
+
+
+def test_models_are_swapped_tried_and_rolled_back(client, service, admin, shop, tmp_path, monkeypatch) -> None:
+    import shutil
+
+    import served_shop
+
+    folder = tmp_path / "models"
+    folder.mkdir()
+    shutil.copytree(shop[1], folder / "first")
+    served_shop.write(tmp_path / "again", seed=3)
+    shutil.copytree(tmp_path / "again" / "bundle3", folder / "second")
+    service.models.folder = folder
+    assert client.get("/v1/models", headers=admin).json()["there"] == ["first", "second"]
+    first = client.get("/v1/users/c001/scores?max_age=0", headers=admin).json()
+    swapped = client.post("/v1/models/second/swap", headers=admin).json()
+    assert swapped["champion"]["name"] == "second"
+    second = client.get("/v1/users/c001/scores?max_age=0", headers=admin).json()
+    assert second["model_version"] == swapped["champion"]["version"] != first["model_version"]
+    assert second["answers"]["purchase_intent"] != first["answers"]["purchase_intent"]
+    back = client.post("/v1/models/rollback", headers=admin).json()
+    assert back["champion"]["version"] == first["model_version"]
+    client.post("/v1/models/second/trial", json={"share": 0.5}, headers=admin)
+    users = [f"c{n:03}" for n in range(100)]
+    given = client.post("/v1/scores/batch", json={"user_ids": users}, headers=admin).json()["results"]
+    again = client.post("/v1/scores/batch", json={"user_ids": users[::-1]}, headers=admin).json()["results"][::-1]
+    assert [one["model_version"] for one in given] == [one["model_version"] for one in again], "always the same model"
+    assert 30 < sum(one["model_version"] == second["model_version"] for one in given) < 70
+    assert client.post("/v1/models/second/trial", json={"share": 0}, headers=admin).json()["trial"]["share"] == 0
+    hidden = [client.get(f"/v1/users/{user}/scores?max_age=0", headers=admin).json() for user in users[:5]]
+    assert {one["model_version"] for one in hidden} == {first["model_version"]}
+    service.worker.call(lambda: None).result(timeout=30)
+    text = client.get("/metrics", headers=admin).text
+    assert 'intently_shadow_difference_count{task="purchase_intent"} 5.0' in text
+    client.request("DELETE", "/v1/models/trial", headers=admin)
+    assert client.get("/v1/models", headers=admin).json()["challenger"] is None
+
+
+def test_the_service_is_not_ready_before_it_is_warm_or_without_its_database(client, service, monkeypatch) -> None:
+    assert fault(client.get("/ready"))["status"] == 503
+    service.ready.set()
+    assert client.get("/ready").status_code == 200
+    monkeypatch.setattr(service.store, "answers", lambda: False)
+    assert fault(client.get("/ready"))["status"] == 503
+
+
+def test_metrics_tell_of_requests_events_scores_and_lag(client, service, admin) -> None:
+    client.post("/v1/events", json=body(service), headers=admin)
+    client.get("/v1/users/c001/scores", headers=admin)
+    text = client.get("/metrics", headers=admin).text
+    assert 'intently_events_total{outcome="accepted"} 1.0' in text
+    assert 'route="/v1/users/{user_id}/scores",status="200"' in text
+    assert "intently_lag_seconds" in text
+    assert f'intently_model{{role="champion",version="{service.models.champion.version}"}} 1.0' in text
+    assert "c001" not in text
+
+
+def test_loopback_is_the_default_and_tls_wants_both_files(tmp_path) -> None:
+    from intently.errors import ConfigError
+
+    assert run.Address().host == "127.0.0.1"
+    assert run.Address("0.0.0.0").is_open
+    with pytest.raises(ConfigError, match="two files"):
+        run.Address(certificate=tmp_path / "a.pem")
+
+
+def test_the_state_is_its_owners_alone(tmp_path) -> None:
+    url = run.state_url(tmp_path / "bundle", None)
+    file = tmp_path / "bundle.state" / "state.db"
+    assert url == f"sqlite:///{file}"
+    assert file.stat().st_mode & 0o077 == 0
+    sqlite3.connect(file).close()
+
+
+def test_an_id_that_is_hashed_in_the_log_is_hashed_on_the_way_in(service, tmp_path) -> None:
+    from dataclasses import replace
+
+    from intently.log.protect import Protect
+
+    door = replace(service.door, protect=Protect(hash_ids=True, key_file=tmp_path / "key"))
+    assert door.user("ann") == door.user("ann") != "ann"
+    assert len(door.user("ann")) == 32
+
+
+def test_time_is_told_in_utc() -> None:
+    assert written(1_700_000_000_000_000) == "2023-11-14T22:13:20Z"
+    assert moment(0).isoformat() == "1970-01-01T00:00:00+00:00"

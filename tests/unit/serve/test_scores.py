@@ -1,0 +1,235 @@
+"""A score in the service is the number that `intently predict` gives for the same past."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import served_shop
+from intently.contract import Amount, Examples, Past, Ranking
+from intently.log import schema
+from intently.log.log import Log
+from intently.serve.bring import bring, log_of
+from intently.serve.clock import Clock, micros, moment
+from intently.serve.event import Event
+from intently.serve.service import Service
+from intently.serve.store import Store
+from intently.serve.worker import tell
+from intently.ship.bundle import load
+from intently.tasks import BUILT_IN
+
+TASKS = ("purchase_intent", "purchasing_power", "interest", "next_item")
+DAY = 86_400_000_000
+BEGIN = micros(served_shop.UNTIL)
+
+
+def streams(count: int, seed: int) -> list[list[Event]]:
+    """Posts of events of so many new customers: in any order, some sent twice, some late, baskets of one time."""
+    rng = np.random.default_rng(seed)
+    events = []
+    for who in range(count):
+        at = BEGIN
+        for number in range(rng.integers(1, 12)):
+            at += int(rng.integers(0, 4) > 0) * int(rng.integers(1, 3 * DAY))
+            item = None if rng.random() < 0.1 else str(1000 + int(rng.integers(200)))
+            late = int(rng.integers(0, 5 * DAY)) if rng.random() < 0.3 else 0
+            bought = rng.random() < 0.5
+            one = Event(f"{who}-{number}", f"new{who}", "buy" if bought else "view", at, at + late, item)
+            if bought:
+                one = replace(one, quantity=float(rng.integers(1, 4)), amount=round(float(rng.random() * 50), 2))
+            events.append(one)
+    again = [events[number] for number in rng.integers(0, len(events), len(events) // 5)]
+    order = rng.permutation(len(events) + len(again))
+    mixed = [(events + again)[number] for number in order]
+    cuts = sorted(rng.integers(0, len(mixed), len(mixed) // 3).tolist())
+    return [mixed[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(mixed)], strict=True) if start < stop]
+
+
+def distances(online, offline) -> float:
+    """How far two rows of scores are: amounts by their size, all else outright."""
+    gap = np.abs(online.values[0].astype(np.float64) - offline.values[0])
+    if isinstance(online.answer, Ranking):
+        assert online.ids[0].tolist() == offline.ids[0].tolist()
+        return float(np.nan_to_num(gap, posinf=0.0).max())
+    if isinstance(online.answer, Amount):
+        gap = gap / np.maximum(1.0, np.abs(offline.values[0]))
+    return float(gap.max())
+
+
+async def told_of(service: Service, users: list[str]):
+    """Scores as the worker gives them, asked in groups of changing size."""
+    found, start = {}, 0
+    rng = np.random.default_rng(len(users))
+    while start < len(users):
+        part = users[start : start + int(rng.integers(1, 9))]
+        histories = [service.pasts.of(user) for user in part]
+        for user, one in zip(part, await service._ask(histories, TASKS, service.models.champion), strict=True):
+            found[user] = one
+        start += len(part)
+    return found
+
+
+def compare(service: Service, bundle: Path, count: int, seed: int, hands) -> float:
+    """The greatest distance over so many streams, each asked while events arrived and again at the end."""
+    posts = streams(count, seed)
+    for number, post in enumerate(posts):
+        hands.at = BEGIN + number * (40 * DAY // len(posts))
+        service.append(post).result(timeout=30)
+        if number % 7 == 0:
+            asyncio.run(told_of(service, [event.user for event in post]))
+    hands.at = BEGIN + 41 * DAY
+    users = [f"new{who}" for who in range(count)] + ["c001", "c077"]
+    online = asyncio.run(told_of(service, users))
+    trained = load(bundle, BUILT_IN, threads=1)
+    log = log_of(service.store)
+    worst = 0.0
+    for at in sorted({one.as_of for one in online.values()}):
+        mine = [user for user, one in online.items() if one.as_of == at]
+        when = moment(at)
+        known = log.before(when)
+        asked = pl.DataFrame({"user_id": mine}).with_columns(pl.lit(when).cast(schema.CLOCK).alias("at"))
+        for name in TASKS:
+            examples = Examples(trained.task(name), asked)
+            scores = trained.answer(examples, Past(known, examples))
+            for row, user in enumerate(mine):
+                worst = max(worst, distances(online[user].scores[name], scores.take(np.array([row]))))
+    return worst
+
+
+def test_scores_after_random_streams_are_those_of_the_offline_code(service, shop, hands) -> None:
+    assert compare(service, shop[1], 40, 1, hands) <= 1e-6
+
+
+def test_scores_from_postgresql_are_those_of_the_offline_code(postgres, shop, hands) -> None:
+    store = Store.open(postgres())
+    bring(Log.read(shop[0]).before(served_shop.UNTIL), store)
+    service = Service(store, shop[1], lambda folder: load(folder, BUILT_IN, threads=1), clock=Clock(hands))
+    assert compare(service, shop[1], 12, 4, hands) <= 1e-6
+    service.close()
+
+
+@pytest.mark.slow
+def test_scores_after_a_thousand_random_streams_are_those_of_the_offline_code(service, shop, hands) -> None:
+    assert compare(service, shop[1], 1000, 2, hands) <= 1e-6
+
+
+def test_everybody_at_once_is_what_predict_gives(service, shop, hands) -> None:
+    """`Trained.predict`, which the command calls: everyone asked at one time, in one go."""
+    for post in streams(10, 3):
+        service.append(post).result(timeout=30)
+    at = BEGIN + 60 * DAY
+    trained = load(shop[1], BUILT_IN, threads=1)
+    log = log_of(service.store)
+    users = log.before(moment(at)).pack.user_ids.to_list()
+    told = tell(service.models.champion, [service.pasts.of(user) for user in users], TASKS, at)
+    online = dict(zip(users, told, strict=True))
+    for name in TASKS:
+        examples, scores = trained.predict(name, log.before(moment(at)), moment(at))
+        assert len(examples) > 100
+        for row, user in enumerate(examples.asked):
+            assert distances(online[user].scores[name], scores.take(np.array([row]))) <= 1e-6, (name, user)
+
+
+def test_an_answer_is_given_again_only_while_nothing_happened_and_it_is_fresh(service, hands) -> None:
+    def ask(**more):
+        return asyncio.run(service.answer(["c001"], ("purchase_intent",), **more))[0]
+
+    first = ask()
+    hands.at += 30_000_000
+    assert ask() == replace(first, reused=True)
+    assert ask(reuse=10.0).as_of > first.as_of
+    hands.at += 61_000_000
+    assert not ask().reused
+    service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+    after = ask()
+    assert after.events == first.events + 1
+    assert after.answers != first.answers
+
+
+def test_an_event_that_becomes_known_later_is_not_hidden_by_a_kept_answer(service, hands) -> None:
+    soon = hands.at + 20_000_000
+    service.append([Event("x", "c001", "buy", soon, soon, "1003", 1.0, 9.0)]).result(timeout=30)
+    before = asyncio.run(service.answer(["c001"], ("purchasing_power",)))[0]
+    hands.at += 30_000_000
+    after = asyncio.run(service.answer(["c001"], ("purchasing_power",)))[0]
+    assert not after.reused
+    assert after.answers != before.answers
+
+
+def test_a_new_item_is_read_in_the_background_and_answers_say_so_until_then(service, hands, monkeypatch) -> None:
+    from intently.text import language_model
+
+    reads, gate = [], threading.Event()
+
+    def embed(texts, *_args, **_more):
+        if texts:
+            reads.append((threading.current_thread().name, list(texts)))
+            gate.wait(20)
+        return np.random.default_rng(5).normal(size=(len(texts), 24)).astype(np.float32)
+
+    monkeypatch.setattr(language_model, "embed", embed)
+    monkeypatch.setattr("intently.learn.fitted.embed", embed)
+    service.start()
+    service.store.put_items({"77777": {"title": "a thing nobody has seen"}})
+    service.append([Event("x", "c001", "buy", hands.at, hands.at, "77777", 1.0, 9.0)]).result(timeout=30)
+    answer = asyncio.run(service.answer(["c001"], ("next_item",)))[0]
+    assert answer.unread == 1
+    gate.set()
+    _until(lambda: service.shelver.behind == 0)
+    hands.at += 1
+    told = asyncio.run(service.answer(["c001"], ("next_item",), most=100))[0]
+    assert told.unread == 0
+    assert reads[0][0] == "intently-shelver"
+    assert all("nobody has seen" in text for _, texts in reads for text in texts)
+
+
+def test_a_posted_history_is_answered_like_a_kept_one_and_is_not_kept(service, hands) -> None:
+    events = [
+        Event(f"p{n}", "p", "buy", hands.at - n * DAY, hands.at - n * DAY, str(1000 + n), 1.0, 5.0) for n in range(1, 6)
+    ]
+    posted = asyncio.run(service.answer_history(events, TASKS))
+    assert service.store.known_of("p")["events"] == []
+    service.append(events).result(timeout=30)
+    kept = asyncio.run(service.answer(["p"], TASKS, reuse=0))[0]
+    assert posted.answers["next_item"] == kept.answers["next_item"]
+    assert posted.answers["purchase_intent"]["probability"] == pytest.approx(
+        kept.answers["purchase_intent"]["probability"], abs=1e-6
+    )
+
+
+def _until(holds) -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
+
+
+def test_what_was_asked_is_made_anew_after_an_event_before_it_is_asked_again(service, hands) -> None:
+    asyncio.run(service.answer(["c001"], ("purchase_intent",)))
+    hands.at += 1_000_000
+    service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+    hands.at += 1_000_000
+    _until(lambda: "intently_answers_renewed_total 1.0" in service.monitor.text().decode())
+    again = asyncio.run(service.answer(["c001"], ("purchase_intent",)))[0]
+    assert again.reused
+    plain = asyncio.run(service.answer(["c001"], ("purchase_intent",), reuse=0))[0]
+    assert again.events == plain.events
+    assert again.answers["purchase_intent"]["probability"] == pytest.approx(
+        plain.answers["purchase_intent"]["probability"], abs=1e-4
+    )
+
+
+def test_who_is_no_longer_asked_about_is_not_made_anew(service, hands) -> None:
+    asyncio.run(service.answer(["c001"], ("purchase_intent",)))
+    hands.at += 100_000_000
+    service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+    service.worker.call(lambda: None).result(timeout=30)
+    service.worker.call(lambda: None).result(timeout=30)
+    assert "intently_answers_renewed_total 0.0" in service.monitor.text().decode()

@@ -1,0 +1,168 @@
+"""What the state promises, on SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from intently.errors import ConfigError, DataError
+from intently.log.pack import Pack
+from intently.log.packed import PackedLog
+from intently.serve.bring import bring, item_table, log_of
+from intently.serve.event import Event
+from intently.serve.pasts import Pasts
+from intently.serve.store import Store
+from small_logs import tiny
+
+NOON = 1_700_000_000_000_000
+
+
+def event(number: int, user: str = "ann", **more: object) -> Event:
+    return replace(Event(f"e{number}", user, "view", NOON + number, NOON + number + 1, "tea"), **more)
+
+
+def test_an_event_is_taken_once_and_is_there_when_the_state_is_opened_again(store: Store, url: str) -> None:
+    first = store.append([event(1), event(2), event(1)])
+    assert [one is not None for one in first] == [True, True, False]
+    again = store.append([event(2, amount=99.0), event(3)])
+    assert [one is not None for one in again] == [False, True]
+    opened = Store.open(url)
+    assert opened.count() == 3
+    assert [row[0] for row in opened.rows_of("ann")] == sorted(row[0] for row in opened.rows_of("ann"))
+    assert opened.items == {"tea": 0}
+    assert opened.types == {"view": 0}
+    opened.close()
+
+
+def test_a_late_event_stands_where_it_became_known_with_its_own_time(store: Store) -> None:
+    late = event(9, timestamp=NOON - 5_000, arrived=NOON + 50)
+    store.append([event(1), late, event(100)])
+    rows = store.rows_of("ann")
+    assert [row.timestamp - NOON for row in rows] == [1, -5_000, 100]
+    assert [row.known - NOON for row in rows] == [2, 50, 101]
+
+
+def test_a_history_in_memory_is_the_one_that_is_read_whatever_the_order_of_arrival(store: Store) -> None:
+    events = [event(n, arrived=NOON + (n * 37) % 23, extra={"stars": float(n)} if n % 2 else {}) for n in range(20)]
+    kept = Pasts(store)
+    kept.of("ann")
+    for one in events:
+        kept.add([placed for placed in store.append([one]) if placed is not None])
+    held, read = kept.of("ann"), Pasts(store).of("ann")
+    for name in ("known", "time", "item", "event_type", "quantity", "amount"):
+        assert getattr(held, name).tolist() == getattr(read, name).tolist(), name
+    assert held.extra["stars"].tolist() == read.extra["stars"].tolist()
+    assert held.known.tolist() == sorted(held.known.tolist())
+
+
+def test_what_is_stored_while_a_history_is_read_is_not_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Pasts(store)
+    store.append([event(1)])
+    plain = kept._read
+
+    def slow(user: str):
+        found = plain(user)
+        if store.count() == 1:
+            kept.add([placed for placed in store.append([event(2)]) if placed is not None])
+        return found
+
+    monkeypatch.setattr(kept, "_read", slow)
+    assert len(kept.of("ann")) == 2
+
+
+def test_memory_is_bounded(store: Store) -> None:
+    store.append([event(n, user=f"u{n % 50:02}") for n in range(500)])
+    kept = Pasts(store, most_events=350)
+    for n in range(50):
+        kept.of(f"u{n:02}")
+    assert kept.events <= 350
+    assert len(kept) == 35
+
+
+def test_a_fault_takes_nothing(store: Store) -> None:
+    with pytest.raises(Exception, match=r"."):
+        store.append([event(1), event(2, timestamp=None)])
+    assert store.count() == 0
+    assert not store.items
+    assert not store.types
+    assert store.append([event(1)])[0] is not None
+
+
+def test_who_is_forgotten_is_gone_with_what_is_about_them_and_their_nameless_visits(store: Store) -> None:
+    store.append(
+        [
+            event(1, session="s1"),
+            event(2, user="s1", session="s1"),
+            event(3, user="bob", about="e1"),
+            event(4, user="bob", about="e3"),
+            event(5, user="bob", session="s2"),
+        ]
+    )
+    store.dead_letter(NOON, "stream", "no time", '{"user_id": "ann"}')
+    store.dead_letter(NOON, "stream", "no time", '{"user_id": "bob"}')
+    gone = store.forget("ann")
+    assert gone.ids == ("ann", "s1")
+    assert gone.events == 4
+    assert gone.dead_letters == 1
+    assert [row["event_id"] for row in store.known_of("bob")["events"]] == ["e5"]
+    assert store.known_of("ann") == {"customer": None, "events": []}
+    assert store.was_forgotten("ann")
+    assert not store.was_forgotten("bob")
+
+
+def test_a_log_comes_in_once_and_goes_out_as_it_was(store: Store) -> None:
+    log = tiny()
+    assert bring(log, store) == len(log.events)
+    assert bring(log, store) == 0
+    back = log_of(store)
+    names = [
+        name for name in ("item_id", "event_type", "timestamp", "quantity", "amount", "text") if name in log.events
+    ]
+    assert back.events.select(names).to_dicts() == log.events.select(names).to_dicts()
+    assert back.events["user_id"].to_list() == log.events["user_id"].cast(pl.String).to_list()
+    assert back.items["item_id"].to_list() == log.items["item_id"].to_list()
+    assert back.observed_from == log.observed_from
+
+
+def test_a_pack_gives_the_same_pasts_as_its_log(store: Store, tmp_path) -> None:
+    log = tiny()
+    pack = Pack.of(log.events, log.items)
+    packed = PackedLog(pack, log.items, log.users, log.observed_from, log.observed_until, len(log.events), "none")
+    bring(packed, store)
+    order = log.pack.by_user
+    for code, user in enumerate(log.pack.user_ids.cast(pl.String)):
+        part = slice(order.offsets[code], order.offsets[code + 1])
+        found = Pasts(store).of(user)
+        assert found.known.tolist() == order.known[part].tolist()
+        assert found.item.tolist() == order.item[part].tolist()
+        assert found.amount.tolist() == order.amount[part].tolist()
+
+
+def test_who_was_forgotten_does_not_come_back_with_a_file(store: Store) -> None:
+    log = tiny()
+    user = str(log.pack.user_ids[0])
+    store.forget(user)
+    bring(log, store)
+    assert store.known_of(user)["events"] == []
+    assert store.count() == len(log.events.filter(pl.col("user_id").cast(pl.String) != user))
+
+
+def test_a_log_does_not_come_into_a_state_with_events_of_its_own(store: Store) -> None:
+    store.append([event(1)])
+    with pytest.raises(DataError, match="empty one"):
+        bring(tiny(), store)
+
+
+def test_items_are_said_and_keep_their_place(store: Store) -> None:
+    store.append([event(1)])
+    assert store.put_items({"coffee": {"title": "Coffee"}, "tea": {"title": "Tea"}}) == 2
+    assert store.put_items({"tea": {"title": "Tea"}}) == 0
+    assert item_table(store).rows() == [("tea", "Tea"), ("coffee", "Coffee")]
+
+
+@pytest.mark.parametrize("url_", ["mysql://x/y", "nonsense", "sqlite+nope:///x"])
+def test_a_url_that_is_none_is_said(url_: str) -> None:
+    with pytest.raises(ConfigError, match=r"URL|not supported|driver"):
+        Store.open(url_)
