@@ -29,10 +29,10 @@ class TextRecipe:
     """How long and how hard a text reader is trained.
 
     Where examples are few, they are read more than `epochs` times, until `fewest_steps` are done.
-    `learning_rate` is `rate` times the method's own where it is None; `head_learning_rate` is that of the head beside a
-    method that trains the language model. `held_out` is the share of examples, the newest, that are kept for calibration
-    where they are enough. A head that is trained alone is trained to its optimum, with weights that are the freer the
-    higher `head_freedom` (the C of a logistic regression on vectors of length 1).
+    `learning_rate` is `rate` times the method's own where it is None; `head_learning_rate` is that of the head beside
+    a method that trains the language model. `held_out` is the share of examples, the newest, that are kept for
+    calibration where they are enough. A head that is trained alone is trained to its optimum, with weights that are the
+    freer the higher `head_freedom` (the C of a logistic regression on vectors of length 1).
     """
 
     epochs: int = 4
