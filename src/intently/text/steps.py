@@ -52,8 +52,8 @@ class Session:
 def sessions(log: Log, begin: datetime, end: datetime, language: str = "en") -> list[Session]:
     """The sessions that began in `[begin, end)` and were over before `end`, in the order of their beginning.
 
-    Each begins with how often its customer did what before it, in tenths of what they do most. What became known late is
-    left out: at its time nobody knew. Facts about other events are no steps.
+    Each begins with how often its customer did what before it, in tenths of what they do most. What became known late
+    is left out: at its time nobody knew. Facts about other events are no steps.
     """
     rows = log.events.with_row_index("_row").filter(pl.col(schema.TIME) < end, pl.col(schema.USER).is_not_null())
     if schema.ARRIVED in rows.columns:
@@ -61,15 +61,8 @@ def sessions(log: Log, begin: datetime, end: datetime, language: str = "en") -> 
     if schema.ABOUT in rows.columns:
         rows = rows.filter(pl.col(schema.ABOUT).is_null())
     kinds = sorted(rows[schema.TYPE].cast(pl.String).unique().to_list())
-    before = [
-        (pl.col(schema.TYPE) == kind)
-        .cast(pl.Int64)
-        .cum_sum()
-        .shift(1, fill_value=0)
-        .over(schema.USER)
-        .alias(f"_n{place}")
-        for place, kind in enumerate(kinds)
-    ]
+    so_far = ((pl.col(schema.TYPE) == kind).cast(pl.Int64).cum_sum().shift(1, fill_value=0) for kind in kinds)
+    before = [count.over(schema.USER).alias(f"_n{place}") for place, count in enumerate(so_far)]
     rows = rows.sort(schema.USER, schema.TIME, "_row").with_columns(_number(rows.columns).alias("_session"), *before)
     span = rows.group_by("_session").agg(
         pl.col(schema.TIME).min().alias("_first"), pl.col(schema.TIME).max().alias("_last")
@@ -108,7 +101,8 @@ def _session(rows: pl.DataFrame, counts: dict[str, int], names: dict[object, str
     texts = rows[schema.TEXT].to_list() if schema.TEXT in rows.columns else [None] * len(rows)
     most = max(counts.values(), default=0)
     tenths = [f"{round(10 * count / most)} {kind}" for kind, count in counts.items() if count] if most else []
-    words, ends = wording.so_far.format(counts=wording.comma.join(tenths) or wording.nothing), []
+    words = wording.so_far.format(counts=wording.comma.join(tenths) or wording.nothing)
+    ends: list[int] = []
     for kind, item, text in zip(kinds, items, texts, strict=True):
         parts = [names.get(item, ""), wording.quote.format(text=said(text)) if text else ""]
         what = " ".join(part for part in parts if part) or wording.something
