@@ -81,8 +81,9 @@ class Service:
         self.pasts = Pasts(store, self.settings.cache_events)
         self.keys = Keys(store, self.clock.now)
         self.audit = Audit(store)
+        # Before the worker, which asks at once what there is to make anew.
+        self.kept = Kept(self.settings.reuse, self.clock.now, lambda: self.worker.wake())
         self.worker = Worker(self.clock.now, self.monitor, self._renew)
-        self.kept = Kept(self.settings.reuse, self.clock.now, self.worker.wake)
         self.writer = Writer(store, self._placed)
         items = item_table(store)
         shelf = Shelf(items, tuple(store.types), tuple(store.extras))
