@@ -17,25 +17,31 @@ import platform
 import resource
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from labelled_texts import asked, nothing, question
 
 from intently.contract import Past
-from intently.learn.few_shot import Contrast
-from intently.learn.text_finetune import TextRecipe
+from intently.learn.batches import Truths
+from intently.learn.few_shot import Contrast, label_words
+from intently.learn.heads import OneOfHead
+from intently.learn.text_finetune import TextRecipe, fit_head
+from intently.learn.text_network import TextNetwork
 from intently.learn.text_reader import TextReader
 from intently.metrics.yes_no import auroc
+from intently.text.language_model import embed
 from intently.text.story import Teller
 
 RESULTS = Path(__file__).parent / "results" / "banking77.jsonl"
 WORDS = Teller(last=0)
 FULL = {"epochs": 5, "learning_rate": 1e-4}
 # With all labels at hand, a few rounds do.
-FULL_CONTRAST = {"rounds": 3, "name_labels": False}
+FULL_CONTRAST = {"rounds": 3}
 HELD_OUT_INTENTS = 15
 
 
@@ -64,20 +70,43 @@ def shots(train: pl.DataFrame, count: int, draw: int) -> pl.DataFrame:
     return shuffled.group_by("category", maintain_order=True).head(count)
 
 
-def few(train: pl.DataFrame, test: pl.DataFrame, count: int, draws: int, plan: Contrast) -> dict[str, object]:
-    """Accuracy from so many labels each, drawn together first and left as they are."""
-    rows: dict[str, list[float]] = {"contrast": [], "frozen": [], "cpu_seconds": []}
-    for draw in range(draws):
-        some = shots(train, count, draw)
-        right, seconds = accuracy(reader("full", plan, seed=draw), some, test)
-        rows["contrast"].append(right)
-        rows["cpu_seconds"].append(round(seconds))
-        rows["frozen"].append(accuracy(reader("frozen"), some, test)[0])
-        print(count, draw, rows, flush=True)
-    return rows | {
-        name: {"mean": float(np.mean(rows[name])), "draws": [round(value, 4) for value in rows[name]]}
-        for name in ("contrast", "frozen")
+def frozen(train: pl.DataFrame, test: pl.DataFrame, *, named: bool) -> float:
+    """Accuracy of a logistic regression on the packaged model's vectors, with the labels' words as texts or not."""
+    labels = sorted(train["category"].unique())
+    texts, truth = train["text"].to_list(), [labels.index(one) for one in train["category"]]
+    if named:
+        texts, truth = [*texts, *map(label_words, labels)], [*truth, *range(len(labels))]
+    values = np.array(truth, dtype=np.float32)
+    known, asked_of = (torch.from_numpy(embed(some)) for some in (texts, test["text"].to_list()))
+    torch.manual_seed(0)
+    head = OneOfHead(known.shape[1], Truths(question(tuple(labels)), np.zeros(0, dtype=np.int64), values), len(labels))
+    scale = known.shape[1] ** 0.5
+    fit_head(TextNetwork(torch.nn.Identity(), head), known * scale, values, TextRecipe())
+    with torch.no_grad():
+        given = head.answer(asked_of * scale).numpy().argmax(1)
+    return float((np.array(labels)[given] == test["category"].to_numpy()).mean())
+
+
+def few(train: pl.DataFrame, test: pl.DataFrame, count: int, draw: int, plan: Contrast) -> dict[str, object]:
+    """Accuracy from so many labels each: left as they are, with the labels' words, and drawn together as well."""
+    some = shots(train, count, draw)
+    found: dict[str, object] = {
+        "shots": count,
+        "draw": draw,
+        "frozen": frozen(some, test, named=False),
+        "names": frozen(some, test, named=True),
     }
+    if plan.rounds:
+        right, seconds = accuracy(replace(reader("full", plan, seed=draw), name_labels=True), some, test)
+        found |= {"contrast_and_names": right, "cpu_seconds": round(seconds), "contrast": asdict(plan)}
+    return found
+
+
+def means() -> pl.DataFrame:
+    """The mean accuracy over draws, by the number of labels each."""
+    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    found = pl.DataFrame([row for row in rows if row["part"] == "shots"], infer_schema_length=None)
+    return found.group_by("shots").agg(pl.len(), pl.col("frozen", "names", "contrast_and_names").mean()).sort("shots")
 
 
 def scope(train: pl.DataFrame, test: pl.DataFrame, made: TextReader, seed: int = 0) -> dict[str, object]:
@@ -118,33 +147,43 @@ def main() -> None:
         mixed = train.sample(fraction=1.0, shuffle=True, seed=99)
         test, train = mixed.head(len(mixed) // 5), mixed.tail(-(len(mixed) // 5))
     plan = Contrast(**chosen.contrast)
+    about = {
+        "command": "python " + " ".join(["bench/banking77.py", *sys.argv[1:]]),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    }
     for part in chosen.parts:
-        made: dict[str, object] = {}
-        match part:
-            case "full":
-                right, seconds = accuracy(reader("full", **(FULL | chosen.full)), train, test)
-                made = {"accuracy": right, "cpu_seconds": round(seconds), "recipe": FULL | chosen.full}
-            case "together":
-                right, seconds = accuracy(reader("full", Contrast(**(FULL_CONTRAST | chosen.full))), train, test)
-                made = {"accuracy": right, "cpu_seconds": round(seconds), "contrast": FULL_CONTRAST | chosen.full}
-            case "frozen":
-                right, seconds = accuracy(reader("frozen"), train, test)
-                made = {"accuracy": right, "cpu_seconds": round(seconds)}
-            case "shots":
-                made = {f"{count}_shot": few(train, test, count, chosen.draws, plan) for count in chosen.shots}
-                made |= {"contrast": asdict(plan)}
-            case "scope":
-                made = scope(train, test, reader("frozen"))
-        row = {
-            "command": "python " + " ".join(["bench/banking77.py", *sys.argv[1:]]),
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            "part": part,
-        } | made
-        print(json.dumps(row), flush=True)
-        if not chosen.dev:
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+        for made in parts(part, train, test, chosen, plan):
+            row = about | {"part": part} | made
+            print(json.dumps(row), flush=True)
+            if not chosen.dev:
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+    if "shots" in chosen.parts and not chosen.dev:
+        print(means())
+
+
+def parts(
+    part: str, train: pl.DataFrame, test: pl.DataFrame, chosen: argparse.Namespace, plan: Contrast
+) -> Iterator[dict[str, object]]:
+    """The rows of one part of the bench."""
+    match part:
+        case "full":
+            right, seconds = accuracy(reader("full", **(FULL | chosen.full)), train, test)
+            yield {"accuracy": right, "cpu_seconds": round(seconds), "recipe": FULL | chosen.full}
+        case "together":
+            drawn = Contrast(**(FULL_CONTRAST | chosen.full))
+            right, seconds = accuracy(reader("full", drawn), train, test)
+            yield {"accuracy": right, "cpu_seconds": round(seconds), "contrast": asdict(drawn)}
+        case "frozen":
+            both = {"accuracy": False, "accuracy_names": True}
+            yield {name: frozen(train, test, named=named) for name, named in both.items()}
+        case "shots":
+            for draw in range(chosen.draws):
+                for count in chosen.shots:
+                    yield few(train, test, count, draw, plan)
+        case "scope":
+            yield scope(train, test, reader("frozen"))
 
 
 if __name__ == "__main__":

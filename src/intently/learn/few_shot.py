@@ -2,7 +2,7 @@
 
 Every batch holds a few texts of each of some labels. The loss is the supervised contrastive one (Khosla et al. 2020):
 of all other texts of the batch, those of the same label should be the nearest. What SetFit (Tunstall et al. 2022) does
-by pairs, this does by all pairs of a batch at once. The words of a label are one more text of it.
+by pairs, this does by all pairs of a batch at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from intently.log.pack import Array
 class Contrast:
     """How texts are drawn together: `rounds` over all texts, `labels` a batch with `each` texts of each of them.
 
-    `temperature` divides the cosine. `name_labels` takes the words of the labels as texts.
+    `temperature` divides the cosine; `max_tokens` of a text are read, since a batch costs what its longest text does.
     """
 
     rounds: int = 10
@@ -33,7 +33,7 @@ class Contrast:
     each: int = 4
     temperature: float = 0.1
     learning_rate: float = 5e-5
-    name_labels: bool = True
+    max_tokens: int = 32
 
 
 def label_words(label: str) -> str:
@@ -73,7 +73,7 @@ def draw_together(
 ) -> list[float]:
     """Train the language model of a network in place on texts with labels (n,); gives the mean loss of each epoch."""
     steps = [
-        padded([{"input_ids": ids[row], "labels": float(label[row])} for row in chosen], pad)
+        padded([{"input_ids": ids[row][: plan.max_tokens], "labels": float(label[row])} for row in chosen], pad)
         for chosen in batches(label, plan, np.random.default_rng(run.recipe.seed))
     ]
 

@@ -29,16 +29,17 @@ class TextRecipe:
     """How long and how hard a text reader is trained.
 
     Where examples are few, they are read more than `epochs` times, until `fewest_steps` are done.
-    `learning_rate` is the method's own where it is None; `head_learning_rate` is that of the head beside a method
-    that trains the language model. `held_out` is the share of examples, the newest, that are kept for calibration
-    where they are enough. A head that is trained alone is trained to its optimum, with weights that are the freer the
-    higher `head_freedom` (the C of a logistic regression on vectors of length 1).
+    `learning_rate` is `rate` times the method's own where it is None; `head_learning_rate` is that of the head beside
+    a method that trains the language model. `held_out` is the share of examples, the newest, that are kept for
+    calibration where they are enough. A head that is trained alone is trained to its optimum, with weights that are the
+    freer the higher `head_freedom` (the C of a logistic regression on vectors of length 1).
     """
 
     epochs: int = 4
     fewest_steps: int = 200
     batch_size: int = 32
     learning_rate: float | None = None
+    rate: float = 1.0
     head_learning_rate: float = 2e-3
     head_freedom: float = 30.0
     weight_decay: float = 0.01
@@ -205,7 +206,7 @@ def _arguments(recipe: TextRecipe, folder: Path, keep: bool, options: dict[str, 
 def _optimizer(network: TextNetwork, run: Run) -> torch.optim.Optimizer:
     """AdamW with the head at a rate of its own; biases, norms and single numbers do not decay."""
     width = network.language_model.config.hidden_size
-    rate = run.recipe.learning_rate or run.method.learning_rate * _USUAL_WIDTH / width
+    rate = run.recipe.learning_rate or run.recipe.rate * run.method.learning_rate * _USUAL_WIDTH / width
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, weight in network.named_parameters():
         if weight.requires_grad:

@@ -24,7 +24,7 @@ from intently.learn.text_network import TextNetwork, read_states
 from intently.log import schema
 from intently.log.pack import Array
 from intently.text.language_model import PACKAGED, Progress, load, silent
-from intently.text.story import Teller
+from intently.text.story import Story, Teller
 from intently.text.tokens import Encoded, encode
 
 SETTINGS = "text_reader.json"
@@ -49,7 +49,8 @@ class TextReader:
     """Any Hugging Face encoder or decoder, fine-tuned by one `method` to answer one question from words.
 
     Answers YesNo, OneOf and Amount questions about customers and about events. `model` is a name or a folder. With
-    `contrast`, texts of one label are drawn together first, and then the head is trained alone: for few labels.
+    `contrast`, texts of one label are drawn together first, and then the head is trained alone: for few labels. With
+    `name_labels`, the words of each label are one more text of it.
     """
 
     name: str = "text_reader"
@@ -59,6 +60,7 @@ class TextReader:
     recipe: TextRecipe = field(default_factory=TextRecipe)
     teller: Teller = field(default_factory=Teller)
     contrast: Contrast | None = None
+    name_labels: bool = False
     objective: Objective = field(default_factory=Objective)
     augment: Augment | None = field(default=None, repr=False, compare=False)
     checkpoints: Path | None = None
@@ -197,6 +199,7 @@ class TextReader:
             "recipe": asdict(self.recipe),
             "teller": asdict(self.teller),
             "contrast": None if self.contrast is None else asdict(self.contrast),
+            "name_labels": self.name_labels,
             "objective": asdict(self.objective),
             "task": fitted.task.name,
             "steps": fitted.steps,
@@ -227,6 +230,7 @@ class TextReader:
             TextRecipe(**told["recipe"]),
             Teller(**told["teller"]),
             None if told["contrast"] is None else Contrast(**told["contrast"]),
+            told["name_labels"],
             Objective.of(told["objective"]),
         )
         if told["model"] == PACKAGED:
@@ -242,12 +246,14 @@ class TextReader:
 
     def _taught(self, network: TextNetwork, lessons: Lessons, run: Run, task: Task, tokenizer: Any) -> list[float]:
         """Train a network in place, by contrast and then the head, or all together; gives the losses."""
+        if self.name_labels:
+            words = [Story("", label_words(label), ()) for label in _labels(task)]
+            named = encode(words, tokenizer, run.recipe.max_tokens)
+            values = np.concatenate([lessons.values, np.arange(len(named), dtype=np.float32)])
+            lessons = Lessons([*lessons.encoded, *named], values, lessons.pad)
         if self.contrast is not None:
-            ids, label = [one.ids for one in lessons.encoded], lessons.values
-            if self.contrast.name_labels:
-                ids = [*ids, *tokenizer([label_words(one) for one in _labels(task)])["input_ids"]]
-                label = np.concatenate([label, np.arange(len(_labels(task)), dtype=np.float32)])
-            losses = draw_together(network, ids, label, lessons.pad, self.contrast, run)
+            ids = [one.ids for one in lessons.encoded]
+            losses = draw_together(network, ids, lessons.values, lessons.pad, self.contrast, run)
         elif any(weight.requires_grad for weight in network.language_model.parameters()):
             return finetune_text(network, lessons, run)
         else:

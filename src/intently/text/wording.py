@@ -31,6 +31,7 @@ class Wording:
     colon: str
     nothing: str
     silent: str
+    so_far: str
 
 
 # Days in each unit that ages are told in, the largest first.
@@ -74,6 +75,7 @@ EN = Wording(
     colon=": ",
     nothing="no events yet",
     silent="(empty)",
+    so_far="so far: {counts}. ",
 )
 
 ZH = Wording(
@@ -114,6 +116,7 @@ ZH = Wording(
     colon=":",
     nothing="尚无事件",
     silent="(空)",
+    so_far="此前:{counts}。",
 )
 
 WORDINGS: Mapping[str, Wording] = {"en": EN, "zh": ZH}

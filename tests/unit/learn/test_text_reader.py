@@ -149,7 +149,7 @@ def test_few_labels_are_drawn_together(model, log):
     some = TASK.examples(known, WEEKS).frame.group_by("truth", maintain_order=True).head(4)
     examples = Examples(TASK, some)
     plan = Contrast(rounds=30, labels=3, each=4, learning_rate=2e-3)
-    few = made(model, contrast=plan).fit(examples, Past(known, examples))
+    few = made(model, contrast=plan, name_labels=True).fit(examples, Past(known, examples))
     left = made(model, method="frozen").fit(examples, Past(known, examples))
     judge, scores = judged(few, log)
     assert right(judge, scores) > max(0.7, right(*judged(left, log)))

@@ -1,0 +1,156 @@
+"""The method and the settings of a text reader, looked for with Optuna: out of time, resumable, within a time budget.
+
+Every trial learns from a quarter, a half and all of the earlier examples, and is judged on the later ones each time; a
+trial that is behind the median of the others is given up early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intently import metrics
+from intently.contract import Examples, Past
+from intently.errors import ConfigError, TooFewExamples
+from intently.evaluate.compare import encode as judged
+from intently.learn.methods import METHODS, method_of
+from intently.learn.objective import Objective
+from intently.learn.text_reader import TextReader
+from intently.log.log import Log
+
+_RUNGS = (0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may be tried: `methods` by name, `rate` as multiples of the method's own, and the ranges of the others."""
+
+    methods: tuple[str, ...] = tuple(method.name for method in METHODS)
+    rate: tuple[float, float] = (0.3, 3.0)
+    epochs: tuple[int, int] = (2, 8)
+    rank: tuple[int, int] = (4, 32)
+    smoothing: tuple[float, float] = (0.0, 0.15)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best reader, not yet fitted on everything; its value (more is better), and all finished trials."""
+
+    reader: TextReader
+    value: float
+    trials: tuple[Mapping[str, Any], ...]
+
+
+def search(
+    reader: TextReader,
+    examples: Examples,
+    log: Log,
+    *,
+    space: Space | None = None,
+    trials: int = 20,
+    seconds: float | None = None,
+    study: Path | None = None,
+    held_out: float = 0.25,
+    seed: int = 0,
+) -> Found:
+    """Look for the settings that answer the newest `held_out` share of the examples best by the task's first metric.
+
+    With `study`, a file, what was tried before counts, and the search goes on from there. `seconds` ends it after the
+    trial that is running. Raises ConfigError where Optuna is not installed.
+    """
+    try:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+    except ImportError as error:
+        raise ConfigError("Searching needs Optuna.", mend="pip install 'intently[tune]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = space or Space()
+    for name in space.methods:
+        method_of(name)
+    earlier, later = _apart(examples, held_out)
+    judge = _judge(later, log)
+
+    def tried(trial: Any) -> float:
+        candidate, value = _drawn(trial, reader, space), float("-inf")
+        for rung, share in enumerate(_RUNGS):
+            some = earlier.take(np.sort(_shuffled(len(earlier), seed)[: max(1, round(share * len(earlier)))]))
+            try:
+                value = judge(candidate.fit(some, Past(log, some)))
+            except TooFewExamples:
+                continue
+            trial.report(value, rung)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return value
+
+    found = optuna.create_study(
+        storage=None if study is None else JournalStorage(JournalFileBackend(str(study))),
+        study_name=examples.task.name,
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+        load_if_exists=True,
+    )
+    # Going on from the same seed would draw the same settings again.
+    found.sampler = optuna.samplers.TPESampler(seed=seed + len(found.trials))
+    left = trials - len([one for one in found.trials if one.state.is_finished()])
+    if left > 0:
+        # A method that the model does not go with is a failed trial, not the end of the search.
+        found.optimize(tried, n_trials=left, timeout=seconds, catch=(ConfigError,))
+    done = [one for one in found.trials if one.state == optuna.trial.TrialState.COMPLETE]
+    if not done:
+        raise ConfigError("No trial was finished.", mend="Allow more seconds, or other methods.")
+    rows = tuple({"value": one.value, **one.params} for one in done)
+    return Found(_drawn(found.best_trial, reader, space), float(found.best_value), rows)
+
+
+def _drawn(trial: Any, reader: TextReader, space: Space) -> TextReader:
+    """The reader with the settings of a trial (Optuna gives those of a finished one again)."""
+    method = trial.suggest_categorical("method", list(space.methods))
+    rate = trial.suggest_float("rate", *space.rate, log=True)
+    epochs = trial.suggest_int("epochs", *space.epochs)
+    rank = trial.suggest_int("rank", *space.rank, log=True)
+    smoothing = trial.suggest_float("smoothing", *space.smoothing)
+    recipe = replace(reader.recipe, epochs=epochs, rate=rate)
+    objective = Objective.of({**asdict(reader.objective), "smoothing": smoothing})
+    return replace(
+        reader,
+        method=method,
+        recipe=recipe,
+        sizes=replace(reader.sizes, rank=rank, alpha=2 * rank),
+        objective=objective,
+    )
+
+
+def _judge(later: Examples, log: Log) -> Callable[[TextReader], float]:
+    task = later.task
+    metric = metrics.of(type(task.answer).__name__, task.metrics)[0]
+    hidden = later.hide()
+    past = Past(log, hidden)
+
+    def judge(fitted: TextReader) -> float:
+        return float(metric.goodness(metric.value(*judged(task, later, fitted.predict(hidden, past)))))
+
+    return judge
+
+
+def _apart(examples: Examples, held_out: float) -> tuple[Examples, Examples]:
+    """Earlier and later examples; no window of the first reaches past the beginning of the second."""
+    at = examples.at.dt.epoch("us").to_numpy()
+    begin = np.sort(at)[len(at) - max(1, round(len(at) * held_out))]
+    horizon = round(examples.task.horizon.total_seconds() * 1e6)
+    earlier, later = examples.where(at + horizon <= begin), examples.where(at >= begin)
+    if not len(earlier) or not len(later):
+        raise TooFewExamples(
+            f"The examples of {examples.task.name} are of too short a time to judge later ones.",
+            mend="Bring a longer log.",
+        )
+    return earlier, later
+
+
+def _shuffled(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(count)

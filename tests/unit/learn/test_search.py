@@ -1,0 +1,69 @@
+"""Searching: it finds what works, goes on where it stopped, and keeps to its time."""
+
+from dataclasses import replace
+
+import pytest
+
+from intently.contract import Past
+from intently.errors import ConfigError, TooFewExamples
+from intently.learn.search import Space, _apart, search
+from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_reader import TextReader
+from intently.text.story import Teller
+from small_logs import day
+from text_shop import TASK, shop
+from tiny_models import encoder
+
+QUESTION = replace(TASK, metrics=("accuracy",))
+
+
+@pytest.fixture(scope="module")
+def log():
+    return shop(160)
+
+
+@pytest.fixture(scope="module")
+def examples(log):
+    return QUESTION.examples(log, [day(7 * week) for week in range(1, 11)])
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    recipe = TextRecipe(fewest_steps=0, batch_size=16, max_tokens=16, held_out=0.0)
+    return TextReader(model=encoder(tmp_path_factory.mktemp("search") / "e"), recipe=recipe, teller=Teller(last=0))
+
+
+def test_a_search_finds_a_method_that_works_and_goes_on_where_it_stopped(reader, examples, log, tmp_path):
+    space = Space(methods=("full", "frozen"), epochs=(3, 6))
+    first = search(reader, examples, log, space=space, trials=3, study=tmp_path / "study.log")
+    assert len(first.trials) == 3
+    again = search(reader, examples, log, space=space, trials=3, study=tmp_path / "study.log")
+    assert again.trials == first.trials
+    more = search(reader, examples, log, space=space, trials=5, study=tmp_path / "study.log")
+    assert more.trials[:3] == first.trials
+    assert more.value >= first.value == max(row["value"] for row in first.trials)
+    best = max(more.trials, key=lambda row: row["value"])
+    assert (more.reader.method, more.reader.recipe.epochs) == (best["method"], best["epochs"])
+    assert more.reader.fitted is None
+    fitted = more.reader.fit(examples, Past(log, examples))
+    assert fitted.recipe.rate == best["rate"]
+
+
+def test_a_method_that_the_model_does_not_go_with_is_passed_over(reader, examples, log, tmp_path):
+    found = search(reader, examples, log, space=Space(methods=("frozen",)), trials=2)
+    assert all(row["method"] == "frozen" for row in found.trials)
+    with pytest.raises(ConfigError, match="no method 'loraa'"):
+        search(reader, examples, log, space=Space(methods=("loraa",)))
+
+
+def test_no_time_is_said(reader, examples, log):
+    with pytest.raises(ConfigError, match="No trial was finished"):
+        search(replace(reader, model="/nothing"), examples, log, space=Space(methods=("frozen",)), trials=1)
+
+
+def test_what_is_judged_comes_after_what_was_learned(examples):
+    earlier, later = _apart(examples, 0.25)
+    assert earlier.at.max() + QUESTION.horizon <= later.at.min()
+    assert 0.2 < len(later) / len(examples) < 0.3
+    with pytest.raises(TooFewExamples, match="too short a time"):
+        _apart(examples.where(examples.at == examples.at.max()), 0.25)

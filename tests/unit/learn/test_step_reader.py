@@ -1,0 +1,155 @@
+"""What comes next at every step: labels stand where they should, nothing looks ahead, and words beat a Markov chain."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from intently.errors import ConfigError, TooFewExamples
+from intently.learn.step_reader import StepReader, _batch, classification, markov
+from intently.learn.text_finetune import TextRecipe
+from intently.log import schema
+from intently.log.log import Log
+from intently.text.steps import NONE, sessions
+from small_logs import START, day
+from tiny_models import decoder, encoder
+
+RECIPE = TextRecipe(epochs=6, fewest_steps=0, learning_rate=5e-3, batch_size=16, max_tokens=48)
+
+
+def shop(visits: int = 400, seed: int = 0) -> Log:
+    """Who looks at a red thing buys it, who looks at a blue one looks on, and who looks at an old one leaves.
+
+    By the types of events alone, a look may be followed by anything.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for visit in range(visits):
+        begin, minute = 1 + visit * 0.2, 0.0
+        while minute < 10:
+            item = int(rng.integers(3))
+            rows.append((f"u{visit % 40}", item, "view", day(begin + minute / 1440), f"s{visit}"))
+            minute += 1
+            if item == 0:
+                rows.append((f"u{visit % 40}", item, "buy", day(begin + minute / 1440), f"s{visit}"))
+                break
+            if item == 2:
+                break
+    names = (schema.USER, schema.ITEM, schema.TYPE, schema.TIME, schema.SESSION)
+    items = pl.DataFrame({schema.ITEM: [0, 1, 2], schema.TITLE: ["red thing", "blue thing", "old thing"]})
+    events = pl.DataFrame(rows, schema=list(names), orient="row")
+    return Log.of(events, items, observed_from=START, observed_until=day(100))
+
+
+@pytest.fixture(scope="module")
+def log():
+    return shop()
+
+
+@pytest.fixture(scope="module", params=["decoder", "encoder"])
+def model(request, tmp_path_factory):
+    made = {"decoder": decoder, "encoder": encoder}[request.param]
+    return made(tmp_path_factory.mktemp("steps") / request.param)
+
+
+@pytest.fixture(scope="module")
+def reader(model, log):
+    return StepReader(model=model, recipe=RECIPE).fit(log, day(0), day(60))
+
+
+def test_a_session_is_told_step_by_step(log):
+    (first, *_) = sessions(log, day(0), day(100))
+    assert first.then[-1] == NONE
+    assert first.then[:-1] == first.kind[1:]
+    assert [first.text[:end].count(";") for end in first.ends] == list(range(len(first.ends)))
+    assert log.events[schema.TYPE][first.row[0]] == first.kind[0]
+    assert first.text.startswith("so far: no events yet. ")
+    longest = max(sessions(log, day(0), day(100)), key=lambda session: len(session.ends))
+    short = longest.last(1)
+    assert short.text.lstrip("; ") == longest.text.split("; ")[-1]
+    assert short.ends == (len(short.text),)
+
+
+def test_what_a_customer_did_before_is_told_in_tenths_and_nothing_later(log):
+    visits = [one for one in sessions(log, day(0), day(100)) if log.events[schema.USER][one.row[0]] == "u3"]
+    done = {"view": 0, "buy": 0}
+    for visit in visits:
+        told = visit.text.split(". ")[0]
+        if done["view"]:
+            most = max(done.values())
+            counts = "; ".join(f"{round(10 * n / most)} {kind}" for kind, n in sorted(done.items()) if n)
+            assert told == f"so far: {counts}"
+        for kind in visit.kind:
+            done[kind] += 1
+    # Sessions of later are told of what came before them, though that is before the span that is asked for.
+    late = sessions(log, day(50), day(100))
+    assert all("no events yet" not in one.text for one in late)
+
+
+def test_sessions_end_by_their_id_by_a_long_gap_and_before_the_end():
+    bare = shop(60).events.drop(schema.SESSION)
+    log = Log.of(bare, shop(60).items, observed_from=START, observed_until=day(100))
+    kinds = [one.kind for one in sessions(shop(60), day(0), day(100))]
+    assert [one.kind for one in sessions(log, day(0), day(100))] == kinds
+    # A visit that may still be going on is no session yet.
+    assert len(sessions(log, day(0), day(1.0001))) == 0
+    late = bare.with_columns(pl.lit(day(99)).cast(schema.CLOCK).alias(schema.ARRIVED))
+    assert sessions(Log.of(late, observed_from=START, observed_until=day(100)), day(0), day(100)) == []
+
+
+def test_words_say_what_types_do_not(reader, log):
+    found = reader.predict(log, day(60), day(80))
+    earlier, later = sessions(log, day(0), day(60)), sessions(log, day(60), day(80))
+    chain = markov(earlier, later, reader.labels)
+    assert found.then == chain.then
+    assert found.row.tolist() == chain.row.tolist()
+    assert len(found.then) > 100
+    ours, theirs = (steps.report().row(-1, named=True)["f1"] for steps in (found, chain))
+    assert ours > 0.95
+    assert theirs < 0.75
+
+
+def test_what_comes_later_changes_no_answer(reader, log):
+    whole = reader.predict(log, day(60), day(80))
+    moved = log.events.with_columns(
+        pl.when(pl.col(schema.TIME) > pl.col(schema.TIME).min().over(schema.SESSION))
+        .then(pl.lit(2))
+        .otherwise(schema.ITEM)
+        .alias(schema.ITEM)
+    )
+    other = reader.predict(replace(log, events=moved), day(60), day(80))
+    first = np.flatnonzero(np.array([row in {s.row[0] for s in sessions(log, day(60), day(80))} for row in whole.row]))
+    assert len(first) > 50
+    np.testing.assert_allclose(whole.chances[first], other.chances[first], atol=1e-5)
+    assert not np.allclose(whole.chances, other.chances, atol=1e-3)
+
+
+def test_padding_is_never_counted(reader):
+    rows = [{"input_ids": [1, 2, 3, 4], "labels": [-100, 1, -100, 0]}, {"input_ids": [1, 2], "labels": [-100, 1]}]
+    batch = _batch(rows, pad=0)
+    assert batch["labels"].tolist() == [[-100, 1, -100, 0], [-100, 1, -100, -100]]
+    from intently.learn.step_reader import _loss
+
+    both = _loss(reader.network, batch).item()
+    alone = [_loss(reader.network, _batch([row], pad=0)).item() for row in rows]
+    # Three labels in all: two of the first row, one of the second.
+    assert both == pytest.approx((2 * alone[0] + alone[1]) / 3, rel=1e-4)
+
+
+def test_a_report_is_of_each_label_and_their_mean():
+    table = classification(["a", "a", "b", "c"], ["a", "b", "b", "b"]).rows_by_key("label", named=True, unique=True)
+    assert table["a"]["f1"] == pytest.approx(2 / 3)
+    assert table["b"] == {"precision": pytest.approx(1 / 3), "recall": 1.0, "f1": 0.5, "number": 1}
+    assert table["c"]["f1"] == 0
+    assert table["mean"]["f1"] == pytest.approx((2 / 3 + 0.5) / 3)
+    assert table["mean"]["number"] == 4
+
+
+def test_nothing_that_follows_is_one_sentence(model):
+    events = shop(50).events.unique(schema.SESSION, keep="first", maintain_order=True)
+    log = Log.of(events, observed_from=START, observed_until=day(100))
+    with pytest.raises(TooFewExamples, match="nothing follows"):
+        StepReader(model=model).fit(log, day(0), day(60))
+    with pytest.raises(ConfigError, match="not been fitted"):
+        StepReader(model=model).predict(log, day(0), day(60))
