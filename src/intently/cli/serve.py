@@ -59,7 +59,6 @@ def command(
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise ConfigError(f"Serving needs {error.name}.", mend='pip install "intently[serve]"') from None
-    from intently.log.protect import Protect
     from intently.log.source import settings_of
     from intently.ranking import Rules
     from intently.serve import run
@@ -77,9 +76,10 @@ def command(
     address = run.Address(host, port, tls_cert, tls_key)
     pack = Path(data) if data is not None and (Path(data) / "pack.json").is_file() else None
     rules = Rules() if data is None or pack is not None else config.read(config.find(data, None)).rules
-    protect = Protect() if data is None or pack is not None else settings_of(data).protection
+    given = None if data is None or pack is not None else settings_of(data).protection
     tasks = console.every_task()
     store = Store.open(run.state_url(bundle, state))
+    protect, pack = run.settled(store, given, pack)
     with console.progress() as progress:
         brought = run.take_log(store, data, progress)
     if brought:

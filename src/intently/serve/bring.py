@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,7 @@ from intently.serve.tables import CUSTOMERS, EVENTS, FACTS, ITEMS, NAMES
 
 _BLOCK = 20_000
 _COLUMNS = "item_columns"
+_MOST_COLUMNS = 100
 _BROUGHT = "brought"
 _FROM = "observed_from"
 _TIMES, _NUMBERS = (schema.TIME, schema.ARRIVED), (schema.QUANTITY, schema.AMOUNT)
@@ -130,29 +132,39 @@ def item_table(store: Store, *, only_told: bool = False) -> pl.DataFrame:
     return pl.DataFrame({schema.ITEM: ids} | table)
 
 
-def learn_columns(store: Store, bodies: Mapping[str, Mapping[str, Any]]) -> None:
-    """Know the columns of items that are told; a column keeps the kind that it had first."""
-    known: dict[str, str] = json.loads(store.facts.get(_COLUMNS, "{}")) or {
-        schema.ITEM: "String",
-        schema.TITLE: "String",
-    }
-    before = dict(known)
-    for body in bodies.values():
-        for name, value in body.items():
-            kind = "Boolean" if isinstance(value, bool) else "Float64" if isinstance(value, int | float) else "String"
-            known.setdefault(name, kind)
-    if known != before or _COLUMNS not in store.facts:
-        store.remember(_COLUMNS, json.dumps(known))
+def learn_columns(store: Store, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Know the columns of items that are told, and give what can be kept of each item.
+
+    A column keeps the kind that it had first, within one call too; what does not fit it is left out, and so are
+    columns beyond the first hundred.
+    """
+    with store.alone():
+        known: dict[str, str] = json.loads(store.facts.get(_COLUMNS, "{}")) or {
+            schema.ITEM: "String",
+            schema.TITLE: "String",
+        }
+        before, kept = dict(known), {}
+        for item, body in bodies.items():
+            kept[item] = {name: value for name, value in body.items() if _fits(known, name, value)}
+        if known != before or _COLUMNS not in store.facts:
+            store.remember(_COLUMNS, json.dumps(known))
+    return kept
 
 
-def is_plain(store: Store, column: str, value: Any) -> bool:
-    """Whether an item's column can hold a value: a text, a number or a flag, of the kind that it had first."""
+def _fits(known: dict[str, str], column: str, value: Any) -> bool:
+    """Whether an item's column can hold a value; a new column gets the value's kind."""
     if column == schema.ITEM or len(column) > 64 or not isinstance(value, str | int | float | bool):
         return False
-    kind = json.loads(store.facts.get(_COLUMNS, "{}")).get(column)
-    fits: dict[str, tuple[type, ...]] = {"String": (str,), "Float64": (int, float), "Int64": (int,), "Boolean": (bool,)}
-    whole = isinstance(value, bool)
-    return kind is None or (isinstance(value, fits[kind]) and whole == (kind == "Boolean"))
+    if isinstance(value, str):
+        kind, possible = "String", not any("\ud800" <= character <= "\udfff" for character in value)
+    elif isinstance(value, bool):
+        kind, possible = "Boolean", True
+    else:
+        kind, possible = "Float64", math.isfinite(value) and abs(value) < 2**63
+    if not possible or (column not in known and len(known) >= _MOST_COLUMNS):
+        return False
+    told = known.setdefault(column, kind)
+    return told == kind or (told == "Int64" and isinstance(value, int) and kind == "Float64")
 
 
 def _any_forgotten(store: Store) -> bool:

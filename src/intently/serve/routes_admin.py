@@ -38,7 +38,7 @@ async def forget(request: Request, user_id: Who, caller: Admins) -> Response:
     """Forget a customer: state, caches and kept answers; says what a retraining must leave out."""
     service: Service = request.app.state.service
     user = service.door.user(user_id)
-    gone = await asyncio.to_thread(service.forget, user)
+    gone = await asyncio.to_thread(service.forget, user, user_id)
     _note(request, service, caller, "forget", user)
     retrain = {
         "leave_out": list(gone.ids),

@@ -92,13 +92,10 @@ async def items(request: Request, batch: ItemBatch, caller: Writes) -> Response:
     bodies = {}
     for one in batch.items:
         body = {"title": one.title, **(one.model_extra or {})}
-        bodies[service.door.item(one.item_id)] = {
-            name: value for name, value in body.items() if bring.is_plain(service.store, name, value)
-        }
+        bodies[service.door.item(one.item_id)] = body
 
     def put() -> int:
-        bring.learn_columns(service.store, bodies)
-        return service.store.put_items(bodies)
+        return service.store.put_items(bring.learn_columns(service.store, bodies))
 
     changed = await asyncio.to_thread(put)
     service.shelver.look()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from intently.errors import ConfigError, StateError
 from intently.learn.trained import Trained
 from intently.log.log import Log
 from intently.log.packed import PackedLog
+from intently.log.protect import Protect
 from intently.serve.bring import bring
 from intently.serve.clock import Clock, written
 from intently.serve.forecast import Forecast
@@ -30,6 +31,7 @@ from intently.serve.stream import Consumer
 
 # Where a process of its own finds the state: a URL may hold a password, which no list of processes must show.
 STATE = "INTENTLY_STATE"
+_BEGUN = "begun_with"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -109,6 +111,35 @@ def take_log(store: Store, data: str | None, watch: Callable[[str, float], None]
         return 0
     packed = (Path(data) / "pack.json").is_file()
     return bring(PackedLog.open(data) if packed else Log.read(data), store, watch)
+
+
+def settled(store: Store, protect: Protect | None, pack: Path | None) -> tuple[Protect, Path | None]:
+    """How personal data is treated and where the pack is: as given, else as the state was begun with.
+
+    Raises ConfigError where ids would be hashed now and were not before, or the other way about.
+    """
+    told = json.loads(store.facts.get(_BEGUN, "{}"))
+    if protect is None:
+        known = told.get("protect", {})
+        key_file = known.get("key_file")
+        protect = Protect(
+            mask=known.get("mask", True),
+            hash_ids=known.get("hash_ids", False),
+            key_file=None if key_file is None else Path(key_file),
+            personal=tuple(known.get("personal", ())),
+            allow=tuple(known.get("allow", ())),
+        )
+    elif "protect" in told and told["protect"]["hash_ids"] != protect.hash_ids:
+        raise ConfigError(
+            "The state and the config do not agree on whether ids of customers are hashed.",
+            mend="Give hash_ids under [protect] the value it had when the state was begun, or begin another --state.",
+        )
+    pack = pack or (Path(told["pack"]) if told.get("pack") else None)
+    kept = asdict(protect) | {"key_file": None if protect.key_file is None else str(protect.key_file.resolve())}
+    begun = json.dumps({"protect": kept, "pack": None if pack is None else str(pack.resolve())})
+    if store.facts.get(_BEGUN) != begun:
+        store.remember(_BEGUN, begun)
+    return protect, pack
 
 
 def serve(service: Service, address: Address, say: Callable[[str], None], consumer: Consumer | None = None) -> None:

@@ -100,6 +100,7 @@ class Service:
         )
         self.held = Held()
         self.ready, self.closing = threading.Event(), threading.Event()
+        self._forgetting = threading.Lock()
 
     def start(self) -> None:
         """Warm the model; forecasts, and the pasts of the customers seen last, come in the background."""
@@ -287,11 +288,15 @@ class Service:
         asked = self.worker.ask(histories, names, shadow)
         against = self.worker.ask(histories, names, champion)
 
+        left = iter((False, True))
+
         def compare(_: Any) -> None:
-            if asked.exception() is None and against.exception() is None:
+            # The second of the two to end compares: a callback runs in the thread that answers, and must not wait.
+            if next(left) and asked.exception() is None and against.exception() is None:
                 self.monitor.compare(against.result(), asked.result())
 
-        against.add_done_callback(compare)
+        for one in (asked, against):
+            one.add_done_callback(compare)
 
     def _forecast(self, served: Served, at: int) -> list[Forecast]:
         """Forecasts made in this process, by a copy of the model: the one that answers is touched by one thread."""
@@ -346,11 +351,17 @@ class Service:
 
     # Customers.
 
-    def forget(self, user: str) -> Forgotten:
-        """Remove a customer from the state, from memory, from kept answers and from the pack."""
-        gone = self.store.forget(user)
-        self.pasts.forget(gone.ids)
-        self.kept.forget(gone.ids)
-        self.audit.flush()
-        rows = 0 if self.settings.pack is None else forget_in_pack(self.settings.pack, gone.ids)
+    def forget(self, user: str, asked: str | None = None) -> Forgotten:
+        """Remove a customer from the state, from memory, from kept answers and from the pack.
+
+        `asked` is the id as it was given, where ids are hashed. The files are written anew last: should the disk
+        have no room for that, the customer is gone from everything that answers.
+        """
+        with self._forgetting:
+            gone = self.store.forget(user, asked)
+            self.pasts.forget(gone.ids)
+            self.kept.forget(gone.ids)
+            self.audit.flush()
+            rows = 0 if self.settings.pack is None else forget_in_pack(self.settings.pack, gone.ids)
+            self.store.leave_no_trace()
         return replace(gone, pack_rows=rows)

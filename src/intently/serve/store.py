@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,8 +185,16 @@ class Store:
         """Whether a customer was forgotten once: they are not brought back from a file."""
         return _FORGOTTEN + self.subject(user) in self.facts
 
-    def forget(self, user: str) -> Forgotten:
-        """Remove a customer: events, what is `about` these, nameless visits of theirs, dead letters that name them."""
+    def alone(self) -> AbstractContextManager[Any]:
+        """While it is held, nobody else writes."""
+        return self._writing
+
+    def forget(self, user: str, asked: str | None = None) -> Forgotten:
+        """Remove a customer: events, what is `about` these, nameless visits of theirs, dead letters that name them.
+
+        `asked` is the id as it was given, where `user` is its hash: a dead letter has it as it came. The freed
+        pages still hold what was deleted until `leave_no_trace`.
+        """
         with self._writing:
             with self.writing() as connection:
                 ids = self._stand_under(connection, user)
@@ -195,11 +204,9 @@ class Store:
                     part = events[start : start + 500]
                     gone += connection.execute(delete(EVENTS).where(EVENTS.c.seq.in_(part))).rowcount
                 connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.user_id.in_(ids)))
-                named = [DEAD.c.body.contains(one, autoescape=True) for one in ids]
-                letters = sum(connection.execute(delete(DEAD).where(name)).rowcount for name in named)
+                letters = self._forget_letters(connection, {*ids, *([] if asked is None else [asked])})
             for one in ids:
                 self.remember(_FORGOTTEN + self.subject(one), "1")
-            self._leave_no_trace()
         return Forgotten(ids, gone, letters)
 
     def dead_letter(self, at: int, source: str, reason: str, body: str) -> None:
@@ -286,7 +293,17 @@ class Store:
             last = list(more.values())
         return list(found)
 
-    def _leave_no_trace(self) -> None:
+    @staticmethod
+    def _forget_letters(connection: Connection, ids: set[str]) -> int:
+        """Delete the dead letters that hold an id as a whole word."""
+        word = re.compile(r"(?<![\w-])(?:" + "|".join(re.escape(one) for one in sorted(ids)) + r")(?![\w-])")
+        rows = connection.execute(select(DEAD.c.seq, DEAD.c.body, DEAD.c.source)).all()
+        named = [seq for seq, body, _ in rows if any(word.search(part) for part in _who(body))]
+        for start in range(0, len(named), 500):
+            connection.execute(delete(DEAD).where(DEAD.c.seq.in_(named[start : start + 500])))
+        return len(named)
+
+    def leave_no_trace(self) -> None:
         """Write the files anew, so that freed pages do not keep what was deleted."""
         try:
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -295,6 +312,17 @@ class Store:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         except DBAPIError as error:
             raise _away(error) from error
+
+
+def _who(body: str) -> list[str]:
+    """Who a message says it is about; the whole of it where it cannot be read."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return [body]
+    if not isinstance(told, dict):
+        return [body]
+    return [str(told[name]) for name in ("user_id", "session_id") if told.get(name) is not None]
 
 
 def _engine(url: str) -> Engine:

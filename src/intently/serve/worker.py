@@ -93,7 +93,8 @@ class Worker:
                 first()
                 continue
             batch, held, stop = self._gather(first)
-            for group in _alike(batch):
+            # Who has gone meanwhile is not answered; who is still there cannot go any more.
+            for group in _alike([ask for ask in batch if ask.future.set_running_or_notify_cancel()]):
                 self._answer(group)
             if stop:
                 return

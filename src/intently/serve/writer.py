@@ -67,16 +67,20 @@ class Writer:
             self._write(posts)
 
     def _write(self, posts: Sequence[tuple[Sequence[Event], Future[Settled]]]) -> None:
+        # Who has gone meanwhile is told nothing, and what they sent is written all the same.
+        waiting = [future.set_running_or_notify_cancel() for _, future in posts]
         events = [event for post, _ in posts for event in post]
         try:
             settled = self._store.append(events)
             self._placed([one for one in settled if one is not None])
         except Exception as error:
             # Whatever it was, who waits must hear of it.
-            for _, future in posts:
-                future.set_exception(error)
+            for (_, future), there in zip(posts, waiting, strict=True):
+                if there:
+                    future.set_exception(error)
             return
         start = 0
-        for post, future in posts:
-            future.set_result(settled[start : start + len(post)])
+        for (post, future), there in zip(posts, waiting, strict=True):
+            if there:
+                future.set_result(settled[start : start + len(post)])
             start += len(post)

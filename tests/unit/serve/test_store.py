@@ -102,10 +102,13 @@ def test_who_is_forgotten_is_gone_with_what_is_about_them_and_their_nameless_vis
     )
     store.dead_letter(NOON, "stream", "no time", '{"user_id": "ann"}')
     store.dead_letter(NOON, "stream", "no time", '{"user_id": "bob"}')
+    # Ids in which the one that is forgotten is only a part.
+    store.dead_letter(NOON, "stream", "no time", '{"user_id": "joann", "session_id": "s11"}')
     gone = store.forget("ann")
     assert gone.ids == ("ann", "s1")
     assert gone.events == 4
     assert gone.dead_letters == 1
+    assert len(store.dead_letters()) == 2
     assert [row["event_id"] for row in store.known_of("bob")["events"]] == ["e5"]
     assert store.known_of("ann") == {"customer": None, "events": []}
     assert store.was_forgotten("ann")
