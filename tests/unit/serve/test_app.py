@@ -6,6 +6,7 @@ import hmac
 import json
 import logging
 import sqlite3
+import threading
 from datetime import datetime
 
 import numpy as np
@@ -504,3 +505,24 @@ def test_an_id_that_is_hashed_in_the_log_is_hashed_on_the_way_in(service, tmp_pa
 def test_time_is_told_in_utc() -> None:
     assert written(1_700_000_000_000_000) == "2023-11-14T22:13:20Z"
     assert moment(0).isoformat() == "1970-01-01T00:00:00+00:00"
+
+
+def test_a_shadow_holds_nobody_up_when_the_champion_is_answered_with_an_earlier_question(service, monkeypatch) -> None:
+    """The comparison runs in the thread that answers: a wait there would be one for itself."""
+    from concurrent.futures import Future
+    from types import SimpleNamespace
+
+    line = SimpleNamespace(champion=service.models.champion, shadow=service.models.champion)
+    asked: list[Future] = []
+    monkeypatch.setattr(service.worker, "ask", lambda *_: asked.append(Future()) or asked[-1])
+    met: list[tuple] = []
+    monkeypatch.setattr(service.monitor, "compare", lambda a, b: met.append((a, b)))
+    service._shadow(line, [None], service.models.champion.tasks)
+    shadow, champion = asked
+    done = threading.Thread(target=lambda: champion.set_result("champion"), daemon=True)
+    done.start()
+    done.join(5)
+    assert not done.is_alive()
+    assert met == []
+    shadow.set_result("shadow")
+    assert met == [("champion", "shadow")]
