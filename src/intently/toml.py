@@ -49,7 +49,7 @@ def read(file: Path) -> tuple[dict[str, Any], str]:
         text = file.read_text(encoding="utf-8")
         return tomllib.loads(text), text
     except FileNotFoundError as error:
-        raise ConfigError(f"There is no file {file}.", mend="Give --config the path of a TOML file.") from error
+        raise ConfigError(f"There is no file {file}.", mend="Give the path of a TOML file.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not text in UTF-8.", mend="Save it again as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:

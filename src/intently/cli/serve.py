@@ -66,13 +66,15 @@ def command(
     from intently.serve.service import Settings
     from intently.serve.store import Store
     from intently.serve.stream import Consumer, Source
-    from intently.ship.bundle import load
+    from intently.ship.bundle import load, refuse_other
 
     if log_level not in ("debug", "info", "warning", "error"):
         raise ConfigError(f"There is no log level {log_level!r}.", mend="Use debug, info, warning or error.")
     source = None if stream is None else Source.written(stream)
     if source is not None and find_spec("faststream") is None:
         raise ConfigError("Reading a stream needs FastStream.", mend='pip install "intently[stream]"')
+    # Before anything is written.
+    refuse_other(bundle)
     address = run.Address(host, port, tls_cert, tls_key)
     pack = Path(data) if data is not None and (Path(data) / "pack.json").is_file() else None
     rules = Rules() if data is None or pack is not None else config.read(config.find(data, None)).rules

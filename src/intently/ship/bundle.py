@@ -124,6 +124,14 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
     }
 
 
+def refuse_other(folder: str | Path) -> Path:
+    """The folder of a bundle. Raises BundleError where it is none."""
+    folder = Path(folder)
+    if not (folder / _CONTRACT).is_file():
+        raise BundleError(f"{folder} is not a bundle: it has no {_CONTRACT}.", mend="Make one with `intently train`.")
+    return folder
+
+
 def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = None) -> Trained:
     """Read a trained model, to answer with so many threads (all, without it).
 
@@ -132,9 +140,7 @@ def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = Non
     A shop's own question is made again from the table that the bundle keeps, and is asked as it was trained.
     Raises BundleError where the folder is not a bundle, or asks a question that is not known here.
     """
-    folder = Path(folder)
-    if not (folder / _CONTRACT).is_file():
-        raise BundleError(f"{folder} is not a bundle: it has no {_CONTRACT}.", mend="Make one with `intently train`.")
+    folder = refuse_other(folder)
     try:
         contract = json.loads((folder / _CONTRACT).read_text())
     except json.JSONDecodeError as error:
