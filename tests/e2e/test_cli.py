@@ -83,6 +83,18 @@ def test_predictions_of_two_processes_are_the_same(shop: Path, bundle: Path, tas
             assert frame.group_by("user_id").agg(pl.col("rank").min())["rank"].eq(1).all()
 
 
+def test_without_a_task_every_question_is_answered(shop: Path, bundle: Path) -> None:
+    words = ("predict", bundle, "--data", shop / "data", "--at", DAY)
+    done = intently(*words, "--out", shop / "answers", "--json", cache=shop / "cache")
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout)
+    assert [one["task"] for one in told] == ["purchase_intent", "purchasing_power", "interest", "next_item", "demand"]
+    one = intently(*words, "--task", "interest", "--out", shop / "one.parquet", cache=shop / "cache")
+    assert one.returncode == 0, one.stderr[-2000:]
+    assert pl.read_parquet(shop / "one.parquet").equals(pl.read_parquet(shop / "answers" / "interest.parquet"))
+    assert_one_sentence(intently(*words, "--out", shop / "all.parquet"), "every question is asked")
+
+
 def test_recommend_one_customer(shop: Path, bundle: Path) -> None:
     user = planted().before(UNTIL).events["user_id"][0]
     done = intently(

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Lock
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import polars as pl
 
+from intently.baselines.once import Once
 from intently.baselines.visits import is_browsed, visit_columns
 from intently.baselines.windows import (
     LABELS,
@@ -35,9 +34,7 @@ _NEWEST = (2, 3, 5, 10)
 
 Columns = dict[str, Array]
 
-# Several predictors ask for the features of the same past, or of a part of it; they are forgotten with the past.
-_DONE: WeakKeyDictionary[Past, tuple[Array, tuple[str, ...]]] = WeakKeyDictionary()
-_ONE_AT_A_TIME = Lock()
+_ONCE = Once()
 
 
 def windowed(past: Past, names: tuple[str, ...] | None = None) -> tuple[Array, tuple[str, ...]]:
@@ -46,18 +43,8 @@ def windowed(past: Past, names: tuple[str, ...] | None = None) -> tuple[Array, t
     With `names`, exactly these columns in this order; one that this log cannot give (an event type it
     never saw) is 0. NaN says that there is nothing to measure, such as the gap of a single basket.
     """
-    values, found = _done(past)
+    values, found = _ONCE.of(past, lambda: _windowed(past))
     return (values, found) if names is None else (aligned(values, found, names), names)
-
-
-def _done(past: Past) -> tuple[Array, tuple[str, ...]]:
-    with _ONE_AT_A_TIME:
-        for other, (values, found) in _DONE.items():
-            rows = past.rows_in(other)
-            if rows is not None:
-                return values[rows], found
-        _DONE[past] = _windowed(past)
-        return _DONE[past]
 
 
 def _windowed(past: Past) -> tuple[Array, tuple[str, ...]]:
@@ -151,7 +138,8 @@ def _columns(past: Past, groups: Mapping[str, Array]) -> Columns:
     _add(columns, "baskets", visits)
     _add(columns, "items", distinct_by_window(example, age, rows.item[buys].astype(np.int64), n))
     day = np.floor(rows.age).astype(np.int64)
-    _add(columns, "active_days", distinct_by_window(rows.example, rows.age, day - day.min(initial=0), n))
+    # Counted forwards, days come in order, and sorting what is sorted is quick.
+    _add(columns, "active_days", distinct_by_window(rows.example, rows.age, day.max(initial=0) - day, n))
     for name, values in rows.extra.items():
         _add(columns, name, by_window(rows.example, rows.age, values, n), ("28d", "84d", "all"))
     columns["recency"] = newest_age(rows.example, rows.age, n)

@@ -15,6 +15,7 @@ from intently.baselines.heldout import in_order, refuse_too_few
 from intently.baselines.lightgbm_customer import Reading
 from intently.baselines.lookers import looked
 from intently.baselines.mixed_rates import MixedRates
+from intently.baselines.once import Once
 from intently.baselines.spread import Spread, held_out, is_whole
 from intently.baselines.windows import LABELS, by_window, chunks, decayed, distinct_by_window, ratio
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task
@@ -242,16 +243,24 @@ _PARAMETERS: dict[str, Any] = {
 }
 
 
+# By whether it is units that are counted, or money.
+_ONCE = {True: Once(), False: Once()}
+
+
 def lagged(examples: Examples, past: Past) -> tuple[Array, tuple[str, ...]]:
     """Features (n, k) float32 of the asked items, and their names.
 
     The item's own lags, prices and buyers, and the level and growth of its category, department and
     brand over everything the shop sold. NaN says that there is nothing to measure.
     """
+    units = examples.task.answer == Amount("units")
+    return _ONCE[units].of(past, lambda: _lagged(examples, past, units=units))
+
+
+def _lagged(examples: Examples, past: Past, *, units: bool) -> tuple[Array, tuple[str, ...]]:
     items = past.items
     groups = {name: group_codes(items[name]) for name in _GROUPS if name in items.columns}
     at = examples.at.dt.epoch("us").to_numpy()
-    units = examples.task.answer == Amount("units")
     parts, order = [], []
     names: tuple[str, ...] = ()
     for number, time in enumerate(examples.cutoffs):

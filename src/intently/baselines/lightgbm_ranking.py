@@ -159,6 +159,9 @@ class LightGBMRanking:
         # Making the pairs costs more than scoring them, so the threads share out the customers.
         size = min(BLOCK, max(-(-len(examples) // self.threads), _LEAST_BLOCK))
         blocks = [np.arange(first, min(first + size, len(examples))) for first in range(0, len(examples), size)]
+        if len(blocks) == 1:
+            # To start threads takes longer than to rank for one customer.
+            return self._predict(booster, examples, past)
         with ThreadPoolExecutor(self.threads) as pool:
             parts = list(pool.map(lambda rows: self._predict(booster, examples.take(rows), past.take(rows)), blocks))
         values = np.concatenate([part.values for part in parts])

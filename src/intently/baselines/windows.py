@@ -10,6 +10,8 @@ from intently.log.pack import Array
 
 WINDOWS = (7, 14, 28, 56, 84, 168)
 LABELS = (*(f"{days}d" for days in WINDOWS), "all")
+# As ages are, so that none has to be made wider to be compared.
+_EDGES = np.array(WINDOWS, dtype=np.float32)
 _ROWS_AT_ONCE = 1_500_000
 _CELLS_AT_ONCE = 4_000_000
 
@@ -17,7 +19,7 @@ _CELLS_AT_ONCE = 4_000_000
 def by_window(example: Array, age: Array, weight: Array | None, n: int) -> Array:
     """Sums of `weight` (or counts) per example over WINDOWS and all days, shape (n, 7)."""
     width = len(WINDOWS) + 1
-    slot = example * width + np.searchsorted(WINDOWS, age)
+    slot = example * width + np.searchsorted(_EDGES, age)
     return np.bincount(slot, weights=weight, minlength=n * width).reshape(n, width).cumsum(axis=1)
 
 

@@ -12,7 +12,7 @@ from intently import metrics
 from intently.baselines import BOOSTED
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
-from intently.contract import Examples, Past, Predictor, Ranking, Scores, Task, weekly
+from intently.contract import Examples, Past, Predictor, Ranking, Scores, Shares, Task, weekly
 from intently.errors import TooFewExamples
 from intently.evaluate.compare import Report, compare, encode
 from intently.learn.blend import WEIGHTS, Blend, blended
@@ -125,8 +125,8 @@ def _blend(
     task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
 ) -> Blend | None:
     """The boosters in equal parts, and the weight of the reader beside them that is best by the primary metric."""
-    # Of rankings the booster alone: half of another gains no more than half of a second seed of the same would.
-    alike = (OPPONENT,) if isinstance(task.answer, Ranking) else (OPPONENT, STACK)
+    # Of rankings and shares the booster alone: half of the stack gains no more than half of a second seed would.
+    alike = (OPPONENT,) if isinstance(task.answer, Ranking | Shares) else (OPPONENT, STACK)
     names = [name for name in alike if name in predictions]
     if OPPONENT not in names or len({*names, READER} & predictions.keys()) < 2:
         return None

@@ -60,9 +60,9 @@ class Network(nn.Module):
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """The loss of a batch, a scalar."""
         vectors, bias = self.reader.items(*(batch.get(name) for name in DESCRIBED))
-        moments, nows = self.reader(batch, vectors)
         if self.pretraining:
-            return {"loss": self.next_moment.loss(moments, batch, vectors, bias)}
+            return {"loss": self.next_moment.loss(self.reader.moments(batch, vectors), batch, vectors, bias)}
+        nows = self.reader.nows(batch, vectors)
         losses = []
         for task in self.tasks:
             head: Any = self.heads[task.name]
@@ -72,7 +72,7 @@ class Network(nn.Module):
                 losses.append(head.loss(nows, batch, task.name, vectors, bias))
             else:
                 losses.append(head.loss(nows, batch, task.name))
-        return {"loss": torch.stack(losses).sum() if losses else moments.sum() * 0}
+        return {"loss": torch.stack(losses).sum() if losses else nows.sum() * 0}
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ class FittedReader:
         found: dict[str, Array] = {}
         with torch.inference_mode():
             items = self.fitted.reader.items(batch["item_text"], batch["item_delta"], batch["item_count"])
-            _, states = self.fitted.reader(batch, items[0])
+            states = self.fitted.reader.nows(batch, items[0])
             found["state"] = states.numpy()
             for task in self.tasks:
                 head: Any = self.fitted.heads[task.name]

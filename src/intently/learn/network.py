@@ -104,7 +104,8 @@ class Block(nn.Module):
         super().__init__()
         width, self.heads, self.dropout = shape.width, shape.attention_heads, shape.dropout
         self.before_attention = nn.RMSNorm(width)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
         self.before_mlp = nn.RMSNorm(width)
         hidden = width * 2
@@ -113,23 +114,31 @@ class Block(nn.Module):
         slopes = torch.tensor([_SLOPES[i % len(_SLOPES)] for i in range(self.heads)])
         self.slope = nn.Parameter(slopes)
 
-    def forward(self, x: Tensor, log_gap: Tensor, hidden: Tensor) -> Tensor:
-        """`x` (batch, time, width); `log_gap` (batch, time, time) >= 0; `hidden` True where not to look."""
+    def forward(self, x: Tensor, log_gap: Tensor, hidden: Tensor, first: int = 0) -> Tensor:
+        """`x` (batch, time, width); `log_gap` (batch, time, time) >= 0; `hidden` True where not to look.
+
+        Tokens before `first` are looked at, but nothing is made of them: (batch, time - first, width).
+        """
         b, t, width = x.shape
-        qkv = self.qkv(self.before_attention(x)).view(b, t, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (batch, heads, time, width / heads) each
-        bias = -self.slope.view(1, -1, 1, 1) * log_gap.unsqueeze(1)  # (batch, heads, time, time)
-        bias = bias.masked_fill(hidden.unsqueeze(1), -1e9)
+        before = self.before_attention(x)
+        q = self._by_head(self.query(before[:, first:]))
+        k, v = map(self._by_head, self.key_value(before).chunk(2, dim=-1))
+        bias = -self.slope.view(1, -1, 1, 1) * log_gap[:, first:].unsqueeze(1)  # (batch, heads, time - first, time)
+        bias = bias.masked_fill(hidden[:, first:].unsqueeze(1), -1e9)
         dropout = self.dropout if self.training else 0.0
         read = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
-        x = x + self.out(read.transpose(1, 2).reshape(b, t, width))
+        x = x[:, first:] + self.out(read.transpose(1, 2).reshape(b, t - first, width))
         gate, value = self.gate(self.before_mlp(x)).chunk(2, dim=-1)
         mlp = self.down(functional.silu(gate) * value)
         return x + functional.dropout(mlp, dropout, self.training)
 
+    def _by_head(self, x: Tensor) -> Tensor:
+        """(batch, time, width) as (batch, heads, time, width / heads)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
 
 class Reader(nn.Module):
-    """Reads moments in order; one state per moment and one per now."""
+    """Reads moments in order: a state for each moment, from it and what came before, and one for each now."""
 
     def __init__(self, shape: Shape, text: Tensor) -> None:
         super().__init__()
@@ -157,31 +166,54 @@ class Reader(nn.Module):
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.blocks))
         self.norm = nn.RMSNorm(shape.width)
 
-    def forward(self, batch: Batch, items: Tensor) -> tuple[Tensor, Tensor]:
-        """States of moments (batch, moments, width) and of nows (nows, width)."""
+    def moments(self, batch: Batch, items: Tensor) -> Tensor:
+        """States of moments, (batch, moments, width)."""
         moments = self._moments(batch, items)
-        b, t, _ = moments.shape
-        owner, device = batch["now_history"], moments.device
+        place = torch.arange(moments.shape[1], device=moments.device)
+        later = (place.view(1, 1, -1) > place.view(1, -1, 1)).expand(len(moments), -1, -1)
+        return self._read(moments, batch["moment_age"], later)
+
+    def nows(self, batch: Batch, items: Tensor) -> Tensor:
+        """States of nows, (nows, width)."""
+        moments = self._moments(batch, items)
+        b, owner = len(moments), batch["now_history"]
         # Place each history's nows side by side after its moments.
         nth = _nth(owner)
         most = int(nth.max()) + 1 if len(owner) else 0
+        told, now = self.now_tokens(batch)
         nows = moments.new_zeros(b, most, self.shape.width)
         age = moments.new_zeros(b, most)
-        visible = torch.zeros(b, most, dtype=torch.long, device=device)
-        told = functional.silu(self.told(batch["now_told"]))  # (nows, width)
-        told = functional.dropout(told, self.shape.dropout, self.training)
-        nows[owner, nth] = self.now(batch["now_numbers"]) + self._calendar(batch["now_hour"]) + told
+        visible = torch.zeros(b, most, dtype=torch.long, device=moments.device)
+        nows[owner, nth] = now
         age[owner, nth] = batch["now_age"]
         visible[owner, nth] = batch["now_visible"]
+        x = self.last_states(moments, batch["moment_age"], nows, age, visible)
+        return x[owner, nth] + self.say(told)
+
+    def now_tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is told of each now outright, and each now as a token, (nows, width) both."""
+        told = functional.silu(self.told(batch["now_told"]))
+        told = functional.dropout(told, self.shape.dropout, self.training)
+        return told, self.now(batch["now_numbers"]) + self._calendar(batch["now_hour"]) + told
+
+    def last_states(self, moments: Tensor, ages: Tensor, nows: Tensor, now_ages: Tensor, visible: Tensor) -> Tensor:
+        """States of nows (batch, nows, width) that each see so many of the moments (batch, moments, width)."""
+        t = moments.shape[1]
+        x, ages = torch.cat([moments, nows], dim=1), torch.cat([ages, now_ages], dim=1)
+        return self._read(x, ages, _hidden(len(x), t, nows.shape[1], visible), first=t)
+
+    def say(self, told: Tensor) -> Tensor:
+        """What is told of each now, said once more after it has read."""
+        return functional.silu(self.tell(told))
+
+    def _read(self, x: Tensor, ages: Tensor, hidden: Tensor, first: int = 0) -> Tensor:
+        """Tokens through all blocks; the states of those from `first` on, which are all the last block makes."""
         dropped = self.shape.dropout if self.shape.input_dropout is None else self.shape.input_dropout
-        x = functional.dropout(torch.cat([moments, nows], dim=1), dropped, self.training)
-        ages = torch.cat([batch["moment_age"], age], dim=1)
+        x = functional.dropout(x, dropped, self.training)
         log_gap = torch.log1p((ages.unsqueeze(1) - ages.unsqueeze(2)).clamp(min=0))  # (batch, reader, read)
-        hidden = _hidden(b, t, most, visible)
-        for block in self.blocks:
-            x = block(x, log_gap, hidden)
-        x = self.norm(x)
-        return x[:, :t], x[:, t:][owner, nth] + functional.silu(self.tell(told))
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x, log_gap, hidden, first if number == len(self.blocks) else 0)
+        return self.norm(x)
 
     def _moments(self, batch: Batch, items: Tensor) -> Tensor:
         line = items[batch["line_item"]]
@@ -190,23 +222,31 @@ class Reader(nn.Module):
         if self.shape.items_alone:
             return self._baskets(batch, line)
         extra = self.event_type(batch["line_type"]) + self.line_numbers(batch["line_numbers"])
-        # (lines, item_width) with cosines, else (lines, 2 * item_width)
-        line = line + extra if self.shape.cosine else torch.cat([line, functional.silu(line + extra)], dim=-1)
-        basket = self._baskets(batch, line)
         calendar = self._calendar(batch["moment_hour"])
         if self.shape.cosine:
-            return basket + self.moment(batch["moment_numbers"]) + calendar
-        return self.moment(torch.cat([basket, batch["moment_numbers"]], dim=-1)) + calendar
+            return self._baskets(batch, line + extra) + self.moment(batch["moment_numbers"]) + calendar
+        baskets = [self._baskets(batch, line), self._baskets(batch, functional.silu(line + extra))]
+        return self.moment(torch.cat([*baskets, batch["moment_numbers"]], dim=-1)) + calendar
 
     def _baskets(self, batch: Batch, line: Tensor) -> Tensor:
         """The lines of each moment together, (batch, moments, width of a line): between a sum and a mean."""
         b, t, _ = batch["moment_numbers"].shape
-        total = line.new_zeros(b * t, line.shape[-1]).index_add_(0, batch["line_slot"], line)
+        total = _sums(line, batch["line_slot"], b * t)
         count = torch.expm1(batch["moment_numbers"][..., 2]).clamp(min=1).view(b * t, 1)
         return (total / count.sqrt()).view(b, t, -1)
 
     def _calendar(self, hour_of_week: Tensor) -> Tensor:
         return self.weekday(hour_of_week // 24) + self.hour(hour_of_week % 24)
+
+
+def _sums(values: Tensor, slot: Tensor, slots: int) -> Tensor:
+    """Sums (slots, width) of the rows of each slot; rows come sorted by slot."""
+    if torch.is_grad_enabled() or torch.compiler.is_exporting():
+        return values.new_zeros(slots, values.shape[-1]).index_add_(0, slot, values)
+    # A third of the time, but no faster backwards, and a loop in ONNX.
+    stop = torch.bincount(slot, minlength=slots).cumsum(0)
+    start = torch.cat([stop.new_zeros(1), stop[:-1]])
+    return functional.embedding_bag(torch.arange(len(values), device=values.device), values, start, mode="sum")
 
 
 def _nth(owner: Tensor) -> Tensor:

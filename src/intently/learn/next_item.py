@@ -157,7 +157,7 @@ class FittedNextItem:
             for begin in range(0, len(rows), _AT_ONCE):
                 some = rows[begin : begin + _AT_ONCE]
                 batch = data.collate(some)
-                states, _ = self.network.reader(batch, vectors)
+                states = self.network.reader.moments(batch, vectors)
                 place, owner = ragged(start[some], start[some + 1])
                 now = order[place]
                 cut = np.maximum(length[some] - self.reader.longest, 0)

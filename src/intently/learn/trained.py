@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -56,6 +57,13 @@ class Trained:
         task = self.task(name)
         examples = task.questions(log.before(at), at - task.asks.span if isinstance(task.asks, EachEvent) else at)
         return examples, self.answer(examples, Past(log, examples), predictor)
+
+    def predict_all(self, log: Log, at: datetime) -> dict[str, tuple[Examples, Scores]]:
+        """The answers to every task of everyone asked at `at`, by name; tasks side by side, for they share readings."""
+        names = [task.name for task in self.tasks]
+        # One waits for another's reading, which takes all the machine: a thread for each.
+        with ThreadPoolExecutor(len(names)) as pool:
+            return dict(zip(names, pool.map(lambda name: self.predict(name, log, at), names), strict=True))
 
     def answer(self, examples: Examples, past: Past, predictor: str | None = None) -> Scores:
         """The answers of some examples, by the served predictor or a named one."""

@@ -45,7 +45,7 @@ from intently.log.log import Log
 from intently.log.pack import Array
 from intently.ship.card import card
 
-FORMAT = 2
+FORMAT = 3
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _CONTRACT = "contract.json"
 _NEAREST = ("nearest", "nearest_weight")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -28,6 +27,8 @@ from intently.learn.fitted import FittedReader
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array
+from intently.ship import onnx_file
+from intently.ship.onnx_file import session
 from intently.text.arrays import sequences
 
 if TYPE_CHECKING:
@@ -164,18 +165,6 @@ def judge(reader: FittedReader, folder: Path, past: Past, truth: Mapping[str, tu
     return Gate(apart, lost, len(past), size[EXACT], size[WHOLE])
 
 
-def session(file: Path, threads: int = 1) -> Any:
-    """A form of a reader, ready to answer."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ConfigError("Answering from ONNX needs onnxruntime.", mend="pip install 'intently[export]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-
-
 def run(loaded: Any, fed: Mapping[str, Array]) -> dict[str, Array]:
     """Answers by name, before calibration."""
     wanted = {one.name for one in loaded.get_inputs()}
@@ -217,15 +206,7 @@ def _scores(reader: FittedReader, task: Task, past: Past, fed: dict[str, Array],
 def _write(reader: FittedReader, example: Mapping[str, Array], file: Path) -> None:
     """The network as ONNX, for any number of customers, moments, lines and things met."""
     import torch
-    from torch.nn import functional
 
-    from intently.learn.network import _hidden
-
-    try:
-        import onnxscript
-    except ImportError as error:
-        raise ConfigError("Exporting to ONNX needs onnxscript.", mend="pip install 'intently[export]'") from error
-    del onnxscript
     assert reader.fitted is not None
     network, tasks = reader.fitted.eval(), reader.tasks
     ins, outs = names_of(tasks)
@@ -255,20 +236,13 @@ def _write(reader: FittedReader, example: Mapping[str, Array], file: Path) -> No
             return tuple(found)
 
         def _state(self, fed: dict[str, torch.Tensor]) -> torch.Tensor:
-            """`Reader.forward` for one now a history."""
+            """`Reader.nows` for one now a history."""
             read = self.network.reader
             lines = fed["line_vector"]
             moments = read._moments({**fed, "line_item": torch.arange(lines.shape[0])}, lines)
-            b, t, _ = moments.shape
-            told = functional.silu(read.told(fed["now_told"]))
-            now = read.now(fed["now_numbers"]) + read._calendar(fed["now_hour"]) + told
-            x = torch.cat([moments, now.unsqueeze(1)], dim=1)
-            ages = torch.cat([fed["moment_age"], fed["now_age"].unsqueeze(1)], dim=1)
-            log_gap = torch.log1p((ages.unsqueeze(1) - ages.unsqueeze(2)).clamp(min=0))
-            hidden = _hidden(b, t, 1, fed["now_visible"].unsqueeze(1))
-            for block in read.blocks:
-                x = block(x, log_gap, hidden)
-            return read.norm(x)[:, t] + functional.silu(read.tell(told))
+            told, now = read.now_tokens(fed)
+            age, visible = fed["now_age"].unsqueeze(1), fed["now_visible"].unsqueeze(1)
+            return read.last_states(moments, fed["moment_age"], now.unsqueeze(1), age, visible)[:, 0] + read.say(told)
 
     def _amount(head: Any, states: torch.Tensor) -> torch.Tensor:
         """`AmountHead.answer`, with an inverse error function that ONNX can compute."""
@@ -288,26 +262,7 @@ def _write(reader: FittedReader, example: Mapping[str, Array], file: Path) -> No
         dict.fromkeys(range(min(one.dim(), moving.get(name, 2 if name.startswith("moment") else 1))), auto)
         for name, one in zip(ins, given, strict=True)
     )
-    quiet = logging.getLogger("torch.onnx")
-    before = quiet.level
-    quiet.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
-            # The exporter's own remarks about itself.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                Answers().eval(),
-                given,
-                str(file),
-                dynamo=True,
-                input_names=ins,
-                output_names=outs,
-                dynamic_shapes=(shapes,),
-                external_data=False,
-                verbose=False,
-            )
-    finally:
-        quiet.setLevel(before)
+    onnx_file.write(Answers(), given, file, inputs=ins, outputs=outs, dynamic_shapes=(shapes,))
 
 
 def _erfinv(x: torch.Tensor) -> torch.Tensor:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from intently.errors import ConfigError
 from intently.log.pack import Array
+from intently.ship import onnx_file
 from intently.text.tokens import Encoded
 
 if TYPE_CHECKING:
@@ -28,11 +26,6 @@ def export(reader: TextReader, file: Path) -> Path:
     """
     import torch
 
-    try:
-        import onnxscript
-    except ImportError as error:
-        raise ConfigError("Exporting to ONNX needs onnxscript.", mend="pip install 'intently[export]'") from error
-    del onnxscript
     reader = reader.merged()
     network = reader.network
 
@@ -47,38 +40,8 @@ def export(reader: TextReader, file: Path) -> Path:
     ids = torch.ones((2, 4), dtype=torch.long)
     texts, tokens = torch.export.Dim("texts", min=1), torch.export.Dim("tokens", min=1, max=reader.longest)
     shape = {0: texts, 1: tokens}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    before = logging.getLogger("torch.onnx").level
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # The exporter's own remarks about itself.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                Answer().eval(),
-                (ids, torch.ones_like(ids)),
-                str(file),
-                dynamo=True,
-                input_names=list(INPUTS),
-                output_names=["answer"],
-                dynamic_shapes=(shape, shape),
-                external_data=False,
-                verbose=False,
-            )
-    finally:
-        logging.getLogger("torch.onnx").setLevel(before)
-    return file
-
-
-def session(file: Path, threads: int = 1) -> Any:
-    """An exported reader, ready to answer on so many threads."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ConfigError("Answering from ONNX needs onnxruntime.", mend="pip install 'intently[export]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    given = (ids, torch.ones_like(ids))
+    return onnx_file.write(Answer(), given, file, inputs=INPUTS, outputs=["answer"], dynamic_shapes=(shape, shape))
 
 
 def answer(running: Any, encoded: Sequence[Encoded], batch_size: int = 64) -> Array:

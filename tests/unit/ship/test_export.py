@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from intently.contract import Past
 from intently.errors import BundleError, ConfigError
 from intently.ship import export
 from intently.ship.bundle import load
+from intently.ship.onnx_file import session
 from intently.tasks import BUILT_IN
 from planted_shop import planted
 
@@ -41,7 +43,7 @@ def test_the_exact_form_gives_what_the_network_gives(reader, written) -> None:
     folder, gate, truth = written
     assert max(gate.apart.values()) <= export.MOST_APART
     assert set(gate.apart) >= {"state", "purchase_intent", "purchasing_power", "interest", "next_item"}
-    loaded = export.session(folder / export.EXACT)
+    loaded = session(folder / export.EXACT)
     past = truth["purchase_intent"][1]
     for rows in (np.array([3]), np.array([9, 2, 5]), np.arange(40)):
         some = past.take(rows)
@@ -77,3 +79,11 @@ def test_a_customer_asked_twice_is_refused(reader) -> None:
     examples = task.examples(log, [served_shop.UNTIL - 2 * task.horizon, served_shop.UNTIL - task.horizon])
     with pytest.raises(ConfigError, match="asked twice"):
         export.inputs(reader, Past(log, examples))
+
+
+def test_the_files_do_not_say_where_they_were_made(written) -> None:
+    folder, _, _ = written
+    for name in (export.EXACT, export.WHOLE):
+        content = (folder / name).read_bytes()
+        assert b"torch/export" not in content
+        assert str(Path(export.__file__).parent).encode() not in content

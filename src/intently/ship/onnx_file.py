@@ -1,0 +1,71 @@
+"""A torch module as an ONNX file, and an ONNX file ready to answer."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intently.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def write(
+    module: torch.nn.Module,
+    given: tuple[torch.Tensor, ...],
+    file: Path,
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    dynamic_shapes: tuple[Any, ...],
+) -> Path:
+    """Write a module, traced with what is `given`, as one file without a word of where and how it was made.
+
+    Raises ConfigError where a package for it is missing.
+    """
+    import torch
+
+    try:
+        from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    except ImportError as error:
+        raise ConfigError("Exporting to ONNX needs onnxscript.", mend="pip install 'intently[export]'") from error
+    quiet = logging.getLogger("torch.onnx")
+    before = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.inference_mode(mode=False), torch.no_grad():
+            # The exporter's own remarks about itself.
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module.eval(),
+                given,
+                dynamo=True,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_shapes=dynamic_shapes,
+                verbose=False,
+            )
+    finally:
+        quiet.setLevel(before)
+    assert program is not None
+    # The exporter notes at each node the lines of source that it comes from, with their paths.
+    ClearMetadataAndDocStringPass()(program.model)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    program.save(str(file), external_data=False)
+    return file
+
+
+def session(file: Path, threads: int = 1) -> Any:
+    """An onnxruntime session that answers on so many threads. Raises ConfigError where onnxruntime is missing."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ConfigError("Answering from ONNX needs onnxruntime.", mend="pip install 'intently[export]'") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
