@@ -268,7 +268,10 @@ def read(log: Log) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", READ, ids=lambda task: task.name)
 def test_the_reader_answers_as_promised_and_never_from_the_future(task: Task) -> None:
-    reader = read_texts()
+    from intently.learn.memo import Memo
+
+    # Without what was read for other tests: in larger batches the last digit may be another.
+    reader = replace(read_texts(), _memo=Memo())
     examples, scores = answers(reader, task, shop())
     well_formed(task, scores, len(examples), shop().items["item_id"])
     for scramble in (future_scrambled, late_scrambled):
