@@ -137,9 +137,12 @@ class LightGBMShares:
         assert self.own is not None and self.shop is not None, "fit first"
         booster = self._booster
         values = np.zeros((len(examples), len(self.own.labels)), dtype=np.float32)
+        examples = examples.hide()
         for first in range(0, len(examples), BLOCK):
             rows = np.arange(first, min(first + BLOCK, len(examples)))
-            table, start, _ = self._table(examples.take(rows).hide(), past.take(rows), self.shop)
+            whole = len(rows) == len(examples)
+            some, before = (examples, past) if whole else (examples.take(rows), past.take(rows))
+            table, start, _ = self._table(some, before, self.shop)
             cells = table.reshape(-1, table.shape[2])
             raw = np.asarray(booster.predict(cells, raw_score=True, num_threads=self.threads))
             values[rows] = softmax(start + raw.reshape(start.shape))

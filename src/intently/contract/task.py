@@ -174,6 +174,8 @@ class Examples:
 
     def hide(self) -> Examples:
         """The same questions without the truth."""
+        if TRUTH not in self.frame.columns:
+            return self
         return Examples(self.task, self.frame.drop(TRUTH, strict=False))
 
     def where(self, keep: Array | pl.Expr) -> Examples:
