@@ -146,7 +146,7 @@ class Past:
     def rows(self, last: int | None = None) -> Rows:
         """Every example's earlier events (the newest `last` of them), end to end."""
         start = self._start if last is None else np.maximum(self._start, self._stop - last)
-        return self._rows(start, self._stop, self._at)
+        return self._rows(self.code, start, self._stop, self._at)
 
     def texts(self, last: int | None = None) -> pl.Series:
         """What the customer wrote in each of `rows(last)`; null where nothing, or where the pack keeps no texts."""
@@ -182,7 +182,7 @@ class Past:
         np.maximum.at(stop, history, self._stop)
         start = np.full(len(code), np.iinfo(np.int64).max)
         np.minimum.at(start, history, self._start if last is None else np.maximum(self._start, self._stop - last))
-        rows = self._rows(start, stop, latest)
+        rows = self._rows(code, start, stop, latest)
         offsets = np.concatenate([[0], np.cumsum(stop - start)])
         return Histories(
             rows,
@@ -246,7 +246,8 @@ class Past:
         running = table.select(pl.col("value").cum_sum().over("key"))["value"].to_numpy()
         return np.concatenate([[0.0], running]), first[who]
 
-    def _rows(self, start: Array, stop: Array, at: Array) -> Rows:
+    def _rows(self, code: Array, start: Array, stop: Array, at: Array) -> Rows:
+        """The events `start` to `stop` of each asked one, whose code it is, end to end."""
         length = stop - start
         example = np.repeat(np.arange(len(length)), length)
         index = _ranges(start, stop)
@@ -256,6 +257,9 @@ class Past:
             # The same rows of a memory map, at half the cost of indexing the map itself.
             return np.asarray(column).take(index)
 
+        def asked(column: Array) -> Array:
+            return np.repeat(code.astype(column.dtype), length)
+
         time = read(order.time)
         new = np.ones(len(index), dtype=bool)
         new[1:] = (time[1:] != time[:-1]) | (example[1:] != example[:-1])
@@ -264,8 +268,8 @@ class Past:
             age=days(at[example] - time),
             moment=np.cumsum(new) - 1,
             hour_of_week=hour_of_week(time),
-            user=read(order.user),
-            item=read(order.item),
+            user=read(order.user) if self._by_item else asked(order.user),
+            item=asked(order.item) if self._by_item else read(order.item),
             event_type=read(order.event_type),
             quantity=read(order.quantity),
             amount=read(order.amount),
