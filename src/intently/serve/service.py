@@ -23,6 +23,7 @@ from intently.serve.catalogue import Shelver
 from intently.serve.clock import Clock
 from intently.serve.event import Event, Placed
 from intently.serve.forecast import Forecast, Forecaster, Forecasts, forecasts
+from intently.serve.forget import Forgotten
 from intently.serve.kept import Answer, Kept, Key
 from intently.serve.keys import Keys
 from intently.serve.models import Line, Models, Served, open_bundle
@@ -30,7 +31,7 @@ from intently.serve.monitor import Monitor
 from intently.serve.pasts import History, Pasts, history_of, nothing
 from intently.serve.rules import Held
 from intently.serve.standing import Shelf
-from intently.serve.store import Forgotten, Store
+from intently.serve.store import Store
 from intently.serve.told import Told
 from intently.serve.worker import Worker, tell
 from intently.serve.writer import Writer

@@ -5,37 +5,25 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 
-from intently.errors import ConfigError, StateError
 from intently.log import schema
+from intently.serve.database import away, connected, is_sqlite, leave_no_trace, migrate
 from intently.serve.event import Event, Placed
+from intently.serve.forget import Forgotten, remove
 from intently.serve.tables import CUSTOMERS, DEAD, EVENTS, FACTS, ITEMS, NAMES
 
 TYPE, EXTRA = "type", "extra"
 _FORGOTTEN = "forgotten:"
-
-
-@dataclass(frozen=True)
-class Forgotten:
-    """What was removed of a customer: the ids they stood under, events, dead letters, rows of a pack."""
-
-    ids: tuple[str, ...]
-    events: int
-    dead_letters: int
-    pack_rows: int = 0
 
 
 class Store:
@@ -63,13 +51,13 @@ class Store:
         `sqlite:///state.db` or `postgresql://user@host/name`. Raises ConfigError for a URL that cannot be used,
         StateError where the database does not answer.
         """
-        engine = _engine(url)
+        engine = connected(url)
         try:
             with engine.begin() as connection:
-                _migrate(connection)
+                migrate(connection)
             return cls(engine)
         except DBAPIError as error:
-            raise _away(error) from error
+            raise away(error) from error
 
     def close(self) -> None:
         """Let go of the database."""
@@ -190,24 +178,20 @@ class Store:
         return self._writing
 
     def forget(self, user: str, asked: str | None = None) -> Forgotten:
-        """Remove a customer: events, what is `about` these, nameless visits of theirs, dead letters that name them.
+        """Remove a customer, as `forget.remove` says, and keep that they were.
 
-        `asked` is the id as it was given, where `user` is its hash: a dead letter has it as it came. The freed
-        pages still hold what was deleted until `leave_no_trace`.
+        The freed pages still hold what was deleted until `leave_no_trace`.
         """
         with self._writing:
             with self.writing() as connection:
-                ids = self._stand_under(connection, user)
-                gone = 0
-                events = self._speaking_of(connection, ids)
-                for start in range(0, len(events), 500):
-                    part = events[start : start + 500]
-                    gone += connection.execute(delete(EVENTS).where(EVENTS.c.seq.in_(part))).rowcount
-                connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.user_id.in_(ids)))
-                letters = self._forget_letters(connection, {*ids, *([] if asked is None else [asked])})
-            for one in ids:
+                gone = remove(connection, user, asked)
+            for one in gone.ids:
                 self.remember(_FORGOTTEN + self.subject(one), "1")
-        return Forgotten(ids, gone, letters)
+        return gone
+
+    def leave_no_trace(self) -> None:
+        """Write the files anew, so that freed pages do not keep what was deleted."""
+        leave_no_trace(self.engine)
 
     def dead_letter(self, at: int, source: str, reason: str, body: str) -> None:
         """Set a message aside that could not be taken, with the reason."""
@@ -238,7 +222,7 @@ class Store:
             with self.engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            raise _away(error) from error
+            raise away(error) from error
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -247,11 +231,11 @@ class Store:
             with self.engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise _away(error) from error
+            raise away(error) from error
 
     def insert(self, table: Any) -> Any:
         """An insert that can say what to do about what is there already."""
-        return (sqlite if self.engine.dialect.name == "sqlite" else postgresql).insert(table)
+        return (sqlite if is_sqlite(self.engine) else postgresql).insert(table)
 
     def _named(self, connection: Connection, kind: str, known: dict[str, int], names: Iterable[str]) -> dict[str, int]:
         """The codes of names, with one for each that is new."""
@@ -270,108 +254,6 @@ class Store:
             return self.items
         connection.execute(ITEMS.insert(), [{"item_id": item} for item in new])
         return self.items | {item: len(self.items) + number for number, item in enumerate(new)}
-
-    def _stand_under(self, connection: Connection, user: str) -> tuple[str, ...]:
-        """A customer's id, and the sessions in which they came without a name."""
-        columns = EVENTS.c
-        mine = select(columns.session_id).where(columns.user_id == user, columns.session_id.is_not(None)).distinct()
-        nameless = select(columns.user_id).where(columns.user_id.in_(mine), columns.user_id == columns.session_id)
-        return (user, *sorted(set(connection.execute(nameless).scalars()) - {user}))
-
-    def _speaking_of(self, connection: Connection, ids: Sequence[str]) -> list[int]:
-        """Numbers of all events of some ids, of all that are about these, and so on."""
-        columns = EVENTS.c
-        found = dict(connection.execute(select(columns.seq, columns.event_id).where(columns.user_id.in_(ids))).all())
-        last = list(found.values())
-        while last:
-            more: dict[int, str] = {}
-            for start in range(0, len(last), 500):
-                about = select(columns.seq, columns.event_id).where(columns.about.in_(last[start : start + 500]))
-                more |= dict(connection.execute(about).all())
-            more = {seq: name for seq, name in more.items() if seq not in found}
-            found |= more
-            last = list(more.values())
-        return list(found)
-
-    @staticmethod
-    def _forget_letters(connection: Connection, ids: set[str]) -> int:
-        """Delete the dead letters that hold an id as a whole word."""
-        word = re.compile(r"(?<![\w-])(?:" + "|".join(re.escape(one) for one in sorted(ids)) + r")(?![\w-])")
-        rows = connection.execute(select(DEAD.c.seq, DEAD.c.body, DEAD.c.source)).all()
-        named = [seq for seq, body, _ in rows if any(word.search(part) for part in _who(body))]
-        for start in range(0, len(named), 500):
-            connection.execute(delete(DEAD).where(DEAD.c.seq.in_(named[start : start + 500])))
-        return len(named)
-
-    def leave_no_trace(self) -> None:
-        """Write the files anew, so that freed pages do not keep what was deleted."""
-        try:
-            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql("VACUUM" if self.engine.dialect.name == "sqlite" else "VACUUM events")
-                if self.engine.dialect.name == "sqlite":
-                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        except DBAPIError as error:
-            raise _away(error) from error
-
-
-def _who(body: str) -> list[str]:
-    """Who a message says it is about; the whole of it where it cannot be read."""
-    try:
-        told = json.loads(body)
-    except ValueError:
-        return [body]
-    if not isinstance(told, dict):
-        return [body]
-    return [str(told[name]) for name in ("user_id", "session_id") if told.get(name) is not None]
-
-
-def _engine(url: str) -> Engine:
-    if url.startswith(("postgresql://", "postgres://")):
-        url = "postgresql+psycopg://" + url.split("://", 1)[1]
-    try:
-        engine = create_engine(make_url(url), pool_pre_ping=True, pool_size=8, connect_args=_arguments(url))
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise ConfigError(
-            "The state's URL cannot be used.", mend="Write sqlite:///folder/state.db or postgresql://user@host/name."
-        ) from error
-    except ModuleNotFoundError as error:
-        raise ConfigError("PostgreSQL needs a driver.", mend='pip install "intently[store]"') from error
-    if engine.dialect.name not in ("sqlite", "postgresql"):
-        raise ConfigError(f"A state in {engine.dialect.name} is not supported.", mend="Use SQLite or PostgreSQL.")
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _durable)
-    return engine
-
-
-def _arguments(url: str) -> dict[str, Any]:
-    return {"connect_timeout": 5} if url.startswith("postgresql") else {"timeout": 5.0}
-
-
-def _durable(connection: Any, _record: Any) -> None:
-    """On disk when acknowledged, readers beside the writer, deleted bytes overwritten."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "wal_autocheckpoint=1000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _migrate(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", "intently.serve:migrations")
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    if connection.dialect.name == "postgresql":
-        # Two services that start together: one makes the tables, the other waits.
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7424683)")
-    command.upgrade(config, "head")
-
-
-def _away(error: DBAPIError) -> StateError:
-    reason = type(error.orig).__name__ if error.orig is not None else type(error).__name__
-    if "disk is full" in str(error.orig):
-        return StateError("The state's disk is full.", mend="Free some space; nothing that was acknowledged is lost.")
-    return StateError(f"The state's database does not answer ({reason}).", mend="Try again; see that it is running.")
 
 
 def _row(one: Event) -> dict[str, Any]:
