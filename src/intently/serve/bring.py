@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import select
+from sqlalchemy import Connection, func, select
 
 from intently.errors import DataError
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Order, context
 from intently.log.packed import PackedLog
-from intently.serve.store import Store, id_type
+from intently.serve.store import EXTRA, TYPE, Store, id_type
 from intently.serve.tables import CUSTOMERS, EVENTS, FACTS, ITEMS, NAMES
 
+_SAY = logging.getLogger("intently.serve")
 _BLOCK = 20_000
 _COLUMNS = "item_columns"
 _MOST_COLUMNS = 100
@@ -31,10 +33,11 @@ Watch = Callable[[str, float], None]
 
 
 def bring(log: Log | PackedLog, store: Store, watch: Watch = lambda _what, _done: None) -> int:
-    """Take a log's events, items and customers into an empty state; gives how many events there were.
+    """Take a log's events, items and customers into an empty state; gives how many events it then has.
 
-    A state that has a log already is left as it is (0). Who was forgotten stays forgotten. One transaction: a
-    process that is ended in the middle has brought nothing.
+    A state that has a log already is left as it is (0). Who was forgotten stays forgotten. An event that is nobody's
+    is left out, and one whose `event_id` is that of an earlier one; a line in the log of the program counts both. One
+    transaction: a process that is ended in the middle has brought nothing.
     """
     if _BROUGHT in store.facts:
         return 0
@@ -45,37 +48,11 @@ def bring(log: Log | PackedLog, store: Store, watch: Watch = lambda _what, _done
         )
     items = _plain(log.items)
     numbers = _numbers(log)
-    written = 0
     with store.engine.begin() as connection:
-        bodies = [(str(row[schema.ITEM]), _body(row)) for row in items.iter_rows(named=True)]
-        if bodies:
-            connection.execute(ITEMS.insert(), [{"item_id": item, "body": body} for item, body in bodies])
-        sold = log.pack.item_ids.slice(len(items)).cast(pl.String).to_list()
-        if sold:
-            connection.execute(ITEMS.insert(), [{"item_id": item} for item in sold])
-        for users in log.users.iter_slices(_BLOCK):
-            rows = [{"user_id": str(row[schema.USER]), "body": _body(row)} for row in users.iter_rows(named=True)]
-            kept = [row for row in rows if not store.was_forgotten(row["user_id"])]
-            if kept:
-                connection.execute(CUSTOMERS.insert(), kept)
-        total = max(len(log.pack.by_user.known), 1)
-        for block in _blocks(log, numbers):
-            block = (
-                [row for row in block if not store.was_forgotten(row["user_id"])] if _any_forgotten(store) else block
-            )
-            connection.execute(_once(store), block)
-            written += len(block)
-            watch("bringing the log", min(written / total, 1.0))
-        names = [("type", name) for name in log.pack.event_types] + [("extra", name) for name in numbers]
-        codes = [0] * len(log.pack.event_types) + [len(log.pack.event_types)] * len(numbers)
-        if names:
-            connection.execute(
-                NAMES.insert(),
-                [
-                    {"kind": kind, "code": place - first, "name": name}
-                    for place, ((kind, name), first) in enumerate(zip(names, codes, strict=True))
-                ],
-            )
+        _bring_items(connection, log, items)
+        _bring_customers(connection, log, store)
+        written = _bring_events(connection, log, numbers, store, watch)
+        _bring_names(connection, log.pack.event_types, numbers)
         facts = {
             schema.ITEM: "Int64" if log.pack.item_ids.dtype.is_integer() else "String",
             _COLUMNS: json.dumps({name: _kind(dtype) for name, dtype in items.schema.items()}),
@@ -85,6 +62,50 @@ def bring(log: Log | PackedLog, store: Store, watch: Watch = lambda _what, _done
         connection.execute(FACTS.insert(), [{"name": name, "value": value} for name, value in facts.items()])
     store.reload()
     return written
+
+
+def _bring_items(connection: Connection, log: Log | PackedLog, items: pl.DataFrame) -> None:
+    """Items in the order of their codes: those that are said, then those that were only sold."""
+    bodies = [(str(row[schema.ITEM]), _body(row)) for row in items.iter_rows(named=True)]
+    if bodies:
+        connection.execute(ITEMS.insert(), [{"item_id": item, "body": body} for item, body in bodies])
+    sold = log.pack.item_ids.slice(len(items)).cast(pl.String).to_list()
+    if sold:
+        connection.execute(ITEMS.insert(), [{"item_id": item} for item in sold])
+
+
+def _bring_customers(connection: Connection, log: Log | PackedLog, store: Store) -> None:
+    for users in log.users.iter_slices(_BLOCK):
+        rows = [{"user_id": str(row[schema.USER]), "body": _body(row)} for row in users.iter_rows(named=True)]
+        kept = [row for row in rows if not store.was_forgotten(row["user_id"])]
+        if kept:
+            connection.execute(CUSTOMERS.insert(), kept)
+
+
+def _bring_events(connection: Connection, log: Log | PackedLog, numbers: list[str], store: Store, watch: Watch) -> int:
+    """The events of everybody who was not forgotten, each once; gives how many there are."""
+    statement = store.insert(EVENTS).on_conflict_do_nothing()
+    total = max(len(log.events) if isinstance(log, Log) else len(log.pack.by_user.known), 1)
+    read = nobodys = sent = 0
+    for block in _blocks(log, numbers):
+        theirs = [row for row in block if row[schema.USER] is not None]
+        kept = [row for row in theirs if not store.was_forgotten(row[schema.USER])] if store.any_forgotten else theirs
+        if kept:
+            connection.execute(statement, kept)
+        read, nobodys, sent = read + len(block), nobodys + len(block) - len(theirs), sent + len(kept)
+        watch("bringing the log", min(read / total, 1.0))
+    written = int(connection.execute(select(func.count()).select_from(EVENTS)).scalar() or 0)
+    for count, why in ((nobodys, "have neither user_id nor session_id"), (sent - written, "repeat an event_id")):
+        if count:
+            _SAY.warning("%d events %s and are left out", count, why)
+    return written
+
+
+def _bring_names(connection: Connection, types: Sequence[str], numbers: Sequence[str]) -> None:
+    named = ((TYPE, types), (EXTRA, numbers))
+    rows = [{"kind": kind, "code": code, "name": name} for kind, names in named for code, name in enumerate(names)]
+    if rows:
+        connection.execute(NAMES.insert(), rows)
 
 
 def log_of(store: Store) -> Log:
@@ -167,14 +188,6 @@ def _fits(known: dict[str, str], column: str, value: Any) -> bool:
     return told == kind or (told == "Int64" and isinstance(value, int) and kind == "Float64")
 
 
-def _any_forgotten(store: Store) -> bool:
-    return any(name.startswith("forgotten:") for name in store.facts)
-
-
-def _once(store: Store) -> Any:
-    return store.insert(EVENTS).on_conflict_do_nothing()
-
-
 def _plain(items: pl.DataFrame) -> pl.DataFrame:
     """Columns that JSON can hold as they are; categories as text."""
     casts = []
@@ -220,7 +233,7 @@ def _event_blocks(events: pl.DataFrame, numbers: list[str]) -> Iterator[list[dic
         said = [pl.col(name).cast(pl.String) for name in text if name in block.columns]
         said += [pl.col(name).cast(pl.Float64) for name in ("quantity", "amount") if name in block.columns]
         table = block.select(*said, times, known, known.alias(schema.ARRIVED))
-        extra = block.select(pl.col(name).cast(pl.Float64) for name in numbers).to_dicts() if numbers else None
+        extra = block.select(_finite(pl.col(name)) for name in numbers).to_dicts() if numbers else None
         missing = dict.fromkeys(name for name in _NAMES if name not in table.columns)
         rows = []
         for number, row in enumerate(table.iter_rows(named=True)):
@@ -229,6 +242,12 @@ def _event_blocks(events: pl.DataFrame, numbers: list[str]) -> Iterator[list[dic
             rows.append(filled)
         first += len(block)
         yield rows
+
+
+def _finite(column: pl.Expr) -> pl.Expr:
+    """A number column as JSON can hold it: null for what is no finite number."""
+    number = column.cast(pl.Float64)
+    return pl.when(number.is_finite()).then(number)
 
 
 _NAMES = tuple(column.name for column in EVENTS.columns if column.name not in ("seq", "extra"))
@@ -253,9 +272,10 @@ def _pack_blocks(order: Order, log: PackedLog, numbers: list[str]) -> Iterator[l
             }
         ).with_columns(pl.col(schema.ARRIVED).alias("known"))
         missing = dict.fromkeys(name for name in _NAMES if name not in table.columns)
-        extra = {name: order.extra[name][part].astype("float64").tolist() for name in numbers}
+        columns = {name: order.extra[name][part] for name in numbers}
+        extra = pl.DataFrame(columns).select(_finite(pl.all())).to_dicts() if numbers else None
         rows = []
         for number, row in enumerate(table.iter_rows(named=True)):
-            more = json.dumps({name: values[number] for name, values in extra.items()}) if numbers else None
+            more = None if extra is None else json.dumps(extra[number])
             rows.append({**missing, **row, "extra": more, "event_id": f"pack:{start + number}"})
         yield rows

@@ -173,6 +173,11 @@ class Store:
         """Whether a customer was forgotten once: they are not brought back from a file."""
         return _FORGOTTEN + self.subject(user) in self.facts
 
+    @property
+    def any_forgotten(self) -> bool:
+        """Whether any customer ever was."""
+        return any(name.startswith(_FORGOTTEN) for name in self.facts)
+
     def alone(self) -> AbstractContextManager[Any]:
         """While it is held, nobody else writes."""
         return self._writing

@@ -143,6 +143,34 @@ def test_a_pack_gives_the_same_pasts_as_its_log(store: Store, tmp_path) -> None:
         assert found.amount.tolist() == order.amount[part].tolist()
 
 
+def test_what_is_nobodys_or_said_again_is_left_out_of_the_count_and_told(store: Store, caplog) -> None:
+    log = tiny()
+    names = [f"e{number}" for number in range(len(log.events))]
+    names[4] = names[1]
+    ids = pl.Series("event_id", names)
+    nobody = pl.when(pl.int_range(pl.len()) == 7).then(None).otherwise(pl.col("user_id")).alias("user_id")
+    strange = replace(log, events=log.events.with_columns(ids, nobody))
+    with caplog.at_level("WARNING"):
+        assert bring(strange, store) == store.count() == len(log.events) - 2
+    assert "1 events have neither user_id nor session_id" in caplog.text
+    assert "1 events repeat an event_id" in caplog.text
+    assert len(log_of(store).events) == len(log.events) - 2
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_number_that_is_none_stops_no_forecast(store: Store, packed: bool) -> None:
+    log = tiny()
+    stars = pl.Series("stars", [float("nan"), float("inf"), 3.0, *[None] * (len(log.events) - 3)])
+    log = replace(log, events=log.events.with_columns(stars))
+    if packed:
+        pack = Pack.of(log.events, log.items)
+        log = PackedLog(pack, log.items, log.users, log.observed_from, log.observed_until, len(log.events), "none")
+    bring(log, store)
+    told = log_of(store).events["stars"].to_list()
+    assert sorted(value for value in told if value) == [3.0]
+    assert all(value is None or value in (0.0, 3.0) for value in told)
+
+
 def test_who_was_forgotten_does_not_come_back_with_a_file(store: Store) -> None:
     log = tiny()
     user = str(log.pack.user_ids[0])
