@@ -221,7 +221,8 @@ def _rhythm(baskets: _Baskets, n: int) -> Columns:
 
 def _concentration(name: str, rows: Rows, buys: Array, codes: Array, n: int) -> Columns:
     """How many groups a customer buys from, and how much of the money goes to the largest."""
-    code = np.where(rows.item >= 0, codes[np.maximum(rows.item, 0)], -1)
+    # An item that is none (-1) takes the last one's code, which is none.
+    code = np.append(codes, -1)[rows.item]
     used = buys & (code >= 0)
     width = int(codes.max(initial=0)) + 1
     columns: Columns = {}

@@ -130,7 +130,7 @@ class FittedReader:
                 stacked = self._stacked()
                 self.fitted.reader.items.text = torch.from_numpy(stacked)
         place = {text: i for i, text in enumerate(self.texts, start=1)}
-        text_number = np.array([place[text] for text in texts])[number]
+        text_number = np.array([place[text] for text in texts], dtype=np.int64)[number]
         met = items.select(schema.ITEM).join(self.known, on=schema.ITEM, how="left", maintain_order="left")
         met = met.with_columns(pl.col("delta", "count").fill_null(0))
         label = {

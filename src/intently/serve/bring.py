@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from intently.errors import DataError
 from intently.log import schema
@@ -59,6 +59,8 @@ def bring(log: Log | PackedLog, store: Store, watch: Watch = lambda _what, _done
             _FROM: log.observed_from.isoformat(),
             _BROUGHT: str(written),
         }
+        # A state that was served before it had a log knows the type of its items' ids already.
+        connection.execute(delete(FACTS).where(FACTS.c.name.in_(facts)))
         connection.execute(FACTS.insert(), [{"name": name, "value": value} for name, value in facts.items()])
     store.reload()
     return written
@@ -151,6 +153,13 @@ def item_table(store: Store, *, only_told: bool = False) -> pl.DataFrame:
     }
     ids = pl.Series(schema.ITEM, [item for item, _ in bodies], dtype=pl.String).cast(id_type(store))
     return pl.DataFrame({schema.ITEM: ids} | table)
+
+
+def begin_catalogue(store: Store, ids: pl.DataType | None, columns: Sequence[str]) -> None:
+    """Give a catalogue that has no item yet its type of ids (text, where it is all the same) and columns of text."""
+    whole = ids is not None and ids.is_integer()
+    store.remember(schema.ITEM, "Int64" if whole else "String")
+    store.remember(_COLUMNS, json.dumps(dict.fromkeys((schema.ITEM, schema.TITLE, *columns), "String")))
 
 
 def learn_columns(store: Store, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

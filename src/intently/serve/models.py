@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from intently.contract import Task
+from intently.contract import Ranking, Shares, Task
 from intently.errors import BundleError, ConfigError
 from intently.learn.trained import Trained
 from intently.log import schema
@@ -62,10 +62,10 @@ class Line:
     challenger: Served | None = None
     trial: Trial | None = None
 
-    def of(self, user: str) -> Served:
-        """The model that answers a customer."""
+    def of(self, user: str, tasks: Sequence[str]) -> Served:
+        """The model that answers a customer: the champion, where the challenger cannot answer all that is asked."""
         if self.challenger is not None and self.trial is not None and self.trial.has(user):
-            return self.challenger
+            return self.challenger if {*tasks} <= {*self.challenger.tasks} else self.champion
         return self.champion
 
     @property
@@ -138,23 +138,34 @@ class Models:
 
 def of_customers(task: Task) -> bool:
     """Whether a question can be answered from a customer's own past; others need the whole shop."""
-    from intently.contract import Ranking
-
     return task.key == schema.USER and not (isinstance(task.answer, Ranking) and task.answer.unseen)
 
 
-def open_bundle(folder: Path, read: Callable[[Path], Trained], shelf: Shelf) -> Served:
-    """Load a bundle, to serve a catalogue."""
+def open_bundle(folder: Path, read: Callable[[Path], Trained], shelf: Callable[[Trained], Shelf]) -> Served:
+    """Load a bundle, to serve the catalogue that `shelf` gives for it.
+
+    Raises BundleError where the catalogue's ids are of another type than the bundle's.
+    """
     trained = read(folder)
     contract = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
-    if trained.reader is not None:
-        known = trained.reader.newest.known[schema.ITEM].dtype
-        if len(shelf.items) and known.is_integer() != shelf.ids.dtype.is_integer():
-            raise BundleError(
-                f"The bundle's item ids are {known}, the state's are {shelf.ids.dtype}.",
-                mend="Bring the log that the bundle was trained on: intently serve BUNDLE --data LOG.",
-            )
-    return Served(folder.name, version_of(folder), folder, trained, contract, shelf)
+    stands, known = shelf(trained), item_ids(trained)
+    if known is not None and known.is_integer() != stands.ids.dtype.is_integer():
+        raise BundleError(
+            f"The bundle's item ids are {known}, the state's are {stands.ids.dtype}.",
+            mend="Bring the log that the bundle was trained on: intently serve BUNDLE --data LOG.",
+        )
+    return Served(folder.name, version_of(folder), folder, trained, contract, stands)
+
+
+def item_ids(trained: Trained) -> pl.DataType | None:
+    """The type of the item ids that a model has learned, if it has learned any."""
+    return None if trained.reader is None else trained.reader.newest.known[schema.ITEM].dtype
+
+
+def item_columns(trained: Trained) -> tuple[str, ...]:
+    """The columns of items that a model's questions are about, such as the category."""
+    asked = (task.answer for task in trained.tasks)
+    return tuple(dict.fromkeys(answer.of for answer in asked if isinstance(answer, Shares)))
 
 
 def version_of(folder: Path) -> str:

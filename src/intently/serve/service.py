@@ -11,14 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from intently.errors import ConfigError, DataError, StateError
+from intently.learn.trained import Trained
 from intently.log import schema
 from intently.log.pack_forget import forget_in_pack
 from intently.log.protect import Protect
 from intently.ranking import Rules
 from intently.serve.arrivals import Door, EventIn
 from intently.serve.audit import Audit
-from intently.serve.bring import item_table, log_of
+from intently.serve.bring import begin_catalogue, item_table, log_of
 from intently.serve.catalogue import Shelver
 from intently.serve.clock import Clock
 from intently.serve.event import Event, Placed
@@ -26,7 +29,7 @@ from intently.serve.forecast import Forecast, Forecaster, Forecasts, forecasts
 from intently.serve.forget import Forgotten
 from intently.serve.kept import Answer, Kept, Key
 from intently.serve.keys import Keys
-from intently.serve.models import Line, Models, Served, open_bundle
+from intently.serve.models import Line, Models, Served, item_columns, item_ids, open_bundle
 from intently.serve.monitor import Monitor
 from intently.serve.pasts import History, Pasts, history_of, nothing
 from intently.serve.rules import Held
@@ -88,11 +91,9 @@ class Service:
         self.audit = Audit(store)
         # Before the worker, which asks at once what there is to make anew.
         self.kept = Kept(self.settings.reuse, self.clock.now, lambda: self.worker.wake())
-        self.worker = Worker(self.clock.now, self.monitor, self._renew)
+        self.worker = Worker(self.clock.now, self.monitor, self._renew, self._fresh_types)
         self.writer = Writer(store, self._placed)
-        items = item_table(store)
-        shelf = Shelf(items, tuple(store.types), tuple(store.extras))
-        served = open_bundle(bundle, read, shelf)
+        served = open_bundle(bundle, read, self._first_shelf)
         self.models = Models(models or bundle.resolve().parent, read, Line(served))
         self.door = Door(self.clock.now, self.settings.protect, self._numbers, self._whole_items)
         self.shelver = Shelver(store, lambda: self.models.line.loaded, self._between, self._warm)
@@ -102,6 +103,15 @@ class Service:
         self.held = Held()
         self.ready, self.closing = threading.Event(), threading.Event()
         self._forgetting = threading.Lock()
+
+    def _first_shelf(self, trained: Trained) -> Shelf:
+        """The catalogue of the state; a state that has none yet takes up the form that a model has learned."""
+        if not self.store.items:
+            begin_catalogue(self.store, item_ids(trained), item_columns(trained))
+        return self._shelf(item_table(self.store))
+
+    def _shelf(self, items: pl.DataFrame) -> Shelf:
+        return Shelf(items, tuple(self.store.types), tuple(self.store.extras))
 
     def start(self) -> None:
         """Warm the model; forecasts, and the pasts of the customers seen last, come in the background."""
@@ -174,12 +184,12 @@ class Service:
         histories = await self._histories(users)
         found: list[Answer | None] = [None] * len(users)
         for number, (user, history) in enumerate(zip(users, histories, strict=True)):
-            found[number] = self.kept.get(user, history, line.of(user), tasks, most, reuse)
+            found[number] = self.kept.get(user, history, line.of(user, tasks), tasks, most, reuse)
         missing = [number for number, one in enumerate(found) if one is None]
         self.monitor.reused.inc(len(users) - len(missing))
         groups: dict[Served, list[int]] = {}
         for number in missing:
-            groups.setdefault(line.of(users[number]), []).append(number)
+            groups.setdefault(line.of(users[number], tasks), []).append(number)
         for served, numbers in groups.items():
             told = await self._ask([histories[number] for number in numbers], tasks, served)
             for number, one in zip(numbers, told, strict=True):
@@ -196,7 +206,7 @@ class Service:
         """The items that a customer is likely to want next and may be shown, best first."""
         if rules == Rules():
             return (await self.answer([user], (task,), most=most, reuse=reuse))[0]
-        served = self.models.line.of(user)
+        served = self.models.line.of(user, (task,))
         await asyncio.to_thread(self.held.facts, rules, served.shelf)
         history = (await self._histories([user]))[0]
         told = self.kept.told(user, history, served, (task,), reuse)
@@ -251,11 +261,10 @@ class Service:
         return [one for one in kept if one is not None]
 
     async def _ask(self, histories: Sequence[History], tasks: Sequence[str], served: Served) -> list[Told]:
-        self._fresh_types(served)
         return await asyncio.wrap_future(self.worker.ask(histories, tuple(tasks), served))
 
     def _fresh_types(self, served: Served) -> None:
-        """A kind of event never seen before needs a shelf that names it; the items on it stay."""
+        """A kind of event never seen before needs a shelf that names it; the items on it stay. In the model thread."""
         if len(self.store.types) != len(served.shelf.event_types) or len(self.store.extras) != len(served.shelf.extras):
             old = served.shelf
             served.shelf = Shelf(old.items, tuple(self.store.types), tuple(self.store.extras), old.derived)
@@ -282,10 +291,10 @@ class Service:
 
     def _shadow(self, line: Line, histories: Sequence[History], tasks: Sequence[str]) -> None:
         """A challenger in the shadow answers too; the difference is measured, the answer is not given."""
-        if line.shadow is None or not histories:
-            return
         champion, shadow = line.champion, line.shadow
-        names = tuple(name for name in tasks if name in shadow.tasks)
+        names = () if shadow is None else tuple(name for name in tasks if name in shadow.tasks)
+        if shadow is None or not names or not histories:
+            return
         asked = self.worker.ask(histories, names, shadow)
         against = self.worker.ask(histories, names, champion)
 
@@ -307,8 +316,9 @@ class Service:
 
     def load(self, name: str) -> Served:
         """Load and warm a bundle by name; nothing is served by it yet."""
-        served = open_bundle(self.models.find(name), self.models.read, self.models.champion.shelf)
-        served.shelf = Shelf(served.shelf.items, tuple(self.store.types), tuple(self.store.extras))
+        served = open_bundle(
+            self.models.find(name), self.models.read, lambda _: self._shelf(self.models.champion.shelf.items)
+        )
         self._between(lambda: self._warm(served, served.shelf))
         return served
 

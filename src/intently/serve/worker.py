@@ -40,10 +40,13 @@ class Worker:
     """The one thread that touches models. Calls (loading, warming, swapping) run between batches, in order.
 
     When nothing waits, it does what `idle` finds to do, a little at a time; `idle` says whether it found anything.
+    Before a model answers, `fresh` makes its shelf name every kind of event that a history may hold.
     """
 
-    def __init__(self, now: Callable[[], int], watch: Monitor, idle: Callable[[], bool] = lambda: False) -> None:
-        self._now, self._watch, self._idle = now, watch, idle
+    def __init__(
+        self, now: Callable[[], int], watch: Monitor, idle: Callable[[], bool], fresh: Callable[[Served], None]
+    ) -> None:
+        self._now, self._watch, self._idle, self._fresh = now, watch, idle, fresh
         self._looked = 0
         self._queue: queue.Queue[Ask | Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="intently-model", daemon=True)
@@ -142,6 +145,7 @@ class Worker:
         histories = [history for ask in asks for history in ask.histories]
         self._watch.batch.observe(len(histories))
         try:
+            self._fresh(asks[0].served)
             at = self._now()
             look = self._inputs if at > self._looked + _LOOK else None
             told = tell(asks[0].served, histories, asks[0].tasks, at, look)

@@ -456,6 +456,21 @@ def test_models_are_swapped_tried_and_rolled_back(client, service, admin, shop, 
     assert client.get("/v1/models", headers=admin).json()["challenger"] is None
 
 
+def test_what_a_challenger_cannot_answer_the_champion_does(client, service, admin) -> None:
+    from dataclasses import replace
+
+    champion = service.models.champion
+    trained = champion.trained
+    fewer = replace(trained, tasks=tuple(task for task in trained.tasks if task.name != "interest"))
+    service.models.try_out(replace(champion, name="fewer", version="fewer", trained=fewer), 1.0)
+    asked = "/v1/users/c001/scores?tasks="
+    assert client.get(asked + "purchase_intent", headers=admin).json()["model_version"] == "fewer"
+    for path in (asked + "purchase_intent,interest", "/v1/users/c001/interest", "/v1/users/c001/scores"):
+        told = client.get(path, headers=admin).json()
+        assert told["model_version"] == champion.version, path
+        assert "interest" in told["answers"]
+
+
 def test_the_service_is_not_ready_before_it_is_warm_or_without_its_database(client, service, monkeypatch) -> None:
     assert fault(client.get("/ready"))["status"] == 503
     service.ready.set()

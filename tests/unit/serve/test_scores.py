@@ -120,6 +120,40 @@ def test_scores_after_a_thousand_random_streams_are_those_of_the_offline_code(se
     assert compare(service, shop[1], 1000, 2, hands) <= 1e-6
 
 
+def test_a_shop_that_has_only_just_opened_is_answered(shop, hands, tmp_path, monkeypatch) -> None:
+    """A state without a log takes up the bundle's ids; a log can still be brought into one without events."""
+    monkeypatch.setattr("intently.text.language_model.embed", _vectors)
+    monkeypatch.setattr("intently.learn.fitted.embed", _vectors)
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    service = Service(store, shop[1], lambda folder: load(folder, BUILT_IN, threads=1), clock=Clock(hands))
+    service.start()
+    asked = asyncio.run(service.answer(["ann"], ("purchase_intent", "purchasing_power")))[0]
+    assert 0 < asked.answers["purchase_intent"]["probability"] < 1
+    service.close()
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    assert bring(Log.read(shop[0]), store) == store.count() > 0
+    store.close()
+    store = Store.open(f"sqlite:///{tmp_path / 'another.db'}")
+    service = Service(store, shop[1], lambda folder: load(folder, BUILT_IN, threads=1), clock=Clock(hands))
+    service.start()
+    look = service.shelver.look
+    service.shelver.look = lambda: None
+    service.append([Event("x", "ann", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+    hands.at += 1_000_000
+    assert asyncio.run(service.answer(["ann"], TASKS))[0].unread == 1
+    look()
+    _until(lambda: service.shelver.behind == 0)
+    hands.at += 1_000_000
+    after = asyncio.run(service.answer(["ann"], TASKS))[0]
+    assert (after.events, after.unread) == (1, 0)
+    assert [row["item_id"] for row in after.answers["next_item"]["items"]] == [1003]
+    service.close()
+
+
+def _vectors(texts, *_args, **_more) -> np.ndarray:
+    return np.random.default_rng(5).normal(size=(len(texts), 24)).astype(np.float32)
+
+
 def test_everybody_at_once_is_what_predict_gives(service, shop, hands) -> None:
     """`Trained.predict`, which the command calls: everyone asked at one time, in one go."""
     for post in streams(10, 3):
