@@ -132,6 +132,14 @@ class Pasts:
             self._events -= len(gone)
 
     def _read(self, user: str) -> History:
+        try:
+            return self._stored(user)
+        except KeyError:
+            # What a row names is not known for the moment between its commit and the end of the writing.
+            with self._store.alone():
+                return self._stored(user)
+
+    def _stored(self, user: str) -> History:
         rows = self._store.rows_of(user)
         types, items, extras = self._store.types, self._store.items, self._store.extras
         if not rows:

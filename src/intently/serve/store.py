@@ -78,15 +78,16 @@ class Store:
 
         Raises StateError where the database does not take them: then none was taken.
         """
-        with self._writing, self.writing() as connection:
-            kinds = self._named(connection, TYPE, self.types, (one.kind for one in events))
-            extras = self._named(connection, EXTRA, self.extras, (name for one in events for name in one.extra))
-            items = self._met(connection, [one.item for one in events if one.item is not None])
-            statement = self.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id, EVENTS.c.seq)
-            rows = [_row(one) for one in events]
-            new = dict(connection.execute(statement, rows).all()) if rows else {}
-        # Codes count only once what they name is durable.
-        self.types, self.extras, self.items = kinds, extras, items
+        with self._writing:
+            with self.writing() as connection:
+                kinds = self._named(connection, TYPE, self.types, (one.kind for one in events))
+                extras = self._named(connection, EXTRA, self.extras, (name for one in events for name in one.extra))
+                items = self._met(connection, [one.item for one in events if one.item is not None])
+                statement = self.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id, EVENTS.c.seq)
+                rows = [_row(one) for one in events]
+                new = dict(connection.execute(statement, rows).all()) if rows else {}
+            # Codes count only once what they name is durable, and before anybody else writes.
+            self.types, self.extras, self.items = kinds, extras, items
         placed: list[Placed | None] = []
         for one in events:
             seq = new.pop(one.event_id, None)
@@ -129,17 +130,18 @@ class Store:
 
     def put_items(self, items: Mapping[str, Mapping[str, Any]]) -> int:
         """Say what items are; gives how many were new or are said differently."""
-        with self._writing, self.writing() as connection:
-            known = self._met(connection, list(items))
-            query = select(ITEMS.c.item_id, ITEMS.c.body).where(ITEMS.c.item_id.in_(list(items)))
-            told = dict(connection.execute(query).all())
-            changed = 0
-            for item, body in items.items():
-                text = json.dumps(dict(body), ensure_ascii=False, sort_keys=True)
-                if told.get(item) != text:
-                    connection.execute(update(ITEMS).where(ITEMS.c.item_id == item).values(body=text))
-                    changed += 1
-        self.items = known
+        with self._writing:
+            with self.writing() as connection:
+                known = self._met(connection, list(items))
+                query = select(ITEMS.c.item_id, ITEMS.c.body).where(ITEMS.c.item_id.in_(list(items)))
+                told = dict(connection.execute(query).all())
+                changed = 0
+                for item, body in items.items():
+                    text = json.dumps(dict(body), ensure_ascii=False, sort_keys=True)
+                    if told.get(item) != text:
+                        connection.execute(update(ITEMS).where(ITEMS.c.item_id == item).values(body=text))
+                        changed += 1
+            self.items = known
         return changed
 
     def item_bodies(self) -> list[tuple[str, str | None]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 
 import polars as pl
@@ -70,6 +72,24 @@ def test_what_is_stored_while_a_history_is_read_is_not_lost(store: Store, monkey
 
     monkeypatch.setattr(kept, "_read", slow)
     assert len(kept.of("ann")) == 2
+
+
+def test_a_history_is_read_while_a_new_item_is_being_stored(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Committed, and its code not yet known in memory: the reader waits for the writer to end."""
+    plain, kept = store.writing, Pasts(store)
+    with ThreadPoolExecutor() as readers:
+        read = []
+
+        @contextmanager
+        def writing():
+            with plain() as connection:
+                yield connection
+            read.append(readers.submit(kept.of, "ann"))
+            wait(read, timeout=0.5)
+
+        monkeypatch.setattr(store, "writing", writing)
+        store.append([event(1)])
+        assert read[0].result(timeout=30).item.tolist() == [0]
 
 
 def test_memory_is_bounded(store: Store) -> None:
