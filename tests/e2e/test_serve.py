@@ -292,3 +292,6 @@ def test_models_are_swapped_and_rolled_back_under_load_without_a_lost_request(sh
     assert len(seen) > 50
     assert {status for status, _ in seen} == {200}
     assert len({version for _, version in seen}) == 2
+    served = seen[-1][1]
+    serving.start()
+    assert serving.ask("GET", "/v1/users/c001/scores")[1]["model_version"] == served, "a swap outlives a restart"

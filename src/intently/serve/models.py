@@ -6,8 +6,8 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,20 +73,38 @@ class Line:
         """A challenger whose answers nobody sees."""
         return self.challenger if self.trial is not None and self.trial.share == 0 else None
 
+    def told(self, given: Served) -> dict[str, Any]:
+        """The names of who serves, as `Models.restore` reads them; "" stands for the bundle that was given."""
+        names = (self.champion, self.before, self.challenger)
+        champion, before, challenger = (None if one is None else "" if one is given else one.name for one in names)
+        share = None if self.trial is None else self.trial.share
+        told = {"champion": champion, "before": before, "challenger": challenger, "share": share}
+        return {"given": given.version, **told}
+
     @property
     def loaded(self) -> tuple[Served, ...]:
         """Every model in memory, once."""
         return tuple(dict.fromkeys(one for one in (self.champion, self.before, self.challenger) if one is not None))
 
 
-@dataclass(eq=False)
 class Models:
-    """The models of a service. `folder` holds the bundles that may be loaded by name; `read` loads one."""
+    """The models of a service, of which `given` serves first.
 
-    folder: Path | None
-    read: Callable[[Path], Trained]
-    line: Line
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    `folder` holds the bundles that may be loaded by name; `read` loads one. `keep` is told of each change before it
+    is made: a change that cannot be kept is none.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        read: Callable[[Path], Trained],
+        given: Served,
+        keep: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        self.folder, self.read, self.given = folder, read, given
+        self.line = Line(given)
+        self._keep = keep
+        self._lock = threading.Lock()
 
     @property
     def champion(self) -> Served:
@@ -95,7 +113,7 @@ class Models:
 
     def find(self, name: str) -> Path:
         """The folder of a bundle by name: beside the first one, and nowhere else. Raises ConfigError."""
-        if self.folder is None or not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name):
             raise ConfigError(
                 "That is no name of a model.", mend="Name a bundle of the --models folder, such as spring-2."
             )
@@ -106,8 +124,6 @@ class Models:
 
     def names(self) -> list[str]:
         """The bundles that may be loaded."""
-        if self.folder is None:
-            return []
         found = (one.parent.name for one in self.folder.glob("*/contract.json"))
         return sorted(name for name in found if _NAME.fullmatch(name))
 
@@ -115,25 +131,41 @@ class Models:
         """Put a model into service; the one before is kept for a rollback, and a trial ends."""
         with self._lock:
             if served is not self.line.champion:
-                self.line = Line(served, self.line.champion)
+                self._exchange(Line(served, self.line.champion))
 
     def roll_back(self) -> Served:
         """Put the model before back into service. Raises ConfigError where there is none."""
         with self._lock:
             if self.line.before is None:
                 raise ConfigError("There is no model before this one.", mend="Load one by name.")
-            self.line = Line(self.line.before, self.line.champion)
+            self._exchange(Line(self.line.before, self.line.champion))
             return self.line.champion
 
     def try_out(self, served: Served, share: float) -> None:
         """Try a model on a share of the customers; 0 is a shadow."""
         with self._lock:
-            self.line = replace(self.line, challenger=served, trial=Trial(served.name, share))
+            self._exchange(replace(self.line, challenger=served, trial=Trial(served.name, share)))
 
     def end_trial(self) -> None:
         """End a trial: everybody is the champion's again."""
         with self._lock:
-            self.line = replace(self.line, challenger=None, trial=None)
+            self._exchange(replace(self.line, challenger=None, trial=None))
+
+    def restore(self, told: Mapping[str, Any], load: Callable[[str], Served]) -> None:
+        """Let those serve who did when `Line.told` was told, unless another bundle is given now than was then."""
+        if told.get("given") != self.given.version:
+            return
+
+        def named(name: str | None) -> Served | None:
+            return None if name is None else self.given if name == "" else load(name)
+
+        champion, challenger, share = named(told["champion"]), named(told["challenger"]), told["share"]
+        trial = None if challenger is None or share is None else Trial(challenger.name, share)
+        self.line = Line(champion or self.given, named(told["before"]), challenger, trial)
+
+    def _exchange(self, line: Line) -> None:
+        self._keep(line.told(self.given))
+        self.line = line
 
 
 def of_customers(task: Task) -> bool:

@@ -80,8 +80,7 @@ async def models(request: Request, caller: Admins) -> Response:
 async def swap(request: Request, name: Name, caller: Admins) -> Response:
     """Load a bundle, warm it, and put it into service; requests go on meanwhile."""
     service: Service = request.app.state.service
-    served = await asyncio.to_thread(service.load, name)
-    service.models.swap(served)
+    await asyncio.to_thread(service.swap, name)
     return _changed(request, service, caller, "models.swap")
 
 
@@ -89,7 +88,7 @@ async def swap(request: Request, name: Name, caller: Admins) -> Response:
 async def roll_back(request: Request, caller: Admins) -> Response:
     """Put the model before back into service, at once."""
     service: Service = request.app.state.service
-    service.models.roll_back()
+    await asyncio.to_thread(service.models.roll_back)
     return _changed(request, service, caller, "models.rollback")
 
 
@@ -97,8 +96,7 @@ async def roll_back(request: Request, caller: Admins) -> Response:
 async def trial(request: Request, name: Name, share: Share, caller: Admins) -> Response:
     """Try a bundle on a share of the customers, always the same ones; 0 answers beside, unseen."""
     service: Service = request.app.state.service
-    served = await asyncio.to_thread(service.load, name)
-    service.models.try_out(served, share.share)
+    await asyncio.to_thread(service.try_out, name, share.share)
     return _changed(request, service, caller, "models.trial")
 
 
@@ -106,7 +104,7 @@ async def trial(request: Request, name: Name, share: Share, caller: Admins) -> R
 async def end_trial(request: Request, caller: Admins) -> Response:
     """End a trial: everybody is answered by the champion."""
     service: Service = request.app.state.service
-    service.models.end_trial()
+    await asyncio.to_thread(service.models.end_trial)
     return _changed(request, service, caller, "models.trial.end")
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from intently.errors import ConfigError, DataError, StateError
+from intently.errors import ConfigError, DataError, IntentlyError, StateError
 from intently.learn.trained import Trained
 from intently.log import schema
 from intently.log.pack_forget import forget_in_pack
@@ -40,6 +42,8 @@ from intently.serve.worker import Worker, tell
 from intently.serve.writer import Writer
 
 _SAY = logging.getLogger("intently.serve")
+# The fact that says which models serve.
+_LINE = "line"
 MOST_TYPES = 64
 # So few that a question that comes meanwhile waits little.
 _RENEWED = 4
@@ -94,7 +98,8 @@ class Service:
         self.worker = Worker(self.clock.now, self.monitor, self._renew, self._fresh_types)
         self.writer = Writer(store, self._placed)
         served = open_bundle(bundle, read, self._first_shelf)
-        self.models = Models(models or bundle.resolve().parent, read, Line(served))
+        self.models = Models(models or bundle.resolve().parent, read, served, self._keep_line)
+        self._restore()
         self.door = Door(self.clock.now, self.settings.protect, self._numbers, self._whole_items)
         self.shelver = Shelver(store, lambda: self.models.line.loaded, self._between, self._warm)
         self.forecasts = Forecasts(
@@ -115,7 +120,8 @@ class Service:
 
     def start(self) -> None:
         """Warm the model; forecasts, and the pasts of the customers seen last, come in the background."""
-        self._between(lambda: self._warm(self.models.champion, self.models.champion.shelf))
+        for served in self.models.line.loaded:
+            self._between(partial(self._warm, served, served.shelf))
         self.ready.set()
         self.forecasts.start()
         threading.Thread(target=self._fill, name="intently-fill", daemon=True).start()
@@ -314,13 +320,36 @@ class Service:
 
     # Models.
 
-    def load(self, name: str) -> Served:
-        """Load and warm a bundle by name; nothing is served by it yet."""
-        served = open_bundle(
-            self.models.find(name), self.models.read, lambda _: self._shelf(self.models.champion.shelf.items)
-        )
-        self._between(lambda: self._warm(served, served.shelf))
+    def swap(self, name: str) -> None:
+        """Load a bundle by name and put it into service. Raises ConfigError, BundleError where that cannot be."""
+        self.models.swap(self._loaded(name))
+        # Items may have come while it was loaded.
+        self.shelver.look()
+
+    def try_out(self, name: str, share: float) -> None:
+        """Load a bundle by name and try it on a share of the customers; 0 is a shadow."""
+        self.models.try_out(self._loaded(name), share)
+        self.shelver.look()
+
+    def _loaded(self, name: str) -> Served:
+        """A bundle that is warm. All is done in this thread: nobody is answered by it yet, so no question waits."""
+        served = self._opened(name)
+        self._warm(served, served.shelf)
         return served
+
+    def _opened(self, name: str) -> Served:
+        catalogue = self.models.champion.shelf.items
+        return open_bundle(self.models.find(name), self.models.read, lambda _: self._shelf(catalogue))
+
+    def _keep_line(self, told: dict[str, Any]) -> None:
+        self.store.remember(_LINE, json.dumps(told))
+
+    def _restore(self) -> None:
+        """Let the models serve that did before a restart."""
+        try:
+            self.models.restore(json.loads(self.store.facts.get(_LINE, "{}")), self._opened)
+        except IntentlyError as error:
+            _SAY.warning("%s serves, not what was put into service before: %s", self.models.champion.name, error)
 
     def _between(self, act: Callable[[], None]) -> None:
         self.worker.call(act).result()

@@ -420,17 +420,21 @@ def test_a_customer_is_forgotten_in_the_pack_too(client, service, admin, shop, t
             assert b"c007" not in file.read_bytes(), file
 
 
-def test_models_are_swapped_tried_and_rolled_back(client, service, admin, shop, tmp_path, monkeypatch) -> None:
+@pytest.fixture(scope="module")
+def models(shop, tmp_path_factory):
+    """A folder with two bundles."""
     import shutil
 
     import served_shop
 
-    folder = tmp_path / "models"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("models")
     shutil.copytree(shop[1], folder / "first")
-    served_shop.write(tmp_path / "again", seed=3)
-    shutil.copytree(tmp_path / "again" / "bundle3", folder / "second")
-    service.models.folder = folder
+    shutil.copytree(served_shop.write(tmp_path_factory.mktemp("again"), seed=3)[1], folder / "second")
+    return folder
+
+
+def test_models_are_swapped_tried_and_rolled_back(client, service, admin, models) -> None:
+    service.models.folder = models
     assert client.get("/v1/models", headers=admin).json()["there"] == ["first", "second"]
     first = client.get("/v1/users/c001/scores?max_age=0", headers=admin).json()
     swapped = client.post("/v1/models/second/swap", headers=admin).json()
@@ -454,6 +458,49 @@ def test_models_are_swapped_tried_and_rolled_back(client, service, admin, shop, 
     assert 'intently_shadow_difference_count{task="purchase_intent"} 5.0' in text
     client.request("DELETE", "/v1/models/trial", headers=admin)
     assert client.get("/v1/models", headers=admin).json()["challenger"] is None
+
+
+def test_a_bundle_is_made_ready_beside_the_thread_that_answers(service, models) -> None:
+    service.models.folder = models
+    held = threading.Event()
+    service.worker.call(held.wait)
+    made = threading.Thread(target=service.swap, args=("second",), daemon=True)
+    made.start()
+    made.join(60)
+    try:
+        assert not made.is_alive(), "it waited for its turn among the questions"
+        assert service.models.champion.name == "second"
+    finally:
+        held.set()
+
+
+def test_who_serves_outlives_a_restart_with_the_same_bundle(client, service, admin, models, shop, hands) -> None:
+    from intently.serve.clock import Clock
+    from intently.serve.service import Service
+    from intently.serve.store import Store
+
+    def line(bundle) -> list[str | None]:
+        store = Store.open(service.store.engine.url.render_as_string(hide_password=False))
+        again = Service(store, bundle, service.models.read, models=models, clock=Clock(hands))
+        mine = again.models.line
+        again.close()
+        return [None if one is None else one.name for one in (mine.champion, mine.before, mine.challenger)]
+
+    service.models.folder = models
+    client.post("/v1/models/second/swap", headers=admin)
+    assert line(shop[1]) == ["second", "bundle", None]
+    client.post("/v1/models/first/trial", json={"share": 0.25}, headers=admin)
+    assert line(shop[1]) == ["second", "bundle", "first"]
+    client.request("DELETE", "/v1/models/trial", headers=admin)
+    client.post("/v1/models/rollback", headers=admin)
+    assert line(shop[1]) == ["bundle", "second", None]
+    client.post("/v1/models/rollback", headers=admin)
+    assert line(models / "second") == ["second", None, None], "another bundle is given"
+    (models / "second").rename(models / "gone")
+    try:
+        assert line(shop[1]) == ["bundle", None, None], "it is not there any more"
+    finally:
+        (models / "gone").rename(models / "second")
 
 
 def test_what_a_challenger_cannot_answer_the_champion_does(client, service, admin) -> None:
