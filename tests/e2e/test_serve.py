@@ -161,6 +161,16 @@ def test_fifty_slow_clients_do_not_hold_up_others(serving: Serving) -> None:
         one.close()
 
 
+def test_who_has_no_key_is_refused_before_a_body_is_waited_for(serving: Serving) -> None:
+    serving.start()
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as one:
+        head = (
+            "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n["
+        )
+        one.sendall(head.encode())
+        assert one.recv(12) == b"HTTP/1.1 401"
+
+
 def test_what_the_service_says_is_what_the_command_predicts(serving: Serving, shop, tmp_path: Path) -> None:
     serving.start()
     for number in range(60):

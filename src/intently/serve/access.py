@@ -1,4 +1,4 @@
-"""Who may ask: a key in the Authorization header, its scope, its rate."""
+"""Who may ask: a key in the Authorization header, its rate, its scope."""
 
 from __future__ import annotations
 
@@ -7,14 +7,61 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request
 from fastapi.security import HTTPBearer
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from intently.serve.keys import SCOPES, Caller
+from intently.serve.limits import Bucket
 from intently.serve.problems import Problem
 
 if TYPE_CHECKING:
     from intently.serve.service import Service
 
 SCHEME = HTTPBearer(auto_error=False, scheme_name="key", description="An API key: Authorization: Bearer ik_...")
+# Paths that need no key.
+OPEN = ("/health", "/ready", "/openapi.json")
+_MINUTE = 60_000_000
+
+
+class Access:
+    """ASGI middleware: a key that holds, as often as it may ask. Nothing of a request is read before.
+
+    Who has none can make no work of it: they are counted, and noted in the audit once a minute.
+    """
+
+    def __init__(self, app: ASGIApp, *, service: Service) -> None:
+        self._app, self._service = app, service
+        self._bucket = Bucket(service.settings.rate)
+        self._refused, self._noted = 0, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            caller = scope["state"]["caller"] = await self._caller(scope)
+            scope["state"]["key_id"] = caller.key_id
+            wait = self._bucket.wait(caller.key_id)
+            if wait > 0:
+                said = f"At most {self._service.settings.rate:g} requests a second for a key."
+                raise Problem(429, said, {"Retry-After": str(max(1, round(wait)))})
+        await self._app(scope, receive, send)
+
+    async def _caller(self, scope: Scope) -> Caller:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
+        kind, _, key = given.partition(" ")
+        caller = await self._service.keys.caller(key.strip()) if kind.lower() == "bearer" else None
+        if caller is None:
+            self._refuse(scope)
+            headers = {"WWW-Authenticate": "Bearer", "Connection": "close"}
+            raise Problem(401, "Send a key that holds: Authorization: Bearer ik_...", headers)
+        return caller
+
+    def _refuse(self, scope: Scope) -> None:
+        self._service.monitor.refused.inc()
+        self._refused += 1
+        now = self._service.clock.now()
+        if now - self._noted >= _MINUTE:
+            said = f"refused ({self._refused})"
+            self._service.audit.note(now, None, said, None, 401, scope["state"]["request_id"])
+            self._refused, self._noted = 0, now
 
 
 def needs(scope: str) -> Callable[[Request], Awaitable[Caller]]:
@@ -22,29 +69,12 @@ def needs(scope: str) -> Callable[[Request], Awaitable[Caller]]:
     assert scope in SCOPES
 
     async def enter(request: Request) -> Caller:
-        given = request.headers.get("authorization", "")
-        kind, _, key = given.partition(" ")
-        service: Service = request.app.state.service
-        caller = await service.keys.caller(key.strip()) if kind.lower() == "bearer" else None
-        if caller is None:
-            _note(request, service, None, 401)
-            raise Problem(401, "Send a key that holds: Authorization: Bearer ik_...", {"WWW-Authenticate": "Bearer"})
-        request.scope["state"]["key_id"] = caller.key_id
+        caller: Caller = request.state.caller
         if not caller.may(scope):
-            _note(request, service, caller, 403)
+            service: Service = request.app.state.service
+            action = f"{request.method} {request.scope['route'].path_format}"[:64]
+            service.audit.note(service.clock.now(), caller.key_id, action, None, 403, request.state.request_id)
             raise Problem(403, f"The key has no scope {scope!r}; make one with `intently keys create --scope {scope}`.")
-        wait = request.app.state.bucket.wait(caller.key_id)
-        if wait > 0:
-            said = f"At most {service.settings.rate:g} requests a second for a key."
-            raise Problem(429, said, {"Retry-After": str(max(1, round(wait)))})
         return caller
 
     return enter
-
-
-def _note(request: Request, service: Service, caller: Caller | None, status: int) -> None:
-    route = getattr(request.scope.get("route"), "path", "none")
-    key = None if caller is None else caller.key_id
-    service.audit.note(
-        service.clock.now(), key, f"{request.method} {route}"[:64], None, status, request.state.request_id
-    )

@@ -13,10 +13,9 @@ from starlette.responses import Response
 
 from intently.errors import IntentlyError
 from intently.serve import routes_admin, routes_events, routes_scores
-from intently.serve.access import SCHEME
+from intently.serve.access import SCHEME, Access
 from intently.serve.forms import ProblemBody
 from intently.serve.gate import Gate
-from intently.serve.limits import Bucket
 from intently.serve.problems import Problem, of_error, problem, told
 from intently.serve.service import Service
 
@@ -43,13 +42,14 @@ def create_app(service: Service, *, close: bool = True) -> FastAPI:
         responses={status: {"model": ProblemBody, "description": "A problem document"} for status in _STATUSES},
     )
     app.state.service = service
-    app.state.bucket = Bucket(service.settings.rate)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(IntentlyError, _ours)
     for router in (routes_events.router, routes_scores.router, routes_admin.router):
         app.include_router(router)
+    # What is added last is passed first.
+    app.add_middleware(Access, service=service)
     app.add_middleware(Gate, monitor=service.monitor, body=service.settings.body)
     return app
 

@@ -86,7 +86,7 @@ class Gate:
         return STREAM_BYTES if scope["path"] == STREAM else self._body
 
     def _tell(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "none")
+        route = getattr(scope.get("route"), "path_format", "none")
         self._monitor.latency.labels(route, str(status)).observe(seconds)
         if _ACCESS.isEnabledFor(logging.INFO):
             # The route, never the path: a path holds ids of customers.

@@ -22,7 +22,6 @@ SCOPES = (WRITE, READ, ADMIN)
 _FORM = re.compile(r"ik_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _FRESH = 1.0
 _STALE = 300.0
-_REMEMBERED = 1000
 _NOBODY = hashlib.sha256(secrets.token_bytes(32)).digest()
 
 
@@ -121,11 +120,12 @@ class Keys:
         query = select(KEYS.c.hash, KEYS.c.scopes).where(KEYS.c.key_id == key_id, KEYS.c.revoked_at.is_(None))
         with self._store.reading() as connection:
             row = connection.execute(query).first()
-        kept = _NOBODY if row is None else bytes(row[0])
-        caller = None if row is None else Caller(key_id, frozenset(row[1].split(",")))
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        found = self._known[key_id] = (self._seconds(), kept, caller)
+        if row is None:
+            # Not remembered: whoever makes up ids of keys must fill no memory, nor push those that hold out of it.
+            self._known.pop(key_id, None)
+            return self._seconds(), _NOBODY, None
+        caller = Caller(key_id, frozenset(row[1].split(",")))
+        found = self._known[key_id] = (self._seconds(), bytes(row[0]), caller)
         return found
 
 

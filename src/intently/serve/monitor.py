@@ -26,6 +26,7 @@ class Monitor:
             "intently_request_seconds", "Time to answer", ["route", "status"], buckets=_SECONDS, registry=registry
         )
         self.events = Counter("intently_events", "Events taken, by outcome", ["outcome"], registry=registry)
+        self.refused = Counter("intently_refused", "Requests without a key that holds", registry=registry)
         self.batch = Histogram(
             "intently_batch_customers",
             "Customers answered together",

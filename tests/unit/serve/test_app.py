@@ -184,6 +184,21 @@ def test_who_has_no_key_a_wrong_one_or_a_revoked_one_is_not_let_in(client, servi
     assert client.get("/v1/users/c001/scores", headers=bearer(good)).status_code == 401
 
 
+def test_who_has_no_key_can_have_nothing_read_and_fills_no_table(client, service, hands) -> None:
+    def refused(count: int) -> list[str]:
+        for number in range(count):
+            sent = client.post("/v1/events", content=b"[" * 1000, headers=bearer(f"ik_{number:012x}_{'A' * 43}"))
+            assert fault(sent)["status"] == 401, "the key is looked at before the body"
+        service.audit.flush()
+        return [note["action"] for note in service.audit.newest() if note["status"] == 401]
+
+    assert refused(50) == ["refused (1)"]
+    assert not service.keys._known, "keys that were made up are not remembered"
+    hands.at += 61_000_000
+    assert refused(10) == ["refused (50)", "refused (1)"]
+    assert "intently_refused_total 60.0" in service.monitor.text().decode()
+
+
 def test_every_path_needs_its_scope(client, service) -> None:
     """Whatever is added: a path is open only if it is listed here."""
     wants = {"/health": None, "/ready": None, "/openapi.json": None}
