@@ -183,6 +183,10 @@ class FittedReader:
         """
         return self._memo.of("read", past, lambda: self._read(past), _part)
 
+    def forget_pasts(self) -> None:
+        """Let go of the pasts that were read last, and of what was made of them."""
+        self._memo.clear()
+
     def _read(self, past: Past) -> dict[str, Array]:
         seq = sequences(past)
         memories = tuple(task for task in self.tasks if remembers(task))

@@ -51,3 +51,8 @@ class Memo:
             entry = _Entry(what, past)
             self._entries = [*self._entries, entry][-_KEPT:]
             return entry, np.arange(len(past))
+
+    def clear(self) -> None:
+        """Remember nothing."""
+        with self._lock:
+            self._entries = []

@@ -11,6 +11,7 @@ from intently.baselines.constant import Constant
 from intently.contract import EachEvent, Examples, Past, Predictor, Scores, Task
 from intently.errors import ConfigError
 from intently.evaluate.compare import Report
+from intently.learn.fitted import FittedReader
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.log.log import Log
@@ -72,3 +73,11 @@ class Trained:
             # Nobody is asked, as `among` allows: any empty table will do, and this predictor has no parts to join.
             predictor = Constant.name
         return self.predictors[name][predictor or self.served[name]].predict(examples.hide(), past)
+
+    def forget_pasts(self) -> None:
+        """Let go of the customers' pasts that were read last: who serves answers, and keeps nothing of them here."""
+        readers = [] if self.reader is None else [reader for _, reader in self.reader.stages]
+        for mine in self.predictors.values():
+            readers += [one for one in mine.values() if isinstance(one, FittedReader)]
+        for reader in readers:
+            reader.forget_pasts()

@@ -73,7 +73,13 @@ class Kept:
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
         self._of_user: dict[str, set[Any]] = {}
         self._due: OrderedDict[Any, None] = OrderedDict()
+        self._forgettings = 0
         self._lock = threading.Lock()
+
+    @property
+    def forgettings(self) -> int:
+        """How often customers were forgotten; what is read of a customer after this is asked for is safe to `put`."""
+        return self._forgettings
 
     def told(
         self, user: str, history: History, served: Served, tasks: Sequence[str], window: float | None
@@ -114,11 +120,17 @@ class Kept:
             self._wake()
         return Answer(told.model, told.as_of, answers, len(history), history.newest, told.unread, reused=True)
 
-    def put(self, key: Key, history: History, told: Told, asked: int) -> None:
-        """Keep an answer; not one that an event would change which becomes known only later."""
+    def put(self, key: Key, history: History, told: Told, asked: int, forgettings: int) -> None:
+        """Keep an answer that was made of a history read after so many `forgettings`.
+
+        Not one that an event would change which becomes known only later, nor one of a time before somebody was
+        forgotten: it may be of them.
+        """
         if self._window <= 0 or history.newest >= told.as_of:
             return
         with self._lock:
+            if forgettings != self._forgettings:
+                return
             old = self._entries.pop(key.name, None)
             self._entries[key.name] = _Entry(key, history, told, max(asked, 0 if old is None else old.asked))
             self._of_user.setdefault(key.user, set()).add(key.name)
@@ -161,8 +173,9 @@ class Kept:
             return young and entry is not None and entry.history is history
 
     def forget(self, users: Iterable[str]) -> None:
-        """Drop every answer about these customers."""
+        """Drop every answer about these customers, and keep none that is being made."""
         with self._lock:
+            self._forgettings += 1
             for user in users:
                 for name in list(self._of_user.get(user, ())):
                     self._drop(name)

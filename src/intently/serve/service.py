@@ -186,7 +186,7 @@ class Service:
         self, users: Sequence[str], tasks: Sequence[str], *, most: int = 20, reuse: float | None = None
     ) -> list[Answer]:
         """Answers about customers by id, in order."""
-        line = self.models.line
+        line, forgettings = self.models.line, self.kept.forgettings
         histories = await self._histories(users)
         found: list[Answer | None] = [None] * len(users)
         for number, (user, history) in enumerate(zip(users, histories, strict=True)):
@@ -200,7 +200,7 @@ class Service:
             told = await self._ask([histories[number] for number in numbers], tasks, served)
             for number, one in zip(numbers, told, strict=True):
                 key = Key(users[number], tuple(tasks), served, len(served.shelf))
-                self.kept.put(key, histories[number], one, one.as_of)
+                self.kept.put(key, histories[number], one, one.as_of, forgettings)
                 found[number] = Answer.of(one, histories[number], most)
                 self.monitor.score(one)
         self._shadow(line, [histories[number] for number in missing], tasks)
@@ -214,12 +214,13 @@ class Service:
             return (await self.answer([user], (task,), most=most, reuse=reuse))[0]
         served = self.models.line.of(user, (task,))
         await asyncio.to_thread(self.held.facts, rules, served.shelf)
+        forgettings = self.kept.forgettings
         history = (await self._histories([user]))[0]
         told = self.kept.told(user, history, served, (task,), reuse)
         reused = told is not None
         if told is None:
             told = (await self._ask([history], (task,), served))[0]
-            self.kept.put(Key(user, (task,), served, len(served.shelf)), history, told, told.as_of)
+            self.kept.put(Key(user, (task,), served, len(served.shelf)), history, told, told.as_of, forgettings)
             self.monitor.score(told)
         asked, shelf = served.trained.task(task), served.shelf
         scores = await asyncio.to_thread(
@@ -277,7 +278,7 @@ class Service:
 
     def _renew(self) -> bool:
         """Make some answers anew that will be asked for again; whether there were any. In the worker, when idle."""
-        due = self.kept.due(_RENEWED)
+        forgettings, due = self.kept.forgettings, self.kept.due(_RENEWED)
         if not due:
             return False
         key = due[0][0]
@@ -291,7 +292,7 @@ class Service:
         if wanted:
             told = tell(key.served, [history for _, history, _ in wanted], key.tasks, self.clock.now())
             for (one, history, asked), answer in zip(wanted, told, strict=True):
-                self.kept.put(one, history, answer, asked)
+                self.kept.put(one, history, answer, asked, forgettings)
             self.monitor.renewed.inc(len(wanted))
         return True
 
@@ -398,10 +399,14 @@ class Service:
         have no room for that, the customer is gone from everything that answers.
         """
         with self._forgetting:
-            gone = self.store.forget(user, asked)
-            self.pasts.forget(gone.ids)
-            self.kept.forget(gone.ids)
+            # Between two writings: no event of theirs is on its way from the disk to the memory.
+            with self.store.alone():
+                gone = self.store.forget(user, asked)
+                self.pasts.forget(gone.ids)
+                self.kept.forget(gone.ids)
             self.audit.flush()
             rows = 0 if self.settings.pack is None else forget_in_pack(self.settings.pack, gone.ids)
-            self.store.leave_no_trace()
+            with self.store.alone():
+                # Events wait meanwhile, rather than be refused.
+                self.store.leave_no_trace()
         return replace(gone, pack_rows=rows)

@@ -174,11 +174,15 @@ def tell(
     standing = Standing.of(served.shelf, histories)
     ask = standing.asked(at)
     found = {}
-    for name in tasks:
-        examples, past = ask(served.trained.task(name))
-        found[name] = served.trained.answer(examples, past)
-        if look is not None and name == tasks[-1]:
-            look(served, past)
+    try:
+        for name in tasks:
+            examples, past = ask(served.trained.task(name))
+            found[name] = served.trained.answer(examples, past)
+            if look is not None and name == tasks[-1]:
+                look(served, past)
+    finally:
+        # The next question is of another past; this one must not outlive a forgetting.
+        served.trained.forget_pasts()
     return [
         Told(
             served.version,

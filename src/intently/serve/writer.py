@@ -71,8 +71,10 @@ class Writer:
         waiting = [future.set_running_or_notify_cancel() for _, future in posts]
         events = [event for post, _ in posts for event in post]
         try:
-            settled = self._store.append(events)
-            self._placed([one for one in settled if one is not None])
+            # Nobody is forgotten between the two: what was deleted would come back into memory.
+            with self._store.alone():
+                settled = self._store.append(events)
+                self._placed([one for one in settled if one is not None])
         except Exception as error:
             # Whatever it was, who waits must hear of it.
             for (_, future), there in zip(posts, waiting, strict=True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from intently.serve.bring import bring, log_of
 from intently.serve.clock import Clock, micros, moment
 from intently.serve.event import Event
 from intently.serve.service import Service
+from intently.serve.standing import Standing
 from intently.serve.store import Store
 from intently.serve.worker import tell
 from intently.ship.bundle import load
@@ -267,3 +270,39 @@ def test_who_is_no_longer_asked_about_is_not_made_anew(service, hands) -> None:
     service.worker.call(lambda: None).result(timeout=30)
     service.worker.call(lambda: None).result(timeout=30)
     assert "intently_answers_renewed_total 0.0" in service.monitor.text().decode()
+
+
+def test_an_answer_that_was_being_made_is_not_kept_of_who_was_forgotten_meanwhile(service) -> None:
+    held = threading.Event()
+    service.worker.call(held.wait)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(asyncio.run, service.answer(["c001"], ("purchase_intent",)))
+        _until(lambda: service.worker.waiting)
+        service.forget("c001")
+        held.set()
+        assert asked.result(timeout=30)[0].events > 0
+    assert "c001" not in service.kept
+
+
+def test_an_event_on_its_way_to_the_disk_does_not_come_back_into_memory(service, hands, monkeypatch) -> None:
+    plain = service.store.append
+    with ThreadPoolExecutor() as pool:
+        forgets = []
+
+        def append(events):
+            placed = plain(events)
+            forgets.append(pool.submit(service.forget, "ann"))
+            wait(forgets, timeout=2)
+            service.pasts.of("ann")
+            return placed
+
+        monkeypatch.setattr(service.store, "append", append)
+        service.append([Event("x", "ann", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+        forgets[0].result(timeout=30)
+    assert len(service.pasts.of("ann")) == 0
+
+
+def test_no_past_that_was_asked_about_stays_with_the_model(service) -> None:
+    asyncio.run(service.answer(["c001"], TASKS))
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is Standing]
