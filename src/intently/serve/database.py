@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -9,6 +12,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from intently.errors import ConfigError, StateError
+
+# Seconds until it is looked again whether anybody still reads.
+_AGAIN = 0.1
 
 
 def connected(url: str) -> Engine:
@@ -58,13 +64,34 @@ def away(error: DBAPIError) -> StateError:
     return StateError(f"The state's database does not answer ({reason}).", mend="Try again; see that it is running.")
 
 
-def leave_no_trace(engine: Engine) -> None:
-    """Write the files anew, so that freed pages do not keep what was deleted."""
+def write_anew(engine: Engine) -> None:
+    """Write the database anew, so that freed pages do not keep what was deleted. SQLite's WAL is left to `cut`."""
+    with _at_once(engine) as connection:
+        connection.exec_driver_sql("VACUUM" if is_sqlite(engine) else "VACUUM events")
+
+
+def cut(engine: Engine, patience: float) -> bool:
+    """Cut SQLite's write-ahead log to nothing; whether it is.
+
+    It cannot be cut while somebody reads the database: that is waited for, so many seconds.
+    """
+    if not is_sqlite(engine):
+        return True
+    end = time.monotonic() + patience
+    while True:
+        with _at_once(engine) as connection:
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+        if not busy or time.monotonic() >= end:
+            return not busy
+        time.sleep(_AGAIN)
+
+
+@contextmanager
+def _at_once(engine: Engine) -> Iterator[Connection]:
+    """A connection on which each statement holds at once. Raises StateError where the database does not answer."""
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM" if is_sqlite(engine) else "VACUUM events")
-            if is_sqlite(engine):
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            yield connection
     except DBAPIError as error:
         raise away(error) from error
 

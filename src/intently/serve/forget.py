@@ -17,12 +17,16 @@ _TOGETHER = 500
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was removed of a customer: the ids they stood under, events, dead letters, rows of a pack."""
+    """What was removed of a customer: the ids they stood under, events, dead letters, rows of a pack.
+
+    `traces` says that freed pages of the state's files still hold what was deleted.
+    """
 
     ids: tuple[str, ...]
     events: int
     dead_letters: int
     pack_rows: int = 0
+    traces: bool = True
 
 
 def remove(connection: Connection, user: str, asked: str | None = None) -> Forgotten:

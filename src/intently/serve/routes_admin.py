@@ -46,6 +46,7 @@ async def forget(request: Request, user_id: Who, caller: Admins) -> Response:
         "note": "Models that were trained before have still learned from them; forget them in the shop's own log too.",
     }
     told = {"events": gone.events, "ids": len(gone.ids), "dead_letters": gone.dead_letters, "pack_rows": gone.pack_rows}
+    told["traces"] = gone.traces
     return reply(told | {"retrain": retrain} | meta(service))
 
 

@@ -49,6 +49,8 @@ MOST_TYPES = 64
 _RENEWED = 4
 # Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
 _FILLED, _ROOM = 50_000, 0.8
+# Seconds between two attempts to cut a write-ahead log that somebody reads.
+_CUT_AGAIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -396,7 +398,8 @@ class Service:
         """Remove a customer from the state, from memory, from kept answers and from the pack.
 
         `asked` is the id as it was given, where ids are hashed. The files are written anew last: should the disk
-        have no room for that, the customer is gone from everything that answers.
+        have no room for that, the customer is gone from everything that answers. Where somebody reads them for long,
+        `traces` says so, and they are cut when that has ended.
         """
         with self._forgetting:
             # Between two writings: no event of theirs is on its way from the disk to the memory.
@@ -406,7 +409,18 @@ class Service:
                 self.kept.forget(gone.ids)
             self.audit.flush()
             rows = 0 if self.settings.pack is None else forget_in_pack(self.settings.pack, gone.ids)
-            with self.store.alone():
-                # Events wait meanwhile, rather than be refused.
-                self.store.leave_no_trace()
-        return replace(gone, pack_rows=rows)
+            clean = self.store.leave_no_trace()
+        if not clean:
+            _SAY.warning("somebody reads the state: its write-ahead log still holds what was deleted, until they end")
+            threading.Thread(target=self._cut, name="intently-cut", daemon=True).start()
+        return replace(gone, pack_rows=rows, traces=not clean)
+
+    def _cut(self) -> None:
+        """Cut the write-ahead log as soon as nobody reads the state."""
+        while not self.closing.wait(_CUT_AGAIN):
+            try:
+                if self.store.cut():
+                    _SAY.info("the write-ahead log holds nothing any more of what was deleted")
+                    return
+            except StateError as error:
+                _SAY.warning("the write-ahead log cannot be cut yet: %s", error)

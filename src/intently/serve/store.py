@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from intently.log import schema
-from intently.serve.database import away, connected, is_sqlite, leave_no_trace, migrate
+from intently.serve.database import away, connected, cut, is_sqlite, migrate, write_anew
 from intently.serve.event import Event, Placed
 from intently.serve.forget import Forgotten, remove
 from intently.serve.tables import CUSTOMERS, DEAD, EVENTS, FACTS, ITEMS, NAMES
@@ -196,9 +196,19 @@ class Store:
                 self.remember(_FORGOTTEN + self.subject(one), "1")
         return gone
 
-    def leave_no_trace(self) -> None:
-        """Write the files anew, so that freed pages do not keep what was deleted."""
-        leave_no_trace(self.engine)
+    def leave_no_trace(self, patience: float = 10.0) -> bool:
+        """Write the files anew, so that freed pages do not keep what was deleted; whether none does.
+
+        Somebody who reads the state keeps SQLite's write-ahead log as it is: that is waited for, so many seconds, and
+        may be tried again with `cut`. Others who write wait meanwhile, rather than be refused.
+        """
+        with self._writing:
+            write_anew(self.engine)
+        return self.cut(patience)
+
+    def cut(self, patience: float = 0.0) -> bool:
+        """Cut SQLite's write-ahead log; whether nothing is left in it."""
+        return cut(self.engine, patience)
 
     def dead_letter(self, at: int, source: str, reason: str, body: str) -> None:
         """Set a message aside that could not be taken, with the reason."""

@@ -7,7 +7,9 @@ import json
 import logging
 import sqlite3
 import threading
+import time
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -417,6 +419,29 @@ def test_a_customer_is_forgotten_in_every_file(client, service, admin, tmp_path)
     for file in tmp_path.rglob("*"):
         if file.is_file():
             assert b"to-forget" not in file.read_bytes(), file
+
+
+def test_a_reader_of_the_state_holds_traces_back_and_the_answer_says_so(
+    client, service, admin, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("intently.serve.service._CUT_AGAIN", 0.1)
+    monkeypatch.setattr(service.store, "leave_no_trace", partial(service.store.leave_no_trace, 0.3))
+    client.post("/v1/events", json=body(service, "person-to-forget"), headers=admin)
+
+    def held() -> list[str]:
+        return [file.name for file in tmp_path.rglob("*") if file.is_file() and b"to-forget" in file.read_bytes()]
+
+    reader = sqlite3.connect(tmp_path / "served.db")
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM events").fetchone()
+    assert client.delete("/v1/users/person-to-forget", headers=admin).json()["traces"] is True
+    assert held() == ["served.db-wal"]
+    reader.close()
+    end = time.monotonic() + 30
+    while held():
+        assert time.monotonic() < end, "it was not cut when the reading had ended"
+        time.sleep(0.05)
+    assert client.delete("/v1/users/person-to-forget", headers=admin).json()["traces"] is False
 
 
 def test_a_customer_is_forgotten_in_the_pack_too(client, service, admin, shop, tmp_path) -> None:
