@@ -215,6 +215,19 @@ def test_what_the_service_says_is_what_the_command_predicts(serving: Serving, sh
     assert compared >= 250
 
 
+def test_a_second_service_on_a_state_is_refused_in_one_sentence(serving: Serving) -> None:
+    serving.start()
+    words = [sys.executable, "-m", "intently", "serve", str(serving.bundle), "--state", serving.state, "--port", "0"]
+    second = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert second.returncode != 0
+    assert "Another service writes to this state. End that one first" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert serving.ask("POST", "/v1/events", event(1) | {"user_id": "a/b"})[0] == 201
+    assert serving.ask("DELETE", "/v1/users/a%2Fb")[1]["events"] == 1, "and the first serves on"
+    serving.end(signal.SIGKILL)
+    serving.start()
+
+
 def test_keys_are_made_listed_and_revoked_by_command(serving: Serving) -> None:
     serving.start()
 

@@ -80,7 +80,7 @@ def command(
     rules = Rules() if data is None or pack is not None else config.read(config.find(data, None)).rules
     given = None if data is None or pack is not None else settings_of(data).protection
     tasks = console.every_task()
-    store = Store.open(run.state_url(bundle, state))
+    store = Store.open(run.state_url(bundle, state), serving=True)
     protect, pack = run.settled(store, given, pack)
     with console.progress() as progress:
         brought = run.take_log(store, data, progress)

@@ -23,7 +23,7 @@ Reads = Annotated[Caller, Depends(needs(READ))]
 Name = Annotated[str, Path(min_length=1, max_length=64)]
 
 
-@router.get("/v1/users/{user_id}")
+@router.get("/v1/users/{user_id:path}")
 async def known_of(request: Request, user_id: Who, caller: Admins) -> Response:
     """Everything that is kept of a customer: what they may ask to see."""
     service: Service = request.app.state.service
@@ -33,7 +33,7 @@ async def known_of(request: Request, user_id: Who, caller: Admins) -> Response:
     return reply({"user_id": user_id} | told | meta(service))
 
 
-@router.delete("/v1/users/{user_id}")
+@router.delete("/v1/users/{user_id:path}")
 async def forget(request: Request, user_id: Who, caller: Admins) -> Response:
     """Forget a customer: state, caches and kept answers; says what a retraining must leave out."""
     service: Service = request.app.state.service

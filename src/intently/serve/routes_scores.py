@@ -21,6 +21,7 @@ from intently.serve.rules import read
 from intently.serve.service import Service
 
 router = APIRouter(tags=["scores"])
+# An id may hold a slash, which comes encoded and is decoded before a path is looked up: `:path` takes it.
 Reads = Annotated[Caller, Depends(needs(READ))]
 Who = Annotated[str, Path(min_length=1, max_length=256), AfterValidator(readable)]
 Tasks = Annotated[str | None, Query(max_length=500, description="Questions by name: a,b (all, without it).")]
@@ -31,7 +32,7 @@ Fresh = Annotated[
 Most = Annotated[int, Query(ge=1, le=100, description="Labels or items at most.")]
 
 
-@router.get("/v1/users/{user_id}/scores", response_model=Scored)
+@router.get("/v1/users/{user_id:path}/scores", response_model=Scored)
 async def of_user(
     request: Request, user_id: Who, caller: Reads, tasks: Tasks = None, max_age: Fresh = None, most: Most = 20
 ) -> Response:
@@ -41,7 +42,7 @@ async def of_user(
     return await _one(request, caller, "scores", user_id, names, most, max_age)
 
 
-@router.get("/v1/sessions/{session_id}/scores", response_model=Scored)
+@router.get("/v1/sessions/{session_id:path}/scores", response_model=Scored)
 async def of_session(
     request: Request, session_id: Who, caller: Reads, tasks: Tasks = None, max_age: Fresh = None, most: Most = 20
 ) -> Response:
@@ -51,7 +52,7 @@ async def of_session(
     return await _one(request, caller, "scores", session_id, names, most, max_age)
 
 
-@router.get("/v1/users/{user_id}/recommendations", response_model=Scored)
+@router.get("/v1/users/{user_id:path}/recommendations", response_model=Scored)
 async def recommended(
     request: Request, user_id: Who, caller: Reads, max_age: Fresh = None, most: Most = 10
 ) -> Response:
@@ -59,13 +60,13 @@ async def recommended(
     return await _recommended(request, caller, user_id, None, most, max_age)
 
 
-@router.post("/v1/users/{user_id}/recommendations", response_model=Scored)
+@router.post("/v1/users/{user_id:path}/recommendations", response_model=Scored)
 async def recommended_by_rules(request: Request, user_id: Who, wanted: Wanted, caller: Reads) -> Response:
     """The same, held to rules that come with the question instead of the shop's own."""
     return await _recommended(request, caller, user_id, wanted.rules, wanted.most, None)
 
 
-@router.get("/v1/users/{user_id}/interest", response_model=Scored)
+@router.get("/v1/users/{user_id:path}/interest", response_model=Scored)
 async def interested(request: Request, user_id: Who, caller: Reads, max_age: Fresh = None, most: Most = 20) -> Response:
     """What a customer is interested in, as shares."""
     names = _of_kind(request.app.state.service, Shares)
@@ -95,7 +96,7 @@ async def of_many(request: Request, asked: ManyUsers, caller: Reads) -> Response
     return reply({"results": [scored(user, one) for user, one in zip(asked.user_ids, answers, strict=True)]})
 
 
-@router.get("/v1/items/{item_id}/demand")
+@router.get("/v1/items/{item_id:path}/demand")
 async def of_item(request: Request, item_id: Who, caller: Reads) -> Response:
     """How many units of an item will be needed: from the newest forecast, whose time is in `as_of`."""
     service: Service = request.app.state.service

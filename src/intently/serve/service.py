@@ -109,7 +109,8 @@ class Service:
         )
         self.held = Held()
         self.ready, self.closing = threading.Event(), threading.Event()
-        self._forgetting = threading.Lock()
+        self._forgetting, self._naming = threading.Lock(), threading.Lock()
+        self._kinds = set(store.types)
 
     def _first_shelf(self, trained: Trained) -> Shelf:
         """The catalogue of the state; a state that has none yet takes up the form that a model has learned."""
@@ -156,12 +157,12 @@ class Service:
         for number, one in enumerate(given):
             try:
                 event = self.door.take(one)
-                self._check_type(event.kind)
             except DataError as error:
                 if len(given) == 1:
                     raise
                 raise DataError(f"Event {number}: {error.problem}", mend=error.mend) from None
             taken.append(event)
+        self._name({event.kind for event in taken})
         return taken
 
     def append(self, events: Sequence[Event]) -> Future[list[Placed | None]]:
@@ -175,12 +176,16 @@ class Service:
         if any(one.item_code >= len(self.models.champion.shelf) for one in placed):
             self.shelver.look()
 
-    def _check_type(self, kind: str) -> None:
-        known = self.store.types
-        if kind not in known and len(known) >= MOST_TYPES:
-            raise DataError(
-                f"There are {MOST_TYPES} event types already.", mend=f"Use one of {', '.join(sorted(known)[:20])}."
-            )
+    def _name(self, kinds: set[str]) -> None:
+        """Take up event types, all or none: those that wait to be written count too. DataError where they are many."""
+        with self._naming:
+            new = kinds - self._kinds
+            if new and len(self._kinds) + len(new) > MOST_TYPES:
+                raise DataError(
+                    f"There may be {MOST_TYPES} event types: {len(self._kinds)} are known, {len(new)} would be new.",
+                    mend=f"Use one of {', '.join(sorted(self._kinds)[:20]) or 'a few'}.",
+                )
+            self._kinds |= new
 
     # Scores out.
 

@@ -7,7 +7,7 @@ import hmac
 import json
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from intently.log import schema
+from intently.serve.claim import claim
 from intently.serve.database import away, connected, cut, is_sqlite, migrate, write_anew
 from intently.serve.event import Event, Placed
 from intently.serve.forget import Forgotten, remove
@@ -35,6 +36,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._release: Callable[[], None] | None = None
         self._writing = threading.RLock()
         self.facts: dict[str, str] = {}
         self.items: dict[str, int] = {}
@@ -45,23 +47,28 @@ class Store:
             self.remember("secret", secrets.token_hex(32))
 
     @classmethod
-    def open(cls, url: str) -> Store:
-        """Open a state, and make or change its tables where that is needed.
+    def open(cls, url: str, *, serving: bool = False) -> Store:
+        """Open a state, and make or change its tables where that is needed; claim it, to be `serving` it.
 
-        `sqlite:///state.db` or `postgresql://user@host/name`. Raises ConfigError for a URL that cannot be used,
-        StateError where the database does not answer.
+        `sqlite:///state.db` or `postgresql://user@host/name`. Raises ConfigError for a URL that cannot be used, and
+        where another service has claimed the state; StateError where the database does not answer.
         """
         engine = connected(url)
+        release = claim(engine) if serving else None
         try:
             with engine.begin() as connection:
                 migrate(connection)
-            return cls(engine)
+            store = cls(engine)
         except DBAPIError as error:
             raise away(error) from error
+        store._release = release
+        return store
 
     def close(self) -> None:
         """Let go of the database."""
         self.engine.dispose()
+        if self._release is not None:
+            self._release()
 
     def reload(self) -> None:
         """Read again what is kept in memory beside the database: facts and codes."""

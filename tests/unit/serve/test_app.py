@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import datetime
 from functools import partial
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ import pytest
 from intently.serve import keys as keys_module
 from intently.serve import run
 from intently.serve.app import create_app
+from intently.serve.arrivals import EventIn
 from intently.serve.clock import moment, written
 
 testclient = pytest.importorskip("starlette.testclient")
@@ -153,6 +155,35 @@ def test_a_batch_is_taken_whole_or_not(client, service, admin) -> None:
     assert taken.json()["accepted"] == 2
     again = client.post("/v1/events/batch", json={"events": [good]}, headers=admin)
     assert again.json() | {"as_of": ""} == again.json() | {"accepted": 0, "duplicates": 1, "as_of": ""}
+
+
+def test_event_types_are_bounded_within_a_batch_and_among_those_that_wait(client, service, admin) -> None:
+    there = len(service.store.types)
+
+    def kinds(first: int, last: int) -> list[dict]:
+        return [body(service, event_type=f"kind{n}") for n in range(first, last)]
+
+    told = fault(client.post("/v1/events/batch", json={"events": kinds(0, 1000)}, headers=admin))
+    assert told["status"] == 422
+    assert "64" in told["detail"]
+    assert len(service.store.types) == there, "none of them was taken"
+    service.receive([EventIn(**one) for one in kinds(0, 60 - there)])
+    assert client.post("/v1/events/batch", json={"events": kinds(60, 66)}, headers=admin).status_code == 422
+    assert client.post("/v1/events/batch", json={"events": kinds(60, 64)}, headers=admin).status_code == 201
+    assert client.post("/v1/events", json=body(service), headers=admin).status_code == 201
+
+
+@pytest.mark.parametrize("user", ["a/b", "/", "a/b/scores", "https://shop.example/u/7?x=1#2"])
+def test_an_id_with_a_slash_is_scored_exported_and_forgotten(client, service, admin, user) -> None:
+    client.post("/v1/events", json=body(service, user), headers=admin)
+    where = f"/v1/users/{quote(user, safe='')}"
+    assert client.get(f"{where}/scores", headers=admin).json()["events"] == 1
+    assert client.get(f"{where}/recommendations", headers=admin).json()["user_id"] == user
+    assert client.get(f"/v1/sessions/{quote(user, safe='')}/scores", headers=admin).json()["events"] == 1
+    if not user.endswith("/scores"):
+        assert len(client.get(where, headers=admin).json()["events"]) == 1
+    assert client.delete(where, headers=admin).json()["events"] == 1
+    assert client.get(f"{where}/scores", headers=admin).json()["known"] is False
 
 
 def test_a_stream_takes_good_lines_and_names_the_others(client, service, admin) -> None:

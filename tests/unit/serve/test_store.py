@@ -92,6 +92,17 @@ def test_a_history_is_read_while_a_new_item_is_being_stored(store: Store, monkey
         assert read[0].result(timeout=30).item.tolist() == [0]
 
 
+def test_a_state_is_served_by_one_service_at_a_time(url: str) -> None:
+    first = Store.open(url, serving=True)
+    with pytest.raises(ConfigError, match="Another service"):
+        Store.open(url, serving=True)
+    Store.open(url).close()
+    with pytest.raises(ConfigError, match="Another service"):
+        Store.open(url, serving=True)
+    first.close()
+    Store.open(url, serving=True).close()
+
+
 def test_memory_is_bounded(store: Store) -> None:
     store.append([event(n, user=f"u{n % 50:02}") for n in range(500)])
     kept = Pasts(store, most_events=350)
