@@ -59,6 +59,7 @@ def command(
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise ConfigError(f"Serving needs {error.name}.", mend='pip install "intently[serve]"') from None
+    from intently.log.pack import is_pack
     from intently.log.source import settings_of
     from intently.ranking import Rules
     from intently.serve import run
@@ -76,7 +77,7 @@ def command(
     # Before anything is written.
     refuse_other(bundle)
     address = run.Address(host, port, tls_cert, tls_key)
-    pack = Path(data) if data is not None and (Path(data) / "pack.json").is_file() else None
+    pack = Path(data) if data is not None and is_pack(data) else None
     rules = Rules() if data is None or pack is not None else config.read(config.find(data, None)).rules
     given = None if data is None or pack is not None else settings_of(data).protection
     tasks = console.every_task()

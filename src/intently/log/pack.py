@@ -7,7 +7,9 @@ larger than memory is served from disk.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -200,6 +202,9 @@ def file_of(column: str, *, extra: bool = False) -> str:
 
 def manifest(folder: Path) -> dict[str, Any]:
     """What a whole pack says of itself. Raises DataError for anything else."""
+    # Who may only read finds what is there.
+    with suppress(PermissionError):
+        recover(folder)
     try:
         content: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -207,6 +212,33 @@ def manifest(folder: Path) -> dict[str, Any]:
     if content.get("format") != FORMAT:
         raise DataError(f"{folder} holds a pack of another version.", mend="Write it again with `intently pack`.")
     return content
+
+
+def is_pack(folder: str | Path) -> bool:
+    """Whether a folder holds a pack, of whatever version."""
+    with suppress(PermissionError):
+        recover(Path(folder))
+    return (Path(folder) / MANIFEST).is_file()
+
+
+def recover(folder: Path) -> None:
+    """Finish what a process was doing that ended while it forgot customers in a pack.
+
+    The pack without them takes the place that the old one has left; the old one goes. Two may do so at once.
+    """
+    part, old = beside(folder)
+    with suppress(FileNotFoundError):
+        if not folder.exists() and old.exists():
+            # The old pack leaves its place when the new one is whole.
+            part.rename(folder)
+        if folder.exists() and old.exists():
+            shutil.rmtree(old)
+
+
+def beside(folder: Path) -> tuple[Path, Path]:
+    """Where a pack is written anew, and where the old one goes before the new one takes its place."""
+    folder = folder.absolute()
+    return folder.with_name(folder.name + ".forget.part"), folder.with_name(folder.name + ".forget.old")
 
 
 def codes(ids: pl.Series, table: pl.Series) -> Array:

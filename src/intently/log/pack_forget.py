@@ -12,14 +12,15 @@ import numpy as np
 import polars as pl
 
 from intently.log import schema
-from intently.log.pack import MANIFEST, UNKNOWN, Array, Order, Pack, manifest
+from intently.log.pack import MANIFEST, UNKNOWN, Array, Order, Pack, beside, manifest, recover
 from intently.log.packed import ITEMS, USERS
 
 
 def forget_in_pack(folder: Path, users: Sequence[str]) -> int:
     """Remove customers from a pack: their rows in both orders, their ids, what is said of them; gives the rows removed.
 
-    A process that is ended in the middle leaves the old pack or the new one. Raises DataError where there is no pack.
+    A process that is ended in the middle leaves the old pack or the new one, which whoever opens it next puts in its
+    place. Raises DataError where there is no pack.
     """
     about = manifest(folder)
     pack = Pack.load(folder)
@@ -38,7 +39,7 @@ def forget_in_pack(folder: Path, users: Sequence[str]) -> int:
         _without(pack.by_user, kept_by_user, new_code, lost, ~gone),
         _without(pack.by_item, kept_by_item, new_code, lost, None),
     )
-    part, old = folder.with_name(folder.name + ".forget.part"), folder.with_name(folder.name + ".forget.old")
+    part, old = beside(folder)
     shutil.rmtree(part, ignore_errors=True)
     left.save(part)
     if (folder / ITEMS).is_file():
@@ -48,10 +49,8 @@ def forget_in_pack(folder: Path, users: Sequence[str]) -> int:
     if "events" in about:
         about["events"] -= len(lost)
     (part / MANIFEST).write_text(json.dumps(about) + "\n")
-    shutil.rmtree(old, ignore_errors=True)
     folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old)
+    recover(folder)
     return len(lost)
 
 

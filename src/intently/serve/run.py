@@ -18,6 +18,7 @@ from pathlib import Path
 from intently.errors import ConfigError, StateError
 from intently.learn.trained import Trained
 from intently.log.log import Log
+from intently.log.pack import is_pack
 from intently.log.packed import PackedLog
 from intently.log.protect import Protect
 from intently.serve.bring import bring
@@ -109,8 +110,7 @@ def take_log(store: Store, data: str | None, watch: Callable[[str, float], None]
     """Bring a log into a state that has none, from a folder, a file, a database or a pack."""
     if data is None or "brought" in store.facts:
         return 0
-    packed = (Path(data) / "pack.json").is_file()
-    return bring(PackedLog.open(data) if packed else Log.read(data), store, watch)
+    return bring(PackedLog.open(data) if is_pack(data) else Log.read(data), store, watch)
 
 
 def settled(store: Store, protect: Protect | None, pack: Path | None) -> tuple[Protect, Path | None]:

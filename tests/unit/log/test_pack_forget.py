@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from intently.errors import DataError
-from intently.log.pack import Pack
+from intently.log import pack_forget
+from intently.log.pack import Pack, is_pack
 from intently.log.pack_forget import forget_in_pack
 from planted_shop import planted
 
@@ -40,3 +41,20 @@ def test_a_stranger_changes_nothing_and_no_pack_is_said(tmp_path) -> None:
     assert forget_in_pack(tmp_path / "pack", ["nobody"]) == 0
     with pytest.raises(DataError, match="whole pack"):
         forget_in_pack(tmp_path / "none", ["c001"])
+
+
+@pytest.mark.parametrize("ended_before", ["the new one is in place", "the old one is gone"])
+def test_a_process_that_ends_in_the_middle_is_finished_by_who_opens_the_pack(
+    tmp_path, monkeypatch, ended_before
+) -> None:
+    log, folder = planted(), tmp_path / "pack"
+    log.pack.save(folder)
+    monkeypatch.setattr(pack_forget, "recover", lambda _: None)
+    rows = forget_in_pack(folder, ["c001"])
+    assert not folder.exists()
+    if ended_before == "the old one is gone":
+        (tmp_path / "pack.forget.part").rename(folder)
+    assert is_pack(folder)
+    assert len(Pack.load(folder).by_user.known) == len(log.events) - rows
+    assert forget_in_pack(folder, ["c001"]) == 0, "and asked again, there is nothing left to forget"
+    assert [one.name for one in tmp_path.iterdir()] == ["pack"]
