@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from intently.contract import Ranking, Shares, Task
-from intently.errors import BundleError, ConfigError
+from intently.contract import Ranking, Task
+from intently.errors import ConfigError
 from intently.learn.trained import Trained
 from intently.log import schema
 from intently.serve.standing import Shelf
@@ -90,18 +90,17 @@ class Line:
 class Models:
     """The models of a service, of which `given` serves first.
 
-    `folder` holds the bundles that may be loaded by name; `read` loads one. `keep` is told of each change before it
-    is made: a change that cannot be kept is none.
+    `folder` holds the bundles that may be loaded by name. `keep` is told of each change before it is made: one that
+    cannot be kept is none.
     """
 
     def __init__(
         self,
         folder: Path,
-        read: Callable[[Path], Trained],
         given: Served,
         keep: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
-        self.folder, self.read, self.given = folder, read, given
+        self.folder, self.given = folder, given
         self.line = Line(given)
         self._keep = keep
         self._lock = threading.Lock()
@@ -171,33 +170,6 @@ class Models:
 def of_customers(task: Task) -> bool:
     """Whether a question can be answered from a customer's own past; others need the whole shop."""
     return task.key == schema.USER and not (isinstance(task.answer, Ranking) and task.answer.unseen)
-
-
-def open_bundle(folder: Path, read: Callable[[Path], Trained], shelf: Callable[[Trained], Shelf]) -> Served:
-    """Load a bundle, to serve the catalogue that `shelf` gives for it.
-
-    Raises BundleError where the catalogue's ids are of another type than the bundle's.
-    """
-    trained = read(folder)
-    contract = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
-    stands, known = shelf(trained), item_ids(trained)
-    if known is not None and known.is_integer() != stands.ids.dtype.is_integer():
-        raise BundleError(
-            f"The bundle's item ids are {known}, the state's are {stands.ids.dtype}.",
-            mend="Bring the log that the bundle was trained on: intently serve BUNDLE --data LOG.",
-        )
-    return Served(folder.name, version_of(folder), folder, trained, contract, stands)
-
-
-def item_ids(trained: Trained) -> pl.DataType | None:
-    """The type of the item ids that a model has learned, if it has learned any."""
-    return None if trained.reader is None else trained.reader.newest.known[schema.ITEM].dtype
-
-
-def item_columns(trained: Trained) -> tuple[str, ...]:
-    """The columns of items that a model's questions are about, such as the category."""
-    asked = (task.answer for task in trained.tasks)
-    return tuple(dict.fromkeys(answer.of for answer in asked if isinstance(answer, Shares)))
 
 
 def version_of(folder: Path) -> str:

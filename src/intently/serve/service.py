@@ -13,17 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from intently.errors import ConfigError, DataError, IntentlyError, StateError
-from intently.learn.trained import Trained
 from intently.log import schema
 from intently.log.pack_forget import forget_in_pack
 from intently.log.protect import Protect
 from intently.ranking import Rules
 from intently.serve.arrivals import Door, EventIn
 from intently.serve.audit import Audit
-from intently.serve.bring import begin_catalogue, item_table, log_of
+from intently.serve.bring import log_of
 from intently.serve.catalogue import Shelver
 from intently.serve.clock import Clock
 from intently.serve.event import Event, Placed
@@ -31,11 +28,11 @@ from intently.serve.forecast import Forecast, Forecaster, Forecasts, forecasts
 from intently.serve.forget import Forgotten
 from intently.serve.kept import Answer, Kept, Key
 from intently.serve.keys import Keys
-from intently.serve.models import Line, Models, Served, item_columns, item_ids, open_bundle
+from intently.serve.loader import Loader
+from intently.serve.models import Line, Models, Served
 from intently.serve.monitor import Monitor
-from intently.serve.pasts import History, Pasts, history_of, nothing
+from intently.serve.pasts import History, Pasts, history_of
 from intently.serve.rules import Held
-from intently.serve.standing import Shelf
 from intently.serve.store import Store
 from intently.serve.told import Told
 from intently.serve.worker import Worker, tell
@@ -97,13 +94,13 @@ class Service:
         self.audit = Audit(store)
         # Before the worker, which asks at once what there is to make anew.
         self.kept = Kept(self.settings.reuse, self.clock.now, lambda: self.worker.wake())
-        self.worker = Worker(self.clock.now, self.monitor, self._renew, self._fresh_types)
+        self.loader = Loader(store, read, self.clock.now)
+        self.worker = Worker(self.clock.now, self.monitor, self._renew, self.loader.refresh)
         self.writer = Writer(store, self._placed)
-        served = open_bundle(bundle, read, self._first_shelf)
-        self.models = Models(models or bundle.resolve().parent, read, served, self._keep_line)
+        self.models = Models(models or bundle.resolve().parent, self.loader.first(bundle), self._keep_line)
         self._restore()
         self.door = Door(self.clock.now, self.settings.protect, self._numbers, self._whole_items)
-        self.shelver = Shelver(store, lambda: self.models.line.loaded, self._between, self._warm)
+        self.shelver = Shelver(store, lambda: self.models.line.loaded, self._between, self.loader.warm)
         self.forecasts = Forecasts(
             forecaster or self._forecast, lambda: self.models.champion, self.clock.now, self.settings.forecast_hours
         )
@@ -112,19 +109,10 @@ class Service:
         self._forgetting, self._naming = threading.Lock(), threading.Lock()
         self._kinds = set(store.types)
 
-    def _first_shelf(self, trained: Trained) -> Shelf:
-        """The catalogue of the state; a state that has none yet takes up the form that a model has learned."""
-        if not self.store.items:
-            begin_catalogue(self.store, item_ids(trained), item_columns(trained))
-        return self._shelf(item_table(self.store))
-
-    def _shelf(self, items: pl.DataFrame) -> Shelf:
-        return Shelf(items, tuple(self.store.types), tuple(self.store.extras))
-
     def start(self) -> None:
         """Warm the model; forecasts, and the pasts of the customers seen last, come in the background."""
         for served in self.models.line.loaded:
-            self._between(partial(self._warm, served, served.shelf))
+            self._between(partial(self.loader.warm, served, served.shelf))
         self.ready.set()
         self.forecasts.start()
         threading.Thread(target=self._fill, name="intently-fill", daemon=True).start()
@@ -277,19 +265,13 @@ class Service:
     async def _ask(self, histories: Sequence[History], tasks: Sequence[str], served: Served) -> list[Told]:
         return await asyncio.wrap_future(self.worker.ask(histories, tuple(tasks), served))
 
-    def _fresh_types(self, served: Served) -> None:
-        """A kind of event never seen before needs a shelf that names it; the items on it stay. In the model thread."""
-        if len(self.store.types) != len(served.shelf.event_types) or len(self.store.extras) != len(served.shelf.extras):
-            old = served.shelf
-            served.shelf = Shelf(old.items, tuple(self.store.types), tuple(self.store.extras), old.derived)
-
     def _renew(self) -> bool:
         """Make some answers anew that will be asked for again; whether there were any. In the worker, when idle."""
         forgettings, due = self.kept.forgettings, self.kept.due(_RENEWED)
         if not due:
             return False
         key = due[0][0]
-        self._fresh_types(key.served)
+        self.loader.refresh(key.served)
         wanted = []
         for one, asked in due:
             history = self.pasts.peek(one.user)
@@ -324,7 +306,7 @@ class Service:
 
     def _forecast(self, served: Served, at: int) -> list[Forecast]:
         """Forecasts made in this process, by a copy of the model: the one that answers is touched by one thread."""
-        return forecasts(self.models.read(served.folder), served.version, log_of(self.store), at)
+        return forecasts(self.loader.read(served.folder), served.version, log_of(self.store), at)
 
     # Models.
 
@@ -342,12 +324,11 @@ class Service:
     def _loaded(self, name: str) -> Served:
         """A bundle that is warm. All is done in this thread: nobody is answered by it yet, so no question waits."""
         served = self._opened(name)
-        self._warm(served, served.shelf)
+        self.loader.warm(served, served.shelf)
         return served
 
     def _opened(self, name: str) -> Served:
-        catalogue = self.models.champion.shelf.items
-        return open_bundle(self.models.find(name), self.models.read, lambda _: self._shelf(catalogue))
+        return self.loader.open(self.models.find(name), self.models.champion.shelf.items)
 
     def _keep_line(self, told: dict[str, Any]) -> None:
         self.store.remember(_LINE, json.dumps(told))
@@ -361,16 +342,6 @@ class Service:
 
     def _between(self, act: Callable[[], None]) -> None:
         self.worker.call(act).result()
-
-    def _warm(self, served: Served, shelf: Shelf) -> None:
-        """Make everything that does not depend on a customer; then the shelf is served."""
-        before = served.shelf
-        served.shelf = shelf
-        try:
-            tell(served, [nothing(shelf.extras)], served.tasks, self.clock.now())
-        except Exception:
-            served.shelf = before
-            raise
 
     def _numbers(self) -> frozenset[str]:
         """The further numbers of events that are kept: those of the log that the model was trained on."""

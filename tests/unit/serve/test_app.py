@@ -552,7 +552,7 @@ def test_who_serves_outlives_a_restart_with_the_same_bundle(client, service, adm
 
     def line(bundle) -> list[str | None]:
         store = Store.open(service.store.engine.url.render_as_string(hide_password=False))
-        again = Service(store, bundle, service.models.read, models=models, clock=Clock(hands))
+        again = Service(store, bundle, service.loader.read, models=models, clock=Clock(hands))
         mine = again.models.line
         again.close()
         return [None if one is None else one.name for one in (mine.champion, mine.before, mine.challenger)]
