@@ -13,6 +13,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from intently.errors import ConfigError, StateError
 
+# How long another who writes, or a server that does not answer, is waited for.
+_SECONDS = 5
 # Seconds until it is looked again whether anybody still reads.
 _AGAIN = 0.1
 
@@ -80,7 +82,12 @@ def cut(engine: Engine, patience: float) -> bool:
     end = time.monotonic() + patience
     while True:
         with _at_once(engine) as connection:
-            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+            # It must not wait by itself: meanwhile nobody could write.
+            connection.exec_driver_sql("PRAGMA busy_timeout=0")
+            try:
+                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={_SECONDS * 1000}")
         if not busy or time.monotonic() >= end:
             return not busy
         time.sleep(_AGAIN)
@@ -97,7 +104,7 @@ def _at_once(engine: Engine) -> Iterator[Connection]:
 
 
 def _arguments(url: str) -> dict[str, Any]:
-    return {"connect_timeout": 5} if url.startswith("postgresql") else {"timeout": 5.0}
+    return {"connect_timeout": _SECONDS} if url.startswith("postgresql") else {"timeout": _SECONDS}
 
 
 def _durable(connection: Any, _record: Any) -> None:
