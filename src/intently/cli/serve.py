@@ -41,7 +41,7 @@ def command(
     ] = None,
     reuse: Annotated[
         float, typer.Option("--reuse", min=0, help="Seconds for which an answer is given again while nothing happened.")
-    ] = 60.0,
+    ] = 300.0,
     rate: Annotated[float, typer.Option("--rate", min=1, help="Requests a second for each key.")] = 1000.0,
     cache_events: Annotated[int, typer.Option("--cache-events", min=0, help="Events of pasts in memory.")] = 5_000_000,
     threads: console.THREADS = 1,

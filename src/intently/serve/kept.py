@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,14 @@ class Key:
         """What tells one from another."""
         return self.user, self.tasks, self.served.version, self.items
 
+    def covers(self, name: tuple[str, tuple[str, ...], str, int]) -> bool:
+        """Whether it answers all that the key of this name does."""
+        return (name[0], *name[2:]) == (self.user, *self.name[2:]) and set(name[1]) <= set(self.tasks)
+
+    def covered_by(self, name: tuple[str, tuple[str, ...], str, int]) -> bool:
+        """Whether the key of this name answers all that it does."""
+        return (name[0], *name[2:]) == (self.user, *self.name[2:]) and set(self.tasks) <= set(name[1])
+
 
 @dataclass
 class _Entry:
@@ -64,8 +73,9 @@ class _Entry:
 class Kept:
     """Answers by customer, for `window` seconds at most.
 
-    Where something happened to a customer whose answers were asked for within that time, or such an answer ages, it is
-    due: the worker makes it anew when nothing else waits, many together, and whoever asks next need not wait for it.
+    What was told of more questions answers fewer. Where something happened to a customer whose answers were asked for
+    within that time, or such an answer ages, it is due: the worker makes it anew when nothing else waits, many
+    together, and whoever asks next need not wait for it, or not for all of it.
     """
 
     def __init__(self, window: float, now: Callable[[], int], wake: Callable[[], None]) -> None:
@@ -73,6 +83,7 @@ class Kept:
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
         self._of_user: dict[str, set[Any]] = {}
         self._due: OrderedDict[Any, None] = OrderedDict()
+        self._making: dict[Any, tuple[History, Future[Told | None]]] = {}
         self._forgettings = 0
         self._lock = threading.Lock()
 
@@ -87,9 +98,8 @@ class Kept:
         """The scores of an answer that holds, as `get` gives it."""
         if self.get(user, history, served, tasks, 1, window) is None:
             return None
-        name = Key(user, tuple(tasks), served, len(served.shelf)).name
         with self._lock:
-            entry = self._entries.get(name)
+            entry = self._entries.get(self._covering(self._entries, user, served, tasks))
             return entry.told if entry is not None and entry.history is history else None
 
     def get(
@@ -99,9 +109,9 @@ class Kept:
         limit = self._window if window is None else min(self._window, round(window * 1e6))
         if limit <= 0:
             return None
-        name = Key(user, tuple(tasks), served, len(served.shelf)).name
         now = self._now()
         with self._lock:
+            name = self._covering(self._entries, user, served, tasks)
             entry = self._entries.get(name)
             if entry is None:
                 return None
@@ -131,11 +141,36 @@ class Kept:
         with self._lock:
             if forgettings != self._forgettings:
                 return
-            old = self._entries.pop(key.name, None)
-            self._entries[key.name] = _Entry(key, history, told, max(asked, 0 if old is None else old.asked))
+            for name in list(self._of_user.get(key.user, ())):
+                # What answers no more than this need not be made anew beside it.
+                if key.covers(name):
+                    asked = max(asked, self._entries[name].asked)
+                    self._drop(name)
+            self._entries[key.name] = _Entry(key, history, told, asked)
             self._of_user.setdefault(key.user, set()).add(key.name)
             while len(self._entries) > _MOST:
                 self._drop(next(iter(self._entries)))
+
+    def begin(self, key: Key, history: History) -> Future[Told | None]:
+        """An answer is being made anew of a history. Who makes it calls `end`, then gives the future it, or None."""
+        future: Future[Told | None] = Future()
+        # Who waits and goes does not stop it.
+        future.set_running_or_notify_cancel()
+        with self._lock:
+            self._making[key.name] = history, future
+        return future
+
+    def end(self, key: Key) -> None:
+        """An answer is not being made any more."""
+        with self._lock:
+            self._making.pop(key.name, None)
+
+    def making(self, user: str, history: History, served: Served, tasks: Sequence[str]) -> Future[Told | None] | None:
+        """The answer that is being made just now, where it will answer these questions from this history."""
+        with self._lock:
+            name = self._covering(self._making, user, served, tasks)
+            found = None if name is None else self._making[name]
+            return found[1] if found is not None and found[0] is history else None
 
     def stir(self, users: Iterable[str]) -> None:
         """Something happened to these customers: what was asked about them lately will be asked again."""
@@ -184,6 +219,14 @@ class Kept:
         """Whether anything about a customer is kept."""
         with self._lock:
             return user in self._of_user
+
+    def _covering(self, among: Mapping[Any, Any], user: str, served: Served, tasks: Sequence[str]) -> Any:
+        """The name of what answers these questions and maybe more, None where nothing does."""
+        asked = Key(user, tuple(tasks), served, len(served.shelf))
+        if asked.name in among:
+            return asked.name
+        names = self._of_user.get(user, ())
+        return next((name for name in names if name in among and asked.covered_by(name)), None)
 
     def _is_due(self, name: Any) -> bool:
         new = name not in self._due

@@ -59,7 +59,7 @@ class Settings:
     `rules` are the shop's on what may be recommended, where a request brings none of its own.
     """
 
-    reuse: float = 60.0
+    reuse: float = 300.0
     cache_events: int = 5_000_000
     rate: float = 1000.0
     body: int = 2_000_000
@@ -185,7 +185,10 @@ class Service:
         histories = await self._histories(users)
         found: list[Answer | None] = [None] * len(users)
         for number, (user, history) in enumerate(zip(users, histories, strict=True)):
-            found[number] = self.kept.get(user, history, line.of(user, tasks), tasks, most, reuse)
+            served = line.of(user, tasks)
+            found[number] = self.kept.get(user, history, served, tasks, most, reuse)
+            if found[number] is None:
+                found[number] = await self._being_made(user, history, served, tasks, most)
         missing = [number for number, one in enumerate(found) if one is None]
         self.monitor.reused.inc(len(users) - len(missing))
         groups: dict[Served, list[int]] = {}
@@ -200,6 +203,16 @@ class Service:
                 self.monitor.score(one)
         self._shadow(line, [histories[number] for number in missing], tasks)
         return [one for one in found if one is not None]
+
+    async def _being_made(
+        self, user: str, history: History, served: Served, tasks: Sequence[str], most: int
+    ) -> Answer | None:
+        """The answer that is being made anew just now, once it is made; None where there is none."""
+        making = self.kept.making(user, history, served, tasks)
+        told = None if making is None else await asyncio.wrap_future(making)
+        if told is None:
+            return None
+        return Answer.of(replace(told, scores={name: told.scores[name] for name in tasks}), history, most)
 
     async def recommend(
         self, user: str, task: str, rules: Rules, *, most: int = 10, reuse: float | None = None
@@ -279,9 +292,16 @@ class Service:
             if history is not None and one.served in self.models.line.loaded and not self.kept.holds(now, history):
                 wanted.append((now, history, asked))
         if wanted:
-            told = tell(key.served, [history for _, history, _ in wanted], key.tasks, self.clock.now())
-            for (one, history, asked), answer in zip(wanted, told, strict=True):
-                self.kept.put(one, history, answer, asked, forgettings)
+            told: list[Told] | None = None
+            futures = [self.kept.begin(one, history) for one, history, _ in wanted]
+            try:
+                told = tell(key.served, [history for _, history, _ in wanted], key.tasks, self.clock.now())
+            finally:
+                for number, ((one, history, asked), future) in enumerate(zip(wanted, futures, strict=True)):
+                    if told is not None:
+                        self.kept.put(one, history, told[number], asked, forgettings)
+                    self.kept.end(one)
+                    future.set_result(None if told is None else told[number])
             self.monitor.renewed.inc(len(wanted))
         return True
 

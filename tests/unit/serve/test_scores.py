@@ -182,7 +182,7 @@ def test_an_answer_is_given_again_only_while_nothing_happened_and_it_is_fresh(se
     hands.at += 30_000_000
     assert ask() == replace(first, reused=True)
     assert ask(reuse=10.0).as_of > first.as_of
-    hands.at += 61_000_000
+    hands.at += 301_000_000
     assert not ask().reused
     service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
     after = ask()
@@ -265,7 +265,7 @@ def test_what_was_asked_is_made_anew_after_an_event_before_it_is_asked_again(ser
 
 def test_who_is_no_longer_asked_about_is_not_made_anew(service, hands) -> None:
     asyncio.run(service.answer(["c001"], ("purchase_intent",)))
-    hands.at += 100_000_000
+    hands.at += 400_000_000
     service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
     service.worker.call(lambda: None).result(timeout=30)
     service.worker.call(lambda: None).result(timeout=30)
@@ -306,3 +306,59 @@ def test_no_past_that_was_asked_about_stays_with_the_model(service) -> None:
     asyncio.run(service.answer(["c001"], TASKS))
     gc.collect()
     assert not [one for one in gc.get_objects() if type(one) is Standing]
+
+
+def test_what_was_told_of_every_question_answers_one(service, hands) -> None:
+    every = asyncio.run(service.answer(["c001"], TASKS))[0]
+    one = asyncio.run(service.answer(["c001"], ("next_item",)))[0]
+    assert one.reused and one.answers == {"next_item": every.answers["next_item"]}
+    assert not asyncio.run(service.answer(["c002"], ("next_item",)))[0].reused
+    assert not asyncio.run(service.answer(["c002"], TASKS))[0].reused, "one question does not answer four"
+    assert asyncio.run(service.answer(["c002"], ("next_item",)))[0].reused
+
+
+def test_who_asks_while_an_answer_is_made_anew_gets_that_one(service, hands, monkeypatch) -> None:
+    asyncio.run(service.answer(["c001"], TASKS))
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(*given):
+        began.set()
+        assert go_on.wait(20)
+        return tell(*given)
+
+    monkeypatch.setattr("intently.serve.service.tell", slow)
+    asked = []
+    monkeypatch.setattr(service.worker, "ask", lambda *given: asked.append(given))
+    hands.at += 1_000_000
+    service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    assert began.wait(20)
+
+    async def ask() -> object:
+        waiting = asyncio.create_task(service.answer(["c001"], ("purchase_intent",)))
+        gone = asyncio.create_task(service.answer(["c001"], ("interest",)))
+        await asyncio.sleep(0.1)
+        gone.cancel()
+        go_on.set()
+        return (await waiting)[0]
+
+    told = asyncio.run(ask())
+    assert not asked, "it was made twice"
+    assert set(told.answers) == {"purchase_intent"} and told.as_of >= hands.at and not told.reused
+
+
+def test_who_waits_for_what_could_not_be_made_asks(service, hands, monkeypatch) -> None:
+    asyncio.run(service.answer(["c001"], TASKS))
+    began, go_on = threading.Event(), threading.Event()
+
+    def broken(*_given):
+        began.set()
+        assert go_on.wait(20)
+        raise ValueError("no")
+
+    monkeypatch.setattr("intently.serve.service.tell", broken)
+    hands.at += 1_000_000
+    service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    assert began.wait(20)
+    threading.Timer(0.2, go_on.set).start()
+    told = asyncio.run(service.answer(["c001"], ("purchase_intent",)))[0]
+    assert told.as_of >= hands.at and not told.reused
