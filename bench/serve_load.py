@@ -73,7 +73,8 @@ def main() -> None:
     asked.add_argument("--now", default="2017-11-05")
     asked.add_argument("--rate", type=float, default=500.0)
     asked.add_argument("--seconds", type=float, default=60.0)
-    asked.add_argument("--reuse", type=float, default=60.0)
+    asked.add_argument("--reuse", type=float, default=300.0)
+    asked.add_argument("--settle", type=float, default=30.0, help="seconds between the start and the first request")
     asked.add_argument("--warm", type=float, default=15.0, help="seconds of load before anything is counted")
     asked.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     given = asked.parse_args()
@@ -113,6 +114,7 @@ def service(given: argparse.Namespace) -> dict:
         log = Log.read(given.data)
         users = log.pack.user_ids.cast(str).to_list()
         items = log.items["item_id"].to_list()[:2000]
+        time.sleep(given.settle)
         told = load(port, key, users, given, process.pid, given.seconds, items)
         told["fresh"] = asyncio.run(fresh(port, key, users, items, given.now))
         text = asyncio.run(metrics(port, key))

@@ -44,6 +44,8 @@ _LINE = "line"
 MOST_TYPES = 64
 # So few that a question that comes meanwhile waits little.
 _RENEWED = 4
+# Customers who are answered for at the start, and how many of them together.
+_FORESEEN, _TOGETHER = 5_000, 8
 # Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
 _FILLED, _ROOM = 50_000, 0.8
 # Seconds between two attempts to cut a write-ahead log that somebody reads.
@@ -110,7 +112,7 @@ class Service:
         self._kinds = set(store.types)
 
     def start(self) -> None:
-        """Warm the model; forecasts, and the pasts of the customers seen last, come in the background."""
+        """Warm the model; forecasts, and pasts and answers of the customers seen last, come in the background."""
         for served in self.models.line.loaded:
             self._between(partial(self.loader.warm, served, served.shelf))
         self.ready.set()
@@ -118,14 +120,34 @@ class Service:
         threading.Thread(target=self._fill, name="intently-fill", daemon=True).start()
 
     def _fill(self) -> None:
-        """Read the pasts of the customers seen last, while there is room: then the first question is quick too."""
+        """Read the pasts of the customers seen last, while there is room, and answer: so the first question is quick."""
+        filled = []
         try:
             for user in self.store.busiest(_FILLED):
                 if self.closing.is_set() or self.pasts.events > _ROOM * self.settings.cache_events:
-                    return
+                    break
                 self.pasts.of(user)
+                filled.append(user)
+            if self.settings.reuse > 0:
+                self._foresee(filled[:_FORESEEN])
         except StateError as error:
             _SAY.warning("pasts are read when they are asked for: %s", error)
+
+    def _foresee(self, users: Sequence[str]) -> None:
+        """Answer every question about these customers before it is asked, a few at a time and while nobody waits."""
+        for start in range(0, len(users), _TOGETHER):
+            while self.worker.waiting:
+                if self.closing.wait(0.05):
+                    return
+            if self.closing.is_set():
+                return
+            line, forgettings = self.models.line, self.kept.forgettings
+            served = line.champion
+            mine = [user for user in users[start : start + _TOGETHER] if line.of(user, served.tasks) is served]
+            histories = [self.pasts.of(user) for user in mine]
+            told = self.worker.ask(histories, served.tasks, served).result() if mine else []
+            for user, history, one in zip(mine, histories, told, strict=True):
+                self.kept.put(Key(user, served.tasks, served, len(served.shelf)), history, one, 0, forgettings)
 
     def close(self) -> None:
         """Finish what was begun: events are written, questions answered, notes kept."""

@@ -311,7 +311,8 @@ def test_no_past_that_was_asked_about_stays_with_the_model(service) -> None:
 def test_what_was_told_of_every_question_answers_one(service, hands) -> None:
     every = asyncio.run(service.answer(["c001"], TASKS))[0]
     one = asyncio.run(service.answer(["c001"], ("next_item",)))[0]
-    assert one.reused and one.answers == {"next_item": every.answers["next_item"]}
+    assert one.reused
+    assert one.answers == {"next_item": every.answers["next_item"]}
     assert not asyncio.run(service.answer(["c002"], ("next_item",)))[0].reused
     assert not asyncio.run(service.answer(["c002"], TASKS))[0].reused, "one question does not answer four"
     assert asyncio.run(service.answer(["c002"], ("next_item",)))[0].reused
@@ -343,7 +344,9 @@ def test_who_asks_while_an_answer_is_made_anew_gets_that_one(service, hands, mon
 
     told = asyncio.run(ask())
     assert not asked, "it was made twice"
-    assert set(told.answers) == {"purchase_intent"} and told.as_of >= hands.at and not told.reused
+    assert set(told.answers) == {"purchase_intent"}
+    assert told.as_of >= hands.at
+    assert not told.reused
 
 
 def test_who_waits_for_what_could_not_be_made_asks(service, hands, monkeypatch) -> None:
@@ -361,4 +364,11 @@ def test_who_waits_for_what_could_not_be_made_asks(service, hands, monkeypatch) 
     assert began.wait(20)
     threading.Timer(0.2, go_on.set).start()
     told = asyncio.run(service.answer(["c001"], ("purchase_intent",)))[0]
-    assert told.as_of >= hands.at and not told.reused
+    assert told.as_of >= hands.at
+    assert not told.reused
+
+
+def test_customers_are_answered_for_before_anybody_asks(service) -> None:
+    service.start()
+    _until(lambda: "c001" in service.kept)
+    assert asyncio.run(service.answer(["c001"], ("purchase_intent",)))[0].reused
