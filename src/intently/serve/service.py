@@ -120,7 +120,7 @@ class Service:
         threading.Thread(target=self._fill, name="intently-fill", daemon=True).start()
 
     def _fill(self) -> None:
-        """Read the pasts of the customers seen last, while there is room, and answer: so the first question is quick."""
+        """Read the pasts of the customers seen last, while there is room, and answer before they are asked about."""
         filled = []
         try:
             for user in self.store.busiest(_FILLED):
