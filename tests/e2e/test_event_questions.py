@@ -96,3 +96,16 @@ def test_messages_worth_a_label_are_written_to_be_filled_in(work, bundle):
     assert found["text"].null_count() == 0
     again = CliRunner().invoke(app, [str(word) for word in (*words, "--out", work / "rows.csv")])
     assert "may hold labels" in str(again.exception)
+
+
+def test_it_is_exported_exactly_and_in_eight_bits(work, bundle):
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    told = json.loads(run("export", bundle, "--data", work / "shop", "--json").output)
+    ((folder, gate),) = told.items()
+    assert folder == str(bundle / "onnx" / "support")
+    assert gate["apart"]["support"] <= 1e-4
+    assert gate["lost"]["support"] <= 0.004
+    assert gate["examples"] > 20
+    names = sorted(path.name for path in (bundle / "onnx" / "support").iterdir())
+    assert names == ["export.json", "text_reader.int8.onnx", "text_reader.onnx"]
+    assert gate["whole_bytes"] < 0.5 * gate["exact_bytes"]

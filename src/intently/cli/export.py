@@ -1,4 +1,4 @@
-"""`intently export`: a bundle's reader as ONNX, exact and in eight bits, if both pass."""
+"""`intently export`: a bundle's readers as ONNX, exact and in eight bits, if both pass."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ EXAMPLE = "Example: intently export out/demo/bundle --data out/demo/data"
 def command(
     bundle: console.BUNDLE,
     data: console.DATA,
-    customers: Annotated[int, typer.Option("--customers", min=20, help="Customers to compare on.")] = 500,
+    examples: Annotated[int, typer.Option("--examples", min=20, help="Examples to compare on.")] = 500,
     as_json: console.JSON = False,
 ) -> None:
-    """Write a bundle's sequence reader as ONNX into BUNDLE/onnx: reader.onnx and reader.int8.onnx.
+    """Write a bundle's readers as ONNX into BUNDLE/onnx, exact and in eight bits; text readers into a folder each.
 
     The exact one must give what the network gives, to 1e-4; the one in eight bits may lose 0.004 of each task's first
     metric, on the last windows before the bundle's end. One that does not pass is not written.
@@ -25,21 +25,33 @@ def command(
     from dataclasses import asdict
 
     from intently.errors import BundleError
+    from intently.learn.text_reader import TextReader
     from intently.log.log import Log
-    from intently.ship import export
+    from intently.ship import export, text_export
     from intently.ship.bundle import load
 
     trained = load(bundle, console.every_task(), threads=1)
-    if trained.reader is None:
+    texts = {
+        task.name: next((one for one in trained.predictors[task.name].values() if isinstance(one, TextReader)), None)
+        for task in trained.tasks
+    }
+    if trained.reader is None and not any(texts.values()):
         raise BundleError("The bundle has no reader.", mend="Export a bundle that was trained without --fallback.")
-    reader = trained.reader.newest
-    truth = export.examples_of(reader, Log.read(data), trained.until, customers)
-    past = next(iter(truth.values()))[1]
-    gate = export.export(reader, past, bundle / "onnx", truth)
+    log, gates = Log.read(data), {}
+    if trained.reader is not None:
+        reader = trained.reader.newest
+        truth = export.examples_of(reader.tasks, log, trained.until, examples)
+        gates[bundle / "onnx"] = export.export(reader, next(iter(truth.values()))[1], bundle / "onnx", truth)
+    for task in trained.tasks:
+        text = texts[task.name]
+        if text is not None:
+            some, past = export.examples_of([task], log, trained.until, examples)[task.name]
+            gates[bundle / "onnx" / task.name] = text_export.export_both(text, some, past, bundle / "onnx" / task.name)
     if as_json:
-        console.say_json(asdict(gate))
+        console.say_json({str(folder): asdict(gate) for folder, gate in gates.items()})
         return
-    console.say(f"compared on {gate.customers:,} customers; {bundle / 'onnx'}")
-    console.say(f"  {export.EXACT}: {gate.exact_bytes:,} bytes, at most {max(gate.apart.values()):.1g} apart")
-    for name, lost in gate.lost.items():
-        console.say(f"  {export.WHOLE}: {gate.whole_bytes:,} bytes, {name} loses {lost:.4f}")
+    for folder, gate in gates.items():
+        console.say(f"{folder}: compared on {gate.examples:,} examples")
+        console.say(f"  exact: {gate.exact_bytes:,} bytes, at most {max(gate.apart.values()):.1g} apart")
+        for name, lost in gate.lost.items():
+            console.say(f"  int8: {gate.whole_bytes:,} bytes, {name} loses {lost:.4f}")

@@ -104,8 +104,11 @@ class TextReader:
 
     def predict(self, examples: Examples, past: Past) -> Scores:
         """Answer questions; the truth is hidden."""
+        return self.calibrated(self.read(self.encoded(examples, past)))
+
+    def calibrated(self, values: Array) -> Scores:
+        """What the head answered (see `read`), calibrated."""
         fitted = self._known()
-        values = self.read(self.encoded(examples, past))
         return Scores(fitted.task.answer, fitted.calibration.apply(fitted.task, values), _labels(fitted.task))
 
     def encoded(self, examples: Examples, past: Past) -> list[Encoded]:

@@ -6,20 +6,16 @@ are made once for a catalogue). What comes out is what `FittedReader.read` gives
 
 from __future__ import annotations
 
-import json
-import logging
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intently import metrics
-from intently.contract import QUANTILES, Amount, Examples, Past, Ranking, Scores, Shares, Task
-from intently.errors import BundleError, ConfigError
+from intently.contract import QUANTILES, Amount, EachEvent, Everyone, Examples, Past, Ranking, Scores, Shares, Task
+from intently.errors import ConfigError
 from intently.evaluate.compare import encode
 from intently.learn.batches import Batches
 from intently.learn.finetune import remembers
@@ -28,6 +24,7 @@ from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array
 from intently.ship import onnx_file
+from intently.ship.gate import Gate, passed
 from intently.ship.onnx_file import session
 from intently.text.arrays import sequences
 
@@ -35,32 +32,11 @@ if TYPE_CHECKING:
     import torch
 
 EXACT, WHOLE = "reader.onnx", "reader.int8.onnx"
-REPORT = "export.json"
-# Of a probability or share outright; of amounts and vectors by the largest number of the same customer.
-MOST_APART = 1e-4
-# Points (of 1) of a metric that the whole-number reader may lose.
-MOST_LOST = 0.004
+_EVENTS_OF = timedelta(days=28)
 _PLAIN = (
     *("moment_numbers", "moment_hour", "moment_age", "line_slot", "line_type", "line_numbers", "line_vector"),
     *("now_visible", "now_age", "now_hour", "now_told", "now_numbers"),
 )
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What was found: the greatest distance of the exact one, and by task what the other loses of its first metric."""
-
-    apart: Mapping[str, float]
-    lost: Mapping[str, float]
-    customers: int
-    exact_bytes: int
-    whole_bytes: int
-
-    @property
-    def faults(self) -> list[str]:
-        """Why it may not be written."""
-        found = [f"{name} is {value:.2g} apart" for name, value in self.apart.items() if value > MOST_APART]
-        return found + [f"{name} loses {value:.4f}" for name, value in self.lost.items() if value > MOST_LOST]
 
 
 def names_of(tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
@@ -113,28 +89,29 @@ def export(reader: FittedReader, past: Past, folder: Path, truth: Mapping[str, t
     `past` is of some customers, each asked once, over which the exact form is compared with the network; `truth` are
     examples with their pasts, by task, on which metrics are compared. Raises BundleError for a form that does not pass.
     """
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+
+    def write(part: Path) -> Gate:
         _write(reader, inputs(reader, past), part / EXACT)
-        _whole(part / EXACT, part / WHOLE)
-        gate = judge(reader, part, past, truth)
-        if gate.faults:
-            raise BundleError(f"The export does not pass: {'; '.join(gate.faults)}.", mend="Serve the bundle as it is.")
-        (part / REPORT).write_text(json.dumps(asdict(gate), indent=1) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return gate
+        onnx_file.in_eight_bits(part / EXACT, part / WHOLE)
+        return judge(reader, part, past, truth)
+
+    return passed(folder, write)
 
 
-def examples_of(reader: FittedReader, log: Log, until: datetime, most: int) -> dict[str, tuple[Examples, Past]]:
-    """By task, customers with their truth in the last window that was wholly observed by `until`; so many at most."""
+def examples_of(tasks: Sequence[Task], log: Log, until: datetime, most: int) -> dict[str, tuple[Examples, Past]]:
+    """By task, examples with their truth in the last window that was wholly observed by `until`; so many at most.
+
+    Of questions about events, those of the last four weeks before that.
+    """
     known, found = log.before(until), {}
-    for task in reader.tasks:
-        examples = task.examples(known, [until - task.horizon])
+    for task in tasks:
+        last = until - task.horizon
+        match task.asks:
+            case Everyone():
+                cutoffs = [last]
+            case EachEvent(span=span):
+                cutoffs = [last - span * back for back in range(1, max(1, _EVENTS_OF // span) + 1)]
+        examples = task.examples(known, cutoffs)
         rows = np.linspace(0, len(examples) - 1, min(most, len(examples))).astype(np.int64)
         some = examples.take(rows)
         found[task.name] = (some, Past(known, some))
@@ -286,25 +263,3 @@ _FAR = (
     *(-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773),
     *(-0.0076224613, 0.00943887047, 1.00167406, 2.83297682),
 )
-
-
-def _whole(exact: Path, whole: Path) -> None:
-    """Weights as whole numbers of eight bits, a scale for each column."""
-    try:
-        import onnx
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-    except ImportError as error:
-        raise ConfigError("Exporting needs onnx and onnxruntime.", mend="pip install 'intently[export]'") from error
-    model = onnx.load(str(exact))
-    # What the exporter noted of shapes in between contradicts the quantised graph.
-    del model.graph.value_info[:]
-    bare = whole.with_suffix(".bare")
-    onnx.save(model, str(bare))
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        quantize_dynamic(str(bare), str(whole), per_channel=True, weight_type=QuantType.QInt8)
-    finally:
-        root.setLevel(before)
-        bare.unlink()

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intently import metrics
+from intently.contract import Examples, Past
+from intently.evaluate.compare import encode
 from intently.log.pack import Array
 from intently.ship import onnx_file
+from intently.ship.gate import Gate, passed
 from intently.text.tokens import Encoded
 
 if TYPE_CHECKING:
     from intently.learn.text_reader import TextReader
 
-ONNX = "text_reader.onnx"
+ONNX, WHOLE = "text_reader.onnx", "text_reader.int8.onnx"
 INPUTS = ("input_ids", "attention_mask")
 
 
@@ -42,6 +46,35 @@ def export(reader: TextReader, file: Path) -> Path:
     shape = {0: texts, 1: tokens}
     given = (ids, torch.ones_like(ids))
     return onnx_file.write(Answer(), given, file, inputs=INPUTS, outputs=["answer"], dynamic_shapes=(shape, shape))
+
+
+def export_both(reader: TextReader, examples: Examples, past: Past, folder: Path) -> Gate:
+    """Write both forms of a fitted text reader to a folder, or nothing where one does not pass on some examples.
+
+    Raises BundleError for a form that does not pass.
+    """
+    encoded = reader.encoded(examples.hide(), past)
+    task = examples.task
+    metric = metrics.of(type(task.answer).__name__, task.metrics[:1])[0]
+
+    def good(values: Array) -> float:
+        return float(metric.goodness(metric.value(*encode(task, examples, reader.calibrated(values)))))
+
+    def write(part: Path) -> Gate:
+        exact = export(reader, part / ONNX)
+        whole = onnx_file.in_eight_bits(exact, part / WHOLE)
+        wanted = reader.read(encoded)
+        found, rounded = (answer(onnx_file.session(file), encoded) for file in (exact, whole))
+        size = np.maximum(1.0, np.abs(wanted).max(axis=1, keepdims=True))
+        return Gate(
+            {task.name: float((np.abs(found - wanted) / size).max(initial=0.0))},
+            {task.name: good(found) - good(rounded)},
+            len(examples),
+            exact.stat().st_size,
+            whole.stat().st_size,
+        )
+
+    return passed(folder, write)
 
 
 def answer(running: Any, encoded: Sequence[Encoded], batch_size: int = 64) -> Array:

@@ -12,6 +12,7 @@ import served_shop
 from intently.contract import Past
 from intently.errors import BundleError, ConfigError
 from intently.ship import export
+from intently.ship import gate as gate_of
 from intently.ship.bundle import load
 from intently.ship.onnx_file import session
 from intently.tasks import BUILT_IN
@@ -31,17 +32,17 @@ def reader(tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(reader, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export") / "onnx"
-    truth = export.examples_of(reader, planted(), served_shop.UNTIL, 100)
+    truth = export.examples_of(reader.tasks, planted(), served_shop.UNTIL, 100)
     with pytest.MonkeyPatch.context() as patch:
         # A reader of 32 numbers fitted once over, judged on a hundred customers: a metric moves by as much for nothing.
-        patch.setattr(export, "MOST_LOST", LOST)
+        patch.setattr(gate_of, "MOST_LOST", LOST)
         gate = export.export(reader, truth["purchase_intent"][1], folder, truth)
     return folder, gate, truth
 
 
 def test_the_exact_form_gives_what_the_network_gives(reader, written) -> None:
     folder, gate, truth = written
-    assert max(gate.apart.values()) <= export.MOST_APART
+    assert max(gate.apart.values()) <= gate_of.MOST_APART
     assert set(gate.apart) >= {"state", "purchase_intent", "purchasing_power", "interest", "next_item"}
     loaded = session(folder / export.EXACT)
     past = truth["purchase_intent"][1]
@@ -57,16 +58,16 @@ def test_eight_bits_are_smaller_and_lose_what_is_told(written) -> None:
     folder, gate, _ = written
     assert gate.whole_bytes < 0.8 * gate.exact_bytes
     assert all(np.isfinite(lost) and lost <= LOST for lost in gate.lost.values())
-    told = json.loads((folder / export.REPORT).read_text())
+    told = json.loads((folder / gate_of.REPORT).read_text())
     assert told["lost"] == gate.lost
-    assert sorted(path.name for path in folder.iterdir()) == sorted([export.EXACT, export.WHOLE, export.REPORT])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([export.EXACT, export.WHOLE, gate_of.REPORT])
 
 
 def test_an_export_that_does_not_pass_is_not_written_and_the_old_one_stays(reader, written, monkeypatch) -> None:
     folder, _, truth = written
     before = (folder / export.EXACT).read_bytes()
     monkeypatch.setattr(export, "_write", lambda _reader, _fed, file: file.write_bytes(before))
-    monkeypatch.setattr(export, "MOST_APART", 0.0)
+    monkeypatch.setattr(gate_of, "MOST_APART", 0.0)
     with pytest.raises(BundleError, match="does not pass"):
         export.export(reader, truth["purchase_intent"][1], folder, truth)
     assert (folder / export.EXACT).read_bytes() == before
