@@ -160,6 +160,25 @@ def test_one_alone_gets_the_same_answer_as_in_a_crowd(case: Case) -> None:
         close(scores.take(np.array([row])), got, 1e-6)
 
 
+def asks_a_customer_alone(task: Task) -> bool:
+    """Whether nothing of the shop but its catalogue has to be known when it is asked."""
+    return task.key == "user_id" and not (isinstance(task.answer, Ranking) and task.answer.unseen)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if asks_a_customer_alone(case.task)],
+    ids=lambda case: f"{case.kind.__name__}-{case.name}",
+)
+def test_a_customer_is_answered_without_the_shop(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_there(_past: Past, at: object) -> Log:
+        raise AssertionError(f"the shop at {at} was read")
+
+    model = fitted(case)
+    monkeypatch.setattr(Past, "shop", not_there)
+    answers(model, case.task, shop())
+
+
 @every_case
 def test_questions_may_come_in_any_order(case: Case) -> None:
     examples, scores = answered(case)
