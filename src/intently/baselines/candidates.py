@@ -105,7 +105,7 @@ def candidates(
         assert ids is not None
         code = item_codes(pl.Series(ids.reshape(-1).tolist(), dtype=items.dtype), items)
         keys.append(_keys(code.reshape(n, -1), len(items)))
-    key = np.unique(np.concatenate(keys))
+    key = np.concatenate(keys)
     kept = []
     for rows, mask in open_items(examples, past, items, shelved.known):
         inside = np.zeros(n, dtype=bool)

@@ -65,6 +65,8 @@ def _groups(items: pl.DataFrame) -> Mapping[str, Array]:
 
 def aligned(values: Array, found: tuple[str, ...], names: tuple[str, ...]) -> Array:
     """Columns `names` of a matrix whose columns are `found`; those not found are 0."""
+    if found == names:
+        return values.astype(np.float32, copy=False)
     place = {name: column for column, name in enumerate(found)}
     picked = np.zeros((len(values), len(names)), dtype=np.float32)
     for column, name in enumerate(names):

@@ -36,13 +36,24 @@ def top_pairs(row: Array, item: Array, score: Array, tie: Array, n: int, k: int)
     """
     columns = np.full((n, k), NONE, dtype=np.int64)
     values = np.full((n, k), -np.inf, dtype=np.float64)
-    order = np.lexsort((item, -tie, -score, row))
+    order = _best_first(row, item, score, tie)
     row = row[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)
     keep = rank < k
     columns[row[keep], rank[keep]] = item[order][keep]
     values[row[keep], rank[keep]] = score[order][keep]
     return columns, values
+
+
+def _best_first(row: Array, item: Array, score: Array, tie: Array) -> Array:
+    """The order of pairs by row, score, tie and item; each key costs a sort, so those that change nothing are left."""
+    keys = [-score, row.astype(np.uint16) if row.max(initial=0) < 2**16 else row]
+    if tie.any():
+        keys.insert(0, -tie)
+    same = row[1:] == row[:-1]
+    if not ((row[1:] > row[:-1]) | (same & (item[1:] >= item[:-1]))).all():
+        keys.insert(0, item)
+    return np.lexsort(keys)
 
 
 def _threshold(part: Array, k: int) -> Array:

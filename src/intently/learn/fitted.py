@@ -41,15 +41,14 @@ _LEANING = 0.5
 
 @dataclass(frozen=True)
 class Ranked:
-    """The first hundred item codes (n, k), best first, their logits, and the log of the softmax's denominator (n,)."""
+    """The first hundred item codes, best first, and their logits, (n, k) both."""
 
     top: Array
     score: Array
-    log_total: Array
 
     def take(self, rows: Array) -> Ranked:
         """The rankings at these row numbers."""
-        return Ranked(self.top[rows], self.score[rows], self.log_total[rows])
+        return Ranked(self.top[rows], self.score[rows])
 
 
 @dataclass(frozen=True)
@@ -271,16 +270,31 @@ class FittedReader:
         """The whole catalogue ranked for the asked customers of a past; the newest few pasts are kept."""
         return self._memo.of(f"ranked {task.name}", past, lambda: self._ranked(task, past), Ranked.take)
 
+    def log_totals(self, task: Task, past: Past) -> Array:
+        """The log of the softmax's sum over the whole catalogue for the asked customers of a past, (n,)."""
+        return self._memo.of(
+            f"totals {task.name}", past, lambda: self._log_totals(task, past), lambda all_, rows: all_[rows]
+        )
+
     def _ranked(self, task: Task, past: Past) -> Ranked:
+        queries, memory, catalogue = self._asked(task, past)
+        starts = range(0, len(past), _BLOCK)
+        parts = each(lambda begin: catalogue.best(queries, memory, begin, begin + _BLOCK, TOP), starts)
+        return Ranked(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _log_totals(self, task: Task, past: Past) -> Array:
+        queries, memory, catalogue = self._asked(task, past)
+        starts = range(0, len(past), _BLOCK)
+        return np.concatenate(each(lambda begin: catalogue.log_totals(queries, memory, begin, begin + _BLOCK), starts))
+
+    def _asked(self, task: Task, past: Past) -> tuple[Array, Memories, WholeCatalogue]:
+        """What is asked of the whole catalogue, what is remembered of single items, and the catalogue."""
         answers = self.read(past)
         now = answers[f"{task.name}.memory_now"]
         # In the order of who is asked, so that a block of them is a slice.
         order = np.argsort(now, kind="stable")
         memory = Memories(now[order], *(answers[f"{task.name}.memory_{part}"][order] for part in ("item", "more")))
-        catalogue = self._whole(past)
-        starts = range(0, len(past), _BLOCK)
-        parts = each(lambda begin: catalogue.best(answers[task.name], memory, begin, begin + _BLOCK, TOP), starts)
-        return Ranked(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return answers[task.name], memory, self._whole(past)
 
     def _rank(self, examples: Examples, past: Past) -> Scores:
         answer, ids = examples.task.answer, past.items[schema.ITEM]

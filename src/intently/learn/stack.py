@@ -90,7 +90,7 @@ class ReaderColumns:
         return values, ("reader_log_share", "reader_taste", "reader_plain")
 
     def _pairs(self, reader: FittedReader, task: Task, past: Past, example: Array, item: Array) -> Array:
-        log_total = reader.ranked(task, past).log_total
+        log_total = reader.log_totals(task, past)
         answers = reader.read(past)
         vectors, bias = reader.item_vectors(past)
         taste = np.empty(len(item), dtype=np.float32)

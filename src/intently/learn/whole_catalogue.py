@@ -57,8 +57,8 @@ class WholeCatalogue:
         logits.view(-1).index_add_(0, place, torch.from_numpy(memory.more[mine]))
         return logits
 
-    def best(self, queries: Array, memory: Memories, begin: int, end: int, k: int) -> tuple[Array, Array, Array]:
-        """Codes and logits of the k best items, best first, (rows, k), and the log of the softmax's sum, (rows,)."""
+    def best(self, queries: Array, memory: Memories, begin: int, end: int, k: int) -> tuple[Array, Array]:
+        """Codes and logits of the k best items, best first, (rows, k) both."""
         import torch
 
         with torch.inference_mode():
@@ -68,13 +68,18 @@ class WholeCatalogue:
             count = chunks.shape[1]
             if count <= k:
                 top = logits.topk(k, dim=1)
-                return top.indices.numpy(), top.values.numpy(), logits.logsumexp(dim=1).numpy()
+                return top.indices.numpy(), top.values.numpy()
             # The k best items lie in the k chunks whose best item is best.
             peak = chunks.amax(dim=2)
             chosen = peak.topk(k, dim=1).indices  # (rows, k)
             inside = chunks.gather(1, chosen.unsqueeze(2).expand(-1, -1, _CHUNK)).flatten(1)  # (rows, k * chunk)
             top = inside.topk(k, dim=1)
             code = chosen.gather(1, top.indices // _CHUNK) * _CHUNK + top.indices % _CHUNK
-            highest = top.values[:, :1]
-            total = logits.sub_(highest).exp_().sum(dim=1)
-            return code.numpy(), top.values.numpy(), (highest.squeeze(1) + total.log()).numpy()
+            return code.numpy(), top.values.numpy()
+
+    def log_totals(self, queries: Array, memory: Memories, begin: int, end: int) -> Array:
+        """The log of the softmax's sum over all items, (rows,)."""
+        import torch
+
+        with torch.inference_mode():
+            return np.asarray(self.logits(queries, memory, begin, end).logsumexp(dim=1).numpy())

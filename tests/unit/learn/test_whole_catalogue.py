@@ -19,7 +19,8 @@ def test_the_best_are_those_of_sorting_everything(seed, items, k) -> None:
     memory = Memories(cell // items, cell % items, rng.normal(0, 5, len(cell)).astype(np.float32))
     logits = (queries @ vectors.T + bias).astype(np.float64)
     logits[memory.row, memory.item] += memory.more
-    top, score, total = WholeCatalogue.of(vectors, bias).best(queries, memory, 2, 6, k)
+    catalogue = WholeCatalogue.of(vectors, bias)
+    (top, score), total = catalogue.best(queries, memory, 2, 6, k), catalogue.log_totals(queries, memory, 2, 6)
     best = np.argsort(-logits[2:6], axis=1)[:, :k]
     assert np.array_equal(top, best)
     assert score == pytest.approx(np.take_along_axis(logits[2:6], best, axis=1), abs=1e-4)
