@@ -318,3 +318,4 @@ def test_models_are_swapped_and_rolled_back_under_load_without_a_lost_request(sh
     served = seen[-1][1]
     serving.start()
     assert serving.ask("GET", "/v1/users/c001/scores")[1]["model_version"] == served, "a swap outlives a restart"
+    assert serving.end() == 0
