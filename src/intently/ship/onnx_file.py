@@ -30,9 +30,12 @@ def write(
     import torch
 
     try:
+        import onnxscript
         from onnx_ir.passes.common import ClearMetadataAndDocStringPass
     except ImportError as error:
         raise ConfigError("Exporting to ONNX needs onnxscript.", mend="pip install 'intently[export]'") from error
+    # torch looks for it by itself.
+    del onnxscript
     quiet = logging.getLogger("torch.onnx")
     before = quiet.level
     quiet.setLevel(logging.ERROR)
