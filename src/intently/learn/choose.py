@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Self
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from intently.evaluate.compare import Report, compare, encode
 from intently.learn.blend import WEIGHTS, Blend, blended
 from intently.learn.trained import BEFORE, BLEND, OPPONENT, READER, STACK
 from intently.log.log import Log
+from intently.log.pack import Array
 
 WEEK = timedelta(days=7)
 # The newest cut-offs are enough to tell candidates apart, and a third of the work.
@@ -108,9 +110,7 @@ def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
     examples = able[0].trial.choice.judge[0]
     blend = _blend(task, examples, predictions, fitted)
     if blend is not None:
-        reader = None if blend.reader is None else predictions[READER]
-        predictions[BLEND] = blended([predictions[name] for name in blend.boosters], reader, blend.weight)
-        fitted[BLEND] = blend
+        fitted[BLEND], predictions[BLEND] = blend
     report = compare(task, examples, predictions, replicates=100, rng=np.random.default_rng(0))
     simple = [name for name in fitted if name not in (STACK, READER, BLEND, BEFORE)]
     return Chosen(
@@ -123,22 +123,58 @@ def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
 
 def _blend(
     task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
-) -> Blend | None:
-    """The boosters in equal parts, and the weight of the reader beside them that is best by the primary metric."""
+) -> tuple[Blend, Scores] | None:
+    """The boosters in equal parts and the reader beside them, with the weight that is best by the primary metric; and
+    the answers to judge that by, at each cut-off mixed with the weight that is best at the others.
+    """
     # Of rankings and shares the booster alone: half of the stack gains no more than half of a second seed would.
     alike = (OPPONENT,) if isinstance(task.answer, Ranking | Shares) else (OPPONENT, STACK)
     names = [name for name in alike if name in predictions]
     if OPPONENT not in names or len({*names, READER} & predictions.keys()) < 2:
         return None
-    boosters = {name: fitted[name] for name in names}
+    boosters, said = {name: fitted[name] for name in names}, [predictions[name] for name in names]
     if READER not in predictions:
-        return Blend(boosters, None, 0.0)
-    metric = metrics.of(type(task.answer).__name__, task.metrics)[0]
-    said, read = [predictions[name] for name in names], predictions[READER]
-    if isinstance(task.answer, Ranking):
-        said, read = [scores.head(_WEIGHED) for scores in said], read.head(_WEIGHED)
+        return Blend(boosters, None, 0.0), blended(said, None, 0.0)
+    read = predictions[READER]
+    weigh = _Weighing.of(task, examples, said, read)
+    judged = [np.flatnonzero((examples.at == at).to_numpy()) for at in examples.cutoffs]
+    everything = np.arange(len(examples))
+    parts = []
+    for rows in judged:
+        others = np.setdiff1d(everything, rows) if len(judged) > 1 else everything
+        parts.append(blended([scores.take(rows) for scores in said], read.take(rows), weigh.best(others)))
+    return Blend(boosters, fitted[READER], weigh.best(everything)), _in_order(parts, np.concatenate(judged))
 
-    def goodness(weight: float) -> float:
-        return float(metric.goodness(metric.value(*encode(task, examples, blended(said, read, weight)))))
 
-    return Blend(boosters, fitted[READER], max(WEIGHTS, key=goodness))
+@dataclass(frozen=True)
+class _Weighing:
+    """The answers mixed with every weight, and the examples and the task's first metric to tell which is best."""
+
+    task: Task
+    examples: Examples
+    mixed: Mapping[float, Scores]
+
+    @classmethod
+    def of(cls, task: Task, examples: Examples, said: Sequence[Scores], read: Scores) -> Self:
+        """Mix them all; of rankings the first places."""
+        if isinstance(task.answer, Ranking):
+            said, read = [scores.head(_WEIGHED) for scores in said], read.head(_WEIGHED)
+        return cls(task, examples, {weight: blended(said, read, weight) for weight in WEIGHTS})
+
+    def best(self, rows: Array) -> float:
+        """The weight that is best for these rows of the examples."""
+        metric = metrics.of(type(self.task.answer).__name__, self.task.metrics)[0]
+        some = self.examples.take(rows)
+
+        def goodness(weight: float) -> float:
+            return float(metric.goodness(metric.value(*encode(self.task, some, self.mixed[weight].take(rows)))))
+
+        return max(WEIGHTS, key=goodness)
+
+
+def _in_order(parts: Sequence[Scores], rows: Array) -> Scores:
+    """Parts of a table of answers put together, each row at its number."""
+    back = np.argsort(rows)
+    values = np.concatenate([part.values for part in parts])[back]
+    ids = [part.ids for part in parts if part.ids is not None]
+    return replace(parts[0], values=values, ids=np.concatenate(ids)[back] if ids else None)

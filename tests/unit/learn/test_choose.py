@@ -1,0 +1,106 @@
+"""How a blend is weighed: its weight by everything, and what it is judged by without the truth of its own cut-off."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from intently.contract import Examples, Ranking, Scores
+from intently.learn.blend import WEIGHTS, blended
+from intently.learn.choose import _blend
+from intently.learn.trained import BLEND, OPPONENT, READER, STACK
+from intently.log import schema
+from intently.tasks.next_item import TASK as NEXT_ITEM
+from intently.tasks.purchase_intent import TASK as INTENT
+
+CUTOFFS = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(weeks=week) for week in range(3)]
+EACH = 40
+
+
+def examples(truth, task=INTENT):
+    """Customers asked at three cut-offs, in an order that is not that of time."""
+    frame = pl.DataFrame(
+        {
+            schema.USER: [f"u{n}" for n in range(EACH)] * 3,
+            "at": pl.Series(np.repeat(CUTOFFS, EACH).tolist(), dtype=schema.CLOCK),
+            "truth": truth,
+        }
+    )
+    return Examples(task, frame[np.random.default_rng(5).permutation(3 * EACH)])
+
+
+def answers(asked, wrong_at):
+    """Chances that go with the truth but at one cut-off, where they go against it."""
+    against = (asked.at == wrong_at).to_numpy()
+    chance = np.where(asked.truth.to_numpy() ^ against, 0.8, 0.2)
+    return Scores(INTENT.answer, chance.astype(np.float32)[:, None])
+
+
+@pytest.fixture(scope="module")
+def asked():
+    return examples(np.random.default_rng(0).random(3 * EACH) < 0.4)
+
+
+def weighed(task, asked, predictions):
+    # What is fitted is carried along and not asked.
+    found = _blend(task, asked, predictions, dict.fromkeys((*predictions, BLEND), None))
+    assert found is not None
+    return found
+
+
+def test_a_cut_off_is_judged_with_the_weight_that_is_best_at_the_others(asked):
+    """The reader is wrong at the last cut-off, and the boosters at the first."""
+    booster, reader = answers(asked, CUTOFFS[0]), answers(asked, CUTOFFS[2])
+    blend, judged = weighed(INTENT, asked, {OPPONENT: booster, STACK: booster, READER: reader})
+    # Where the others say that one of the two is right, that one is all but taken.
+    for at, weight in ((CUTOFFS[0], WEIGHTS[0]), (CUTOFFS[2], WEIGHTS[-1])):
+        rows = np.flatnonzero((asked.at == at).to_numpy())
+        alone = blended([booster.take(rows)] * 2, reader.take(rows), weight)
+        np.testing.assert_allclose(judged.values[rows], alone.values, atol=1e-6)
+    assert WEIGHTS[0] < blend.weight < WEIGHTS[-1]
+
+
+def test_the_truth_of_a_cut_off_does_not_change_how_it_is_answered(asked):
+    rng = np.random.default_rng(1)
+    noise = [Scores(INTENT.answer, rng.uniform(0.05, 0.95, (len(asked), 1)).astype(np.float32)) for _ in range(3)]
+    predictions = dict(zip((OPPONENT, STACK, READER), noise, strict=True))
+    _, judged = weighed(INTENT, asked, predictions)
+    for at in CUTOFFS:
+        mine = (asked.at == at).to_numpy()
+        turned = pl.Series("truth", np.where(mine, ~asked.truth.to_numpy(), asked.truth.to_numpy()))
+        _, other = weighed(INTENT, Examples(INTENT, asked.frame.with_columns(turned)), predictions)
+        np.testing.assert_array_equal(judged.values[mine], other.values[mine])
+
+
+def test_rankings_keep_the_rows_of_who_is_asked():
+    rng = np.random.default_rng(2)
+    asked = examples([[f"i{n}"] for n in rng.integers(6, size=3 * EACH)], NEXT_ITEM)
+    items = np.array([f"i{n}" for n in range(6)])
+
+    def ranked():
+        values = -np.sort(-rng.random((len(asked), 6)).astype(np.float32), axis=1)
+        return Scores(NEXT_ITEM.answer, values, ids=items[rng.permuted(np.tile(np.arange(6), (len(asked), 1)), axis=1)])
+
+    assert isinstance(NEXT_ITEM.answer, Ranking)
+    booster, reader = ranked(), ranked()
+    _, judged = weighed(NEXT_ITEM, asked, {OPPONENT: booster, READER: reader})
+    rows = np.arange(len(asked))
+    any_weight = {weight: blended([booster], reader, weight).ids for weight in WEIGHTS}
+    assert all(any((judged.ids[row] == ids[row]).all() for ids in any_weight.values()) for row in rows)
+
+
+def test_with_one_cut_off_the_weight_is_judged_where_it_was_found(asked):
+    one = asked.where(asked.at == CUTOFFS[0])
+    booster, reader = answers(one, CUTOFFS[0]), answers(one, CUTOFFS[2])
+    blend, judged = weighed(INTENT, one, {OPPONENT: booster, READER: reader})
+    assert blend.weight == WEIGHTS[-1]
+    np.testing.assert_allclose(judged.values, blended([booster], reader, blend.weight).values, atol=1e-6)
+
+
+def test_without_a_reader_there_is_nothing_to_weigh(asked):
+    booster = answers(asked, CUTOFFS[0])
+    blend, judged = weighed(INTENT, asked, {OPPONENT: booster, STACK: booster})
+    assert blend.weight == 0.0
+    np.testing.assert_allclose(judged.values, booster.values, atol=1e-6)
+    assert _blend(INTENT, asked, {READER: booster}, {}) is None
