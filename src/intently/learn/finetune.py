@@ -5,8 +5,6 @@ Variation enters as values (a `Recipe`, a tuple of tasks), never as a second rec
 
 from __future__ import annotations
 
-import json
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 
 from intently.contract import Ranking, Shares, Task
 from intently.learn.batches import DESCRIBED, Batch, Batches
+from intently.learn.checkpoints import last_whole
 from intently.learn.heads import NextMoment, RankingHead
 from intently.learn.network import Reader
 from intently.log.pack import Array
@@ -218,22 +217,8 @@ def _run(
             callbacks=callbacks,
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=_last_whole(folder))
+        trainer.train(resume_from_checkpoint=last_whole(folder))
     return losses
-
-
-def _last_whole(folder: Path) -> str | None:
-    """The newest checkpoint in a folder; half-written ones, of a run that was killed while it saved, are removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for path in found:
-        try:
-            # The Trainer writes its state last of all.
-            json.loads((path / "trainer_state.json").read_text())
-        except (OSError, json.JSONDecodeError):
-            shutil.rmtree(path)
-        else:
-            return str(path)
-    return None
 
 
 def remembers(task: Task) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intently.learn.checkpoints import last_whole
 from intently.learn.methods import Method
 from intently.learn.text_network import ASKED, TextNetwork, padded, truths
 from intently.log.pack import Array
@@ -20,6 +21,9 @@ from intently.text.tokens import Encoded
 
 # Methods tell their learning rates for this width; a wider model wants less, in proportion.
 _USUAL_WIDTH = 384
+# In a checkpoint: what a method keeps beside the weights, and in the history the mean loss of each epoch.
+_MEMORY = "method.safetensors"
+_LOSS = "mean_loss"
 
 Loss = Callable[[TextNetwork, dict[str, Tensor]], Tensor]
 
@@ -115,29 +119,36 @@ def trained(
     network: TextNetwork, rows: Rows, collate: Callable[[list[Any]], Any], run: Run, **options: Any
 ) -> list[float]:
     """Run transformers.Trainer over the rows; gives the mean loss of each epoch. `options` are TrainingArguments."""
+    from safetensors.torch import load_file, save_file
     from transformers import Trainer, TrainerCallback
     from transformers.trainer_callback import PrinterCallback
-    from transformers.trainer_utils import get_last_checkpoint
 
     torch.set_num_threads(run.recipe.threads)
-    losses: list[list[float]] = [[]]
+    method, losses = run.method, list[float]()
 
     class Watch(TrainerCallback):
         def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if run.method.after_step is not None:
-                run.method.after_step(network.language_model, state.global_step + 1)
+            if method.after_step is not None:
+                method.after_step(network.language_model, state.global_step + 1)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             run.progress(run.phase, state.global_step / max(state.max_steps, 1))
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            losses.append([])
+            # What is in the history is in a checkpoint too.
+            state.log_history.append({_LOSS: float(np.mean(losses))})
+            losses.clear()
 
     class TextTrainer(Trainer):
         def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Tensor:
             loss = run.loss(model, inputs)
-            losses[-1].append(float(loss.detach()))
-            return loss if run.method.penalty is None else loss + run.method.penalty(network.language_model)
+            losses.append(float(loss.detach()))
+            return loss if method.penalty is None else loss + method.penalty(network.language_model)
+
+        def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+            super().save_model(output_dir, _internal_call)
+            if method.memory is not None and output_dir is not None:
+                save_file(method.memory(network.language_model), Path(output_dir) / _MEMORY)
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = (run.checkpoints or Path(scratch)) / run.phase.replace(" ", "_")
@@ -151,10 +162,12 @@ def trained(
             optimizers=(_optimizer(network, run), None),
         )
         trainer.remove_callback(PrinterCallback)
-        last = get_last_checkpoint(str(folder)) if keep and folder.is_dir() else None  # type: ignore[no-untyped-call]
+        last = last_whole(folder)
+        if last is not None and method.recall is not None:
+            method.recall(network.language_model, load_file(Path(last) / _MEMORY))
         trainer.train(resume_from_checkpoint=last)
     network.eval()
-    return [float(np.mean(epoch)) for epoch in losses if epoch]
+    return [row[_LOSS] for row in trainer.state.log_history if _LOSS in row]
 
 
 def fit_head(network: TextNetwork, states: Tensor, values: Array, recipe: TextRecipe) -> list[float]:

@@ -7,7 +7,6 @@ Cut-offs are a week apart, counted back from `until`; every window used ends by 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from intently.contract import EachEvent, Everyone, Examples, OneOf, Past, Predic
 from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report
 from intently.learn.adapt import ADAPTATIONS
+from intently.learn.checkpoints import folder_of
 from intently.learn.choose import WEEK, Choice, Trial, Tried, choice_cutoffs, chosen, last_cutoff
 from intently.learn.fitted import FittedReader
 from intently.learn.fresh import Freshness, Read, before_fine_tuning, kept_fresh
@@ -80,8 +80,8 @@ def train(
     readable = tuple(task for task in tasks if task.key == schema.USER)
     if checkpoints is not None:
         # An interrupted training is gone on with only where it is the same training.
-        same = (known.fingerprint(), until, [task.written or task.name for task in tasks], plan, recipe, model, adapt)
-        checkpoints = checkpoints / hashlib.sha256(repr(same).encode()).hexdigest()[:16]
+        questions = [task.written or task.name for task in tasks]
+        checkpoints = folder_of(checkpoints, known.fingerprint(), until, questions, plan, recipe, model, adapt)
     fresh = Freshness(until - plan.reader_weeks * WEEK, until, plan.refresh_weeks, plan.reader_step)
     asked = _Asked(tasks, choices, data, plan, seed)
 

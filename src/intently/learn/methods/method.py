@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +33,9 @@ class Method:
     `steps` is how many the training will take. `learning_rate` is what it needs by default
     on a model of width 384. `merge` folds what was
     learned into the model's own weights, where that can be done. `penalty` is added to the loss. `after_step` is
-    called with the number of each step done, while its gradients are still there. `positions` says how many of the
-    model's positions it takes from the text.
+    called with the number of each step done, while its gradients are still there. What it keeps from step to step
+    beside the weights, `memory` gives by name, and `recall` puts back where an interrupted training goes on.
+    `positions` says how many of the model's positions it takes from the text.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Method:
     merge: Callable[[Any], Any] | None = None
     penalty: Callable[[nn.Module], Tensor] | None = None
     after_step: Callable[[Any, int], None] | None = None
+    memory: Callable[[Any], dict[str, Tensor]] | None = None
+    recall: Callable[[Any, Mapping[str, Tensor]], None] | None = None
     positions: Callable[[Sizes], int] = lambda _: 0
 
 
