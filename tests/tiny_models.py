@@ -40,7 +40,7 @@ def decoder(folder: Path, **more: int) -> str:
     return str(folder)
 
 
-def encoder(folder: Path) -> str:
+def encoder(folder: Path, seed: int = 0) -> str:
     """A BERT of two layers, in a folder."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
@@ -49,7 +49,7 @@ def encoder(folder: Path) -> str:
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
     made = BertTokenizerFast(str(folder / "vocab.txt"))
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     BertModel(BertConfig(vocab_size=len(made), max_position_embeddings=96, **sizes)).save_pretrained(folder)
     made.save_pretrained(folder)
     return str(folder)

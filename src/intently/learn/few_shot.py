@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from intently.errors import TooFewExamples
 from intently.learn.text_finetune import Rows, Run, trained
 from intently.learn.text_network import TextNetwork, padded
 from intently.log.pack import Array
@@ -57,9 +58,16 @@ def contrastive_loss(states: Tensor, label: Tensor, temperature: float) -> Tenso
 
 
 def batches(label: Array, plan: Contrast, rng: np.random.Generator) -> Iterator[Array]:
-    """Text numbers of each step: `each` texts of each of some labels; in a round every label comes equally often."""
+    """Text numbers of each step: `each` texts of each of some labels; in a round every label comes equally often.
+
+    Raises TooFewExamples where no label has two texts.
+    """
     of = [np.flatnonzero(label == one) for one in np.unique(label)]
     of = [mine for mine in of if len(mine) > 1]
+    if not of:
+        raise TooFewExamples(
+            "No label has two texts to be drawn together.", mend="Label more texts, or set name_labels = True."
+        )
     steps = -(-len(label) // (plan.labels * plan.each))
     for _ in range(plan.rounds):
         order = np.concatenate([rng.permutation(len(of)) for _ in range(-(-steps * plan.labels // len(of)))])

@@ -1,7 +1,8 @@
 """One head per Answer: how a state becomes an answer, and the loss that teaches it.
 
 Every loss is a mean over examples and is divided by `scale`, the loss of the best constant answer
-on the training truths. That is the whole balance between tasks: each starts near 1.
+on the training truths. That is the whole balance between tasks: each starts near 1. What a head has from the training
+truths is a buffer, so that one that is loaded can be trained further.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ _RANKED_AT_ONCE = 1024
 class YesNoHead(nn.Module):
     """A logit; binary cross-entropy."""
 
+    scale: Tensor
+
     def __init__(self, width: int, truths: Truths) -> None:
         super().__init__()
         rate = float(np.clip(truths.values.mean(), 1e-4, 1 - 1e-4))
         self.out = nn.Linear(width, 1)
         nn.init.constant_(self.out.bias, math.log(rate / (1 - rate)))
-        self.scale = -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
+        self.register_buffer("scale", torch.tensor(-(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))))
 
     def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Mean loss over the nows that have a truth."""
@@ -49,12 +52,14 @@ class YesNoHead(nn.Module):
 class OneOfHead(nn.Module):
     """A logit per label; cross-entropy."""
 
+    scale: Tensor
+
     def __init__(self, width: int, truths: Truths, labels: int) -> None:
         super().__init__()
         rate = (np.bincount(truths.values.astype(np.int64), minlength=labels) + 1) / (len(truths.values) + labels)
         self.out = nn.Linear(width, labels)
         self.out.bias.data = torch.from_numpy(np.log(rate)).float()
-        self.scale = float(-(rate * np.log(rate)).sum())
+        self.register_buffer("scale", torch.tensor(float(-(rate * np.log(rate)).sum())))
 
     def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Mean loss over the nows that have a truth."""
@@ -75,6 +80,7 @@ class AmountHead(nn.Module):
     """
 
     unit: Tensor
+    scale: Tensor
 
     def __init__(self, width: int, truths: Truths) -> None:
         super().__init__()
@@ -83,7 +89,6 @@ class AmountHead(nn.Module):
         logs = np.log(positive) if len(positive) else np.zeros(1)
         sigma = max(float(logs.std()), 0.1)
         roots = np.sqrt(np.maximum(truths.values, 0.0))
-        # A buffer: a head that is loaded answers in the unit it was trained in.
         self.register_buffer("unit", torch.tensor(max(float(roots.std()), 1e-6)))
         self.out = nn.Linear(width, 4)
         start = [
@@ -96,7 +101,7 @@ class AmountHead(nn.Module):
         self.scatter = nn.Parameter(torch.tensor(1.0))
         entropy = -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
         # In units of the log amount's spread, so that the currency does not matter.
-        self.scale = entropy + rate * 1.0
+        self.register_buffer("scale", torch.tensor(entropy + rate * 1.0))
 
     def loss(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Mean negative log-likelihood; the part of an amount above nothing is in log units."""
@@ -148,6 +153,8 @@ class Memory(nn.Module):
 class SharesHead(nn.Module):
     """A softmax over labels, moved by what the customer bought before; the Jensen-Shannon divergence itself."""
 
+    scale: Tensor
+
     def __init__(self, width: int, truths: Truths) -> None:
         super().__init__()
         mean = truths.values.mean(axis=0) + 1e-6
@@ -157,7 +164,7 @@ class SharesHead(nn.Module):
         self.out.bias.data = torch.from_numpy(np.log(mean)).float()
         self.memory = Memory(width)
         constant = torch.from_numpy(mean).float().expand(len(truths.values), -1)
-        self.scale = float(_divergence(constant, torch.from_numpy(truths.values)).mean())
+        self.register_buffer("scale", _divergence(constant, torch.from_numpy(truths.values)).mean())
 
     def logits(self, states: Tensor, batch: Batch, task: str) -> Tensor:
         """Logits of all nows, (nows, labels)."""

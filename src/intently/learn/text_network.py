@@ -62,6 +62,8 @@ def padded(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Tensor]:
 def read_states(network: TextNetwork, encoded: Sequence[Encoded], pad: int, batch_size: int = 64) -> Tensor:
     """The state of each text, (n, width) float32; texts of like length are read together."""
     network.eval()
+    if not encoded:
+        return torch.zeros((0, network.language_model.config.hidden_size))
     order = sorted(range(len(encoded)), key=lambda number: len(encoded[number].ids))
     parts = []
     for start in range(0, len(order), batch_size):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,17 +15,20 @@ from intently.contract import Amount, Everyone, Examples, OneOf, Past, Ranking, 
 from intently.errors import BundleError, ConfigError, TooFewExamples
 from intently.learn.augment import Augment
 from intently.learn.calibrate import Calibration
+from intently.learn.checkpoints import folder_of
 from intently.learn.few_shot import Contrast, draw_together, label_words
 from intently.learn.methods import Method, Sizes, applied, method_of
 from intently.learn.objective import Objective
 from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head
 from intently.learn.text_network import TextNetwork, read_states
+from intently.learn.text_weights import base_of, empty_model, put_weights, weights_of
 from intently.log import schema
 from intently.log.pack import Array
 from intently.text.language_model import PACKAGED, Progress, load, silent
 from intently.text.story import Story, Teller
 from intently.text.tokens import Encoded, encode
 
+FORMAT = 2
 SETTINGS = "text_reader.json"
 _WEIGHTS = "weights.safetensors"
 _MODEL = "language_model"
@@ -50,7 +52,8 @@ class TextReader:
 
     Answers YesNo, OneOf and Amount questions about customers and about events. `model` is a name or a folder. With
     `contrast`, texts of one label are drawn together first, and then the head is trained alone: for few labels. With
-    `name_labels`, the words of each label are one more text of it.
+    `name_labels`, the words of each label are one more text of it. With `checkpoints`, a folder, an interrupted
+    training that is begun again, the same in every part, goes on from its last whole epoch.
     """
 
     name: str = "text_reader"
@@ -73,15 +76,25 @@ class TextReader:
         return isinstance(task.answer, YesNo | OneOf | Amount) and not by_item
 
     def fit(self, examples: Examples, past: Past) -> Self:
-        """Fine-tune on examples with truth. Raises TooFewExamples where there is one class only."""
+        """Fine-tune on examples with truth, from the pre-trained model, whatever was learned before.
+
+        Raises TooFewExamples where there is one class only or nothing to tell texts apart by, and ConfigError where
+        the settings do not go together.
+        """
         import torch
 
         method = method_of(self.method)
+        self._check(examples.task)
         values = values_of(examples)
         torch.manual_seed(self.recipe.seed)
         tokenizer, base = load(self.model)
         budget = self.budget(tokenizer, base, method)
         stories = self.teller.tell(examples, past)
+        if len({(story.past, story.asked) for story in stories}) < 2:
+            raise TooFewExamples(
+                f"All {len(stories)} texts of {examples.task.name} say the same: {stories[0].asked[:40]!r}.",
+                mend="Bring what was written, in the column text, or leave the task out with --tasks.",
+            )
         kept = _split(examples, self.recipe)
         taught, of = [stories[row] for row in np.flatnonzero(kept)], np.flatnonzero(kept)
         if self.augment is not None:
@@ -90,7 +103,8 @@ class TextReader:
         steps = self.recipe.steps(len(taught))
         network = self._network(examples.task, values[kept], method, base, steps)
         lessons = Lessons(encode(taught, tokenizer, budget), values[of], tokenizer.pad_token_id)
-        run = Run(method, self.recipe, self.objective.loss(examples.task.answer), self.checkpoints, self.progress)
+        checkpoints = self._checkpoints_of(examples.task, lessons, network)
+        run = Run(method, self.recipe, self.objective.loss(examples.task.answer), checkpoints, self.progress)
         losses = self._taught(network, lessons, run, examples.task, tokenizer)
         fitted = replace(
             self, progress=silent, fitted=_Fitted(examples.task, network, tokenizer, steps, losses=tuple(losses))
@@ -189,14 +203,16 @@ class TextReader:
         fitted = self._known()
         (folder / _MODEL).mkdir(parents=True, exist_ok=True)
         fitted.tokenizer.save_pretrained(folder / _MODEL)
-        _base_of(fitted.network.language_model).config.save_pretrained(folder / _MODEL)
-        save_file(_weights(fitted.network, whole=self.model != PACKAGED), folder / _WEIGHTS)
+        base_of(fitted.network.language_model).config.save_pretrained(folder / _MODEL)
+        save_file(weights_of(fitted.network, whole=self.model != PACKAGED), folder / _WEIGHTS)
         arrays, settings = fitted.calibration.state()
         if arrays:
             save_file({name: _tensor(array) for name, array in arrays.items()}, folder / "calibration.safetensors")
         told = {
+            "format": FORMAT,
             "name": self.name,
-            "model": self.model if self.model == PACKAGED else _MODEL,
+            # Where it came from: to be fitted again it begins there. To answer, the folder needs nothing else.
+            "model": str(Path(self.model).absolute()) if Path(self.model).is_dir() else self.model,
             "method": self.method,
             "sizes": asdict(self.sizes),
             "recipe": asdict(self.recipe),
@@ -223,6 +239,11 @@ class TextReader:
             weights = load_file(folder / _WEIGHTS)
         except (OSError, ValueError, SafetensorError) as error:
             raise BundleError(f"{folder} holds no text reader: {error}.", mend="Train the bundle again.") from error
+        if told.get("format") != FORMAT:
+            raise BundleError(
+                f"{folder} holds a text reader of format {told.get('format', 1)}; this version reads {FORMAT}.",
+                mend="Train it again with this version.",
+            )
         if told["task"] != task.name:
             raise BundleError(f"{folder} answers {told['task']!r}, not {task.name!r}.", mend="Train it again.")
         blank = cls(
@@ -239,13 +260,37 @@ class TextReader:
         if told["model"] == PACKAGED:
             tokenizer, base = load(PACKAGED)
         else:
-            tokenizer, base = _empty(folder / _MODEL)
+            tokenizer, base = empty_model(folder / _MODEL)
         network = blank._network(task, np.zeros(0, dtype=np.float32), method_of(told["method"]), base, told["steps"])
-        _put(network, weights, folder)
+        put_weights(network, weights, folder)
         numbers = folder / "calibration.safetensors"
         calibration = Calibration.from_state(load_arrays(numbers) if numbers.is_file() else {}, told["calibration"])
         fitted = _Fitted(task, network.eval(), tokenizer, told["steps"], calibration, tuple(told["losses"]))
         return replace(blank, fitted=fitted)
+
+    def _check(self, task: Task) -> None:
+        """Raise ConfigError where the settings do not go together, or not with the task's answer."""
+        if self.contrast is not None and isinstance(task.answer, Amount):
+            raise ConfigError(
+                f"Contrast draws texts of one label together, and {task.name} asks for an amount.",
+                mend="Leave contrast out.",
+            )
+        if self.contrast is not None and self.method == "frozen":
+            raise ConfigError(
+                "Contrast trains the language model, and the method frozen leaves it as it is.",
+                mend="Use method = full or lora, or leave contrast out.",
+            )
+        if self.name_labels and not isinstance(task.answer, OneOf):
+            raise ConfigError(f"The labels of {task.name} have no names to be read.", mend="Leave name_labels out.")
+
+    def _checkpoints_of(self, task: Task, lessons: Lessons, network: TextNetwork) -> Path | None:
+        """Where the checkpoints of this very training are: its settings, its texts and the weights it begins with."""
+        if self.checkpoints is None:
+            return None
+        told = [one.ids for one in lessons.encoded]
+        begin = [weight.detach().numpy() for weight in network.state_dict().values()]
+        same = replace(self, checkpoints=None)
+        return folder_of(self.checkpoints, same, task.name, task.answer, told, lessons.values, *begin)
 
     def _taught(self, network: TextNetwork, lessons: Lessons, run: Run, task: Task, tokenizer: Any) -> list[float]:
         """Train a network in place, by contrast and then the head, or all together; gives the losses."""
@@ -316,48 +361,6 @@ def _split(examples: Examples, recipe: TextRecipe) -> Array:
         order = np.argsort(examples.at.dt.epoch("us").to_numpy(), kind="stable")
         keep[order[len(order) - round(len(order) * recipe.held_out) :]] = False
     return keep
-
-
-def _base_of(language_model: Any) -> Any:
-    """The language model itself, inside whatever a method put around it."""
-    inner = getattr(language_model, "get_base_model", None)
-    return language_model if inner is None else inner()
-
-
-def _weights(network: TextNetwork, *, whole: bool) -> dict[str, Any]:
-    """What has to be written: every weight, or the trained ones and the head."""
-    kept = {
-        name: weight.detach().contiguous()
-        for name, weight in network.named_parameters()
-        if whole or weight.requires_grad or name.startswith("head.")
-    }
-    return kept | {f"head.{name}": buffer.contiguous() for name, buffer in network.head.named_buffers()}
-
-
-def _put(network: TextNetwork, weights: Mapping[str, Any], folder: Path) -> None:
-    import torch
-
-    mine = dict(network.named_parameters()) | {f"head.{name}": one for name, one in network.head.named_buffers()}
-    wrong = sorted(name for name, value in weights.items() if name not in mine or mine[name].shape != value.shape)
-    missing = sorted(name for name, one in mine.items() if one.requires_grad and name not in weights)
-    if wrong or missing:
-        raise BundleError(
-            f"{folder} does not fit its own settings: {(wrong or missing)[0]} is not what was trained.",
-            mend="Train the bundle again.",
-        )
-    with torch.no_grad():
-        for name, value in weights.items():
-            mine[name].copy_(value)
-
-
-def _empty(folder: Path) -> tuple[Any, Any]:
-    """The tokenizer and an untrained language model of the right shape."""
-    import torch
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    config = AutoConfig.from_pretrained(folder)
-    return tokenizer, AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
 
 
 def _tensor(array: Array) -> Any:

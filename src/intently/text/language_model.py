@@ -55,6 +55,7 @@ def locate(model: str) -> str:
 def load(model: str, adapter: Path | None = None) -> tuple[Any, torch.nn.Module]:
     """A tokenizer and a language model (encoder or decoder), by name or folder; an adapter is merged in."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
@@ -69,9 +70,9 @@ def load(model: str, adapter: Path | None = None) -> tuple[Any, torch.nn.Module]
         tokenizer = AutoTokenizer.from_pretrained(where)
         # Whatever precision the weights are kept in: half of it trains badly, and a processor is slower at it.
         network = AutoModel.from_pretrained(where, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
         raise ConfigError(
-            f"The language model {model!r} cannot be loaded: {str(error).splitlines()[0]}",
+            f"The language model {model!r} cannot be loaded: {str(error).splitlines()[0].rstrip('.')}.",
             mend=f"Give a model name, a folder with config.json and weights, or {PACKAGED!r}, which is built in.",
         ) from error
     if network.config.is_encoder_decoder:

@@ -148,8 +148,7 @@ def _pasts(past: Past, wording: Wording, last: int) -> list[tuple[str, tuple[Pie
         past.event_types,
         named,
     )
-    stop = np.searchsorted(rows.example, np.arange(len(past)), side="right")
-    start = np.concatenate([[0], stop[:-1]])
+    start, stop = (np.searchsorted(rows.example, np.arange(len(past)), side=side) for side in ("left", "right"))
     return [_past(columns, int(a), int(b), wording) for a, b in zip(start, stop, strict=True)]
 
 

@@ -1,6 +1,8 @@
 """The text reader as a predictor: it learns from words, keeps its promises, and says in one sentence what is wrong."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -11,8 +13,9 @@ from intently.errors import BundleError, ConfigError, TooFewExamples
 from intently.learn.few_shot import Contrast, batches, contrastive_loss, label_words
 from intently.learn.methods import METHODS, Sizes, method_of
 from intently.learn.methods.adalora import ranks
+from intently.learn.objective import Objective
 from intently.learn.text_finetune import TextRecipe
-from intently.learn.text_reader import TextReader
+from intently.learn.text_reader import SETTINGS, TextReader, values_of
 from intently.log import schema
 from intently.tasks import BUILT_IN
 from intently.tasks.purchasing_power import TASK as POWER
@@ -80,20 +83,73 @@ def test_the_same_training_gives_the_same_weights(model, log, reader):
         assert weight.equal(again.network.state_dict()[name]), name
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(model, log, reader, tmp_path):
-    class Stop(Exception):
-        pass
+class Stop(Exception):
+    """Somebody ended a training."""
+
+
+def interrupted(reader, log, share):
+    """The folder of checkpoints of a training that was ended after this share of it."""
 
     def stop(_what, fraction):
-        if fraction > 0.6:
+        if fraction > share:
             raise Stop
 
     with pytest.raises(Stop):
-        fitted(made(model, checkpoints=tmp_path, progress=stop), log)
-    assert list(tmp_path.rglob("checkpoint-*"))
-    gone_on = fitted(made(model, checkpoints=tmp_path), log)
-    for name, weight in reader.network.state_dict().items():
-        assert weight.equal(gone_on.network.state_dict()[name]), name
+        fitted(replace(reader, progress=stop), log)
+    (folder,) = {path.parent for path in reader.checkpoints.rglob("checkpoint-*")}
+    return folder
+
+
+def same_weights(one, other):
+    mine, theirs = one.network.state_dict(), other.network.state_dict()
+    return mine.keys() == theirs.keys() and all(weight.equal(theirs[name]) for name, weight in mine.items())
+
+
+@pytest.fixture(scope="module")
+def pruned(model, log):
+    """Twelve layers begin with rank three, and are left two on average."""
+    return fitted(made(model, method="adalora", sizes=Sizes(rank=2)), log)
+
+
+@pytest.mark.parametrize(("method", "share"), [("full", 0.6), ("adalora", 0.4), ("adalora", 0.9)])
+def test_an_interrupted_training_ends_with_the_same_weights(reader, pruned, log, tmp_path, method, share):
+    """AdaLoRA prunes from a tenth of the training on, and has settled which ranks are left at seven tenths."""
+    whole = {"full": reader, "adalora": pruned}[method]
+    again = replace(whole, fitted=None, checkpoints=tmp_path)
+    interrupted(again, log, share)
+    gone_on = fitted(again, log)
+    assert same_weights(whole, gone_on)
+    assert gone_on.losses == whole.losses
+
+
+def test_a_half_written_checkpoint_is_not_gone_on_from(model, log, reader, tmp_path):
+    again = made(model, checkpoints=tmp_path)
+    folder = interrupted(again, log, 0.6)
+    half = folder / "checkpoint-9999"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"cut off")
+    assert same_weights(reader, fitted(again, log))
+
+
+def test_another_training_begins_anew_in_the_same_folder(model, log, tmp_path):
+    """Another recipe, other examples, and another model under the same name."""
+    import shutil
+
+    quick = replace(RECIPE, epochs=1)
+    shutil.copytree(model, tmp_path / "model")
+    kept = made(str(tmp_path / "model"), recipe=quick, checkpoints=tmp_path / "kept")
+    fitted(kept, log)
+    others = (
+        (replace(kept, recipe=replace(quick, learning_rate=1e-3)), 60),
+        (replace(kept, objective=Objective(smoothing=0.1)), 60),
+        (kept, 50),
+    )
+    for other, until in others:
+        assert same_weights(fitted(other, log, until=until), fitted(replace(other, checkpoints=None), log, until=until))
+    (tmp_path / "other").mkdir()
+    encoder(tmp_path / "other", seed=1)
+    shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "model" / "model.safetensors")
+    assert same_weights(fitted(kept, log), fitted(replace(kept, checkpoints=None), log))
 
 
 def test_what_happens_after_a_question_changes_no_answer(reader, log):
@@ -183,11 +239,9 @@ def test_a_label_is_read_as_one_would_write_it():
 # --- methods ---
 
 
-def test_adalora_prunes_ranks_while_it_trains(model, log):
-    sizes = Sizes(rank=2)
-    reader = fitted(made(model, method="adalora", sizes=sizes), log)
-    left = ranks(reader.network.language_model)
-    # Twelve layers begin with rank three and are left two on average; without the schedule all would keep three.
+def test_adalora_prunes_ranks_while_it_trains(pruned):
+    left = ranks(pruned.network.language_model)
+    # Without the schedule all would keep three.
     assert len(left) == 12
     assert sum(left) == 2 * 12
     assert min(left) < max(left)
@@ -224,6 +278,8 @@ def test_a_model_that_does_not_go_with_a_method_is_one_sentence(tmp_path, log, m
 
 # --- bad input ---
 
+STRANGE = ("", " ", None, "x" * 100_000, "refund 退款 возврат 🎁\x00\u202e", "a\n" * 50_000, "\ud7ff" * 10)
+
 
 def test_one_class_only_is_one_sentence(model, log):
     examples = TASK.examples(log, WEEKS).where(pl.col("truth") == "refund")
@@ -246,13 +302,12 @@ def test_a_label_never_seen_in_training_can_still_be_answered(model, log):
 
 
 def test_texts_of_any_kind_are_read(reader, log):
-    strange = ["", " ", None, "x" * 100_000, "refund 退款 возврат 🎁\x00\u202e", "a\n" * 50_000, "\ud7ff" * 10]
     frame = pl.DataFrame(
         {
-            "event_id": [f"s{n}" for n in range(len(strange))],
-            "user_id": ["u1"] * len(strange),
-            schema.TEXT: strange,
-            "at": pl.Series([day(63)] * len(strange), dtype=schema.CLOCK),
+            "event_id": [f"s{n}" for n in range(len(STRANGE))],
+            "user_id": ["u1"] * len(STRANGE),
+            schema.TEXT: STRANGE,
+            "at": pl.Series([day(63)] * len(STRANGE), dtype=schema.CLOCK),
         }
     )
     examples = Examples(TASK, frame)
@@ -260,6 +315,62 @@ def test_texts_of_any_kind_are_read(reader, log):
     np.testing.assert_allclose(values.sum(1), 1, atol=1e-5)
     told = reader.encoded(examples, Past(log, examples))
     assert max(len(one.ids) for one in told) <= RECIPE.max_tokens
+
+
+def with_texts(log, texts):
+    """Training examples with these texts in turn."""
+    frame = TASK.examples(log.before(day(60)), WEEKS).frame
+    told = pl.Series(schema.TEXT, (list(texts) * len(frame))[: len(frame)], dtype=pl.String)
+    return Examples(TASK, frame.with_columns(told))
+
+
+@pytest.mark.parametrize("kind", [encoder, decoder])
+def test_texts_of_any_kind_can_be_learned_from(log, tmp_path, kind):
+    quick = made(kind(tmp_path), recipe=replace(RECIPE, epochs=1), teller=Teller(last=0))
+    examples = with_texts(log, STRANGE)
+    assert np.isfinite(quick.fit(examples, Past(log, examples)).losses).all()
+
+
+def test_texts_that_all_say_the_same_are_one_sentence(model, log):
+    examples = with_texts(log, ["", " ", None])
+    with pytest.raises(TooFewExamples, match="say the same") as raised:
+        made(model, teller=Teller(last=0)).fit(examples, Past(log, examples))
+    assert "in the column text" in raised.value.mend
+
+
+def test_where_nobody_is_asked_nothing_is_answered(reader, log):
+    nobody = TASK.questions(log, day(63)).take(np.zeros(0, dtype=np.int64))
+    assert reader.predict(nobody, Past(log, nobody)).values.shape == (0, 3)
+
+
+def test_settings_that_do_not_go_together_are_one_sentence(model, log):
+    plan = Contrast(rounds=1)
+    with pytest.raises(ConfigError, match="the method frozen leaves it as it is"):
+        fitted(made(model, method="frozen", contrast=plan), log)
+    with pytest.raises(ConfigError, match="asks for an amount"):
+        fitted(made(model, contrast=plan), log, POWER)
+    with pytest.raises(ConfigError, match="no names to be read"):
+        fitted(made(model, contrast=plan, name_labels=True), log, URGENT)
+    assert judged(fitted(made(model, contrast=plan), log, URGENT), log, URGENT)[1].values.shape[1] == 1
+
+
+def test_a_single_text_a_label_cannot_be_drawn_together(model, log):
+    some = TASK.examples(log.before(day(60)), WEEKS).frame.group_by("truth", maintain_order=True).head(1)
+    examples = Examples(TASK, some)
+    reader = made(model, contrast=Contrast(rounds=1))
+    with pytest.raises(TooFewExamples, match="No label has two texts") as raised:
+        reader.fit(examples, Past(log, examples))
+    assert "name_labels" in raised.value.mend
+    assert replace(reader, name_labels=True).fit(examples, Past(log, examples)).losses
+
+
+def test_weights_that_are_cut_off_are_one_sentence(model, log, tmp_path):
+    import shutil
+
+    shutil.copytree(model, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        fitted(made(str(tmp_path / "model")), log)
 
 
 def test_a_folder_without_a_tokenizer_is_one_sentence(tmp_path, log, model):
@@ -297,3 +408,52 @@ def test_it_has_to_be_fitted_and_a_saved_one_has_to_be_whole(model, log, reader,
     (tmp_path / "weights.safetensors").write_bytes(b"broken")
     with pytest.raises(BundleError, match="holds no text reader"):
         TextReader.read_from(tmp_path, TASK)
+
+
+def test_a_saved_reader_of_an_earlier_format_is_refused(reader, tmp_path):
+    reader.save(tmp_path)
+    file = tmp_path / SETTINGS
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps({name: value for name, value in told.items() if name != "format"}))
+    with pytest.raises(BundleError, match="format 1; this version reads 2") as raised:
+        TextReader.read_from(tmp_path, TASK)
+    assert "Train it again" in raised.value.mend
+
+
+@pytest.mark.parametrize("task", [TASK, URGENT, POWER], ids=["labels", "yes or no", "amount"])
+def test_a_loaded_reader_has_the_same_loss(model, log, tmp_path, task):
+    """What a loss is divided by comes from the training truths, and has to come back with the weights."""
+    from intently.learn.objective import head_loss
+    from intently.learn.text_network import padded
+
+    quick = fitted(made(model, recipe=replace(RECIPE, epochs=1)), log, task)
+    quick.save(tmp_path)
+    examples = task.examples(log, [day(56)])
+    rows = [
+        {"input_ids": one.ids, "labels": value}
+        for one, value in zip(quick.encoded(examples.hide(), Past(log, examples)), values_of(examples), strict=True)
+    ]
+    batch = padded(rows, quick.network_tokenizer.pad_token_id)
+    loss, again = (head_loss(one.network, batch) for one in (quick, TextReader.read_from(tmp_path, task)))
+    assert loss.item() == again.item()
+
+
+def test_a_loaded_reader_is_fitted_again_from_the_model_it_began_with(model, log, reader, tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(model).parent)
+    near = fitted(made(Path(model).name), log)
+    near.save(tmp_path / "saved")
+    monkeypatch.chdir(tmp_path)
+    assert same_weights(fitted(TextReader.read_from(tmp_path / "saved", TASK), log), reader)
+
+
+def test_a_loaded_reader_whose_first_model_is_gone_answers_and_says_so_when_fitted(model, log, tmp_path):
+    import shutil
+
+    shutil.copytree(model, tmp_path / "model")
+    quick = fitted(made(str(tmp_path / "model"), recipe=replace(RECIPE, epochs=1)), log)
+    quick.save(tmp_path / "saved")
+    shutil.rmtree(tmp_path / "model")
+    loaded = TextReader.read_from(tmp_path / "saved", TASK)
+    np.testing.assert_array_equal(judged(loaded, log)[1].values, judged(quick, log)[1].values)
+    with pytest.raises(ConfigError, match=r"The language model .*model' cannot be loaded"):
+        fitted(loaded, log)
