@@ -41,7 +41,7 @@ def measured() -> Iterator[Cost]:
     finally:
         cost.wall_seconds = time.perf_counter() - wall
         cost.cpu_seconds = _cpu_seconds() - cpu
-        cost.peak_megabytes = _peak_megabytes()
+        cost.peak_megabytes = peak_megabytes()
 
 
 def _cpu_seconds() -> float:
@@ -49,7 +49,8 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
+    """The most memory that the process has held so far (on Linux: since it was told to forget that)."""
     for line in _status():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024

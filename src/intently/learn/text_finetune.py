@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from intently.learn.checkpoints import last_whole
+from intently.learn.estimate import Clock, estimate
 from intently.learn.methods import Method
 from intently.learn.text_network import ASKED, TextNetwork, padded, truths
 from intently.log.pack import Array
@@ -94,7 +96,8 @@ class Rows:
 class Run:
     """One training by transformers.Trainer: of which method, by which recipe and loss, and who watches it.
 
-    With `checkpoints`, an interrupted run goes on from its last whole epoch.
+    With `checkpoints`, an interrupted run goes on from its last whole epoch. Who watches is told what it will take by
+    the `clock` before it begins.
     """
 
     method: Method
@@ -103,6 +106,7 @@ class Run:
     checkpoints: Path | None = None
     progress: Progress = silent
     phase: str = "fine-tuning on words"
+    clock: Clock = time.perf_counter
 
 
 def finetune_text(network: TextNetwork, lessons: Lessons, run: Run) -> list[float]:
@@ -132,7 +136,7 @@ def trained(
                 method.after_step(network.language_model, state.global_step + 1)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            run.progress(run.phase, state.global_step / max(state.max_steps, 1))
+            run.progress(told, state.global_step / max(state.max_steps, 1))
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             # What is in the history is in a checkpoint too.
@@ -143,7 +147,7 @@ def trained(
         def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Tensor:
             loss = run.loss(model, inputs)
             losses.append(float(loss.detach()))
-            return loss if method.penalty is None else loss + method.penalty(network.language_model)
+            return _penalised(loss, network, method)
 
         def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
             super().save_model(output_dir, _internal_call)
@@ -162,12 +166,36 @@ def trained(
             optimizers=(_optimizer(network, run), None),
         )
         trainer.remove_callback(PrinterCallback)
+        told = _told(network, rows, collate, run, trainer.args)
+        run.progress(told, 0.0)
         last = last_whole(folder)
         if last is not None and method.recall is not None:
             method.recall(network.language_model, load_file(Path(last) / _MEMORY))
         trainer.train(resume_from_checkpoint=last)
     network.eval()
     return [row[_LOSS] for row in trainer.state.log_history if _LOSS in row]
+
+
+def _told(
+    network: TextNetwork, rows: Rows, collate: Callable[[list[Any]], dict[str, Tensor]], run: Run, arguments: Any
+) -> str:
+    """The name of a phase for who watches it, with what it will take."""
+    if run.progress is silent:
+        return run.phase
+    size, place = arguments.per_device_train_batch_size, next(network.parameters()).device
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number]["input_ids"]))
+    batches = [[rows[number] for number in order[start : start + size]] for start in range(0, len(order), size)]
+
+    def loss(batch: list[Any]) -> Tensor:
+        inputs = {name: value.to(place) for name, value in collate(batch).items()}
+        with torch.autocast(place.type, torch.bfloat16, enabled=arguments.bf16):
+            return _penalised(run.loss(network, inputs), network, run.method)
+
+    return f"{run.phase} ({estimate(network, batches, arguments.num_train_epochs, loss, run.clock)})"
+
+
+def _penalised(loss: Tensor, network: TextNetwork, method: Method) -> Tensor:
+    return loss if method.penalty is None else loss + method.penalty(network.language_model)
 
 
 def fit_head(network: TextNetwork, states: Tensor, values: Array, recipe: TextRecipe) -> list[float]:

@@ -1,6 +1,7 @@
 """The text reader as a predictor: it learns from words, keeps its promises, and says in one sentence what is wrong."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +151,15 @@ def test_another_training_begins_anew_in_the_same_folder(model, log, tmp_path):
     encoder(tmp_path / "other", seed=1)
     shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "model" / "model.safetensors")
     assert same_weights(fitted(kept, log), fitted(replace(kept, checkpoints=None), log))
+
+
+def test_who_watches_is_told_what_it_will_take_and_the_weights_stay_the_same(model, log, reader):
+    heard = []
+    watched = fitted(made(model, progress=lambda what, fraction: heard.append((what, fraction))), log)
+    assert same_weights(watched, reader)
+    assert re.fullmatch(r"fine-tuning on words \(about \d+ seconds and \d\.\d GB of memory\)", heard[0][0])
+    assert heard[0][1] == 0
+    assert {what for what, _ in heard} == {heard[0][0]}
 
 
 def test_what_happens_after_a_question_changes_no_answer(reader, log):
