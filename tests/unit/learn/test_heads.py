@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from intently.contract import QUANTILES
+from intently.contract import QUANTILES, OneOf, Shares
 from intently.learn.batches import MEMORY_FEATURES, Truths
-from intently.learn.heads import AmountHead, RankingHead, YesNoHead, _log_add
+from intently.learn.heads import AmountHead, RankingHead, YesNoHead, _log_add, head_for
 from intently.tasks.purchase_intent import TASK as INTENT
 from intently.tasks.purchasing_power import TASK as POWER
 
@@ -71,3 +71,31 @@ def test_the_ranking_loss_is_a_softmax_over_negatives_own_and_true_items() -> No
     total = torch.logsumexp(torch.stack(list(logit.values())), 0)
     naive = ((total - logit[5]) + (total - logit[7])) / 2 / head.scale
     assert torch.allclose(found, naive, atol=1e-5)
+
+
+def test_a_head_that_is_loaded_has_the_loss_that_it_had() -> None:
+    """Whatever truths it was made with: what it has from them comes with its weights."""
+    rng = np.random.default_rng(0)
+    rows = np.arange(40)
+    share = rng.dirichlet([1.0, 1.0, 1.0], 40).astype(np.float32)
+    answers = {
+        INTENT.answer: rng.random(40) < 0.2,
+        POWER.answer: rng.gamma(2, 30, 40),
+        OneOf(("a", "b", "c")): rng.choice(3, 40, p=[0.7, 0.2, 0.1]),
+        Shares("category"): share,
+    }
+    for answer, truth in answers.items():
+        truth = truth.astype(np.float32)
+        made = head_for(answer, 4, 4, Truths(INTENT, rows, truth))
+        blank = head_for(answer, 4, 4, Truths(INTENT, rows, np.ones_like(truth[:1])))
+        blank.load_state_dict(made.state_dict())
+        nothing = torch.zeros(0, dtype=torch.long)
+        batch = {
+            "truth.t.now": torch.arange(40),
+            "truth.t.value": torch.from_numpy(truth),
+            "memory.t.now": nothing,
+            "memory.t.value": nothing,
+            "memory.t.features": torch.zeros(0, MEMORY_FEATURES),
+        }
+        states = torch.randn(40, 4)
+        assert made.loss(states, batch, "t").item() == blank.loss(states, batch, "t").item(), answer
