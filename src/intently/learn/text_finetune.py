@@ -166,7 +166,7 @@ def trained(
             optimizers=(_optimizer(network, run), None),
         )
         trainer.remove_callback(PrinterCallback)
-        told = _told(network, rows, collate, run, trainer.args)
+        told = _told(network, trainer, run)
         run.progress(told, 0.0)
         last = last_whole(folder)
         if last is not None and method.recall is not None:
@@ -176,22 +176,20 @@ def trained(
     return [row[_LOSS] for row in trainer.state.log_history if _LOSS in row]
 
 
-def _told(
-    network: TextNetwork, rows: Rows, collate: Callable[[list[Any]], dict[str, Tensor]], run: Run, arguments: Any
-) -> str:
+def _told(network: TextNetwork, trainer: Any, run: Run) -> str:
     """The name of a phase for who watches it, with what it will take."""
     if run.progress is silent:
         return run.phase
-    size, place = arguments.per_device_train_batch_size, next(network.parameters()).device
-    order = sorted(range(len(rows)), key=lambda number: len(rows[number]["input_ids"]))
-    batches = [[rows[number] for number in order[start : start + size]] for start in range(0, len(order), size)]
+    # The batches of its first epoch as they will come, padding and all.
+    with torch.random.fork_rng():
+        batches = sorted(trainer.get_train_dataloader(), key=lambda batch: batch["input_ids"].numel())
+    kind, half = batches[0]["input_ids"].device.type, trainer.args.bf16
 
-    def loss(batch: list[Any]) -> Tensor:
-        inputs = {name: value.to(place) for name, value in collate(batch).items()}
-        with torch.autocast(place.type, torch.bfloat16, enabled=arguments.bf16):
-            return _penalised(run.loss(network, inputs), network, run.method)
+    def loss(batch: dict[str, Tensor]) -> Tensor:
+        with torch.autocast(kind, torch.bfloat16, enabled=half):
+            return _penalised(run.loss(network, batch), network, run.method)
 
-    return f"{run.phase} ({estimate(network, batches, arguments.num_train_epochs, loss, run.clock)})"
+    return f"{run.phase} ({estimate(network, batches, trainer.args.num_train_epochs, loss, run.clock)})"
 
 
 def _penalised(loss: Tensor, network: TextNetwork, method: Method) -> Tensor:
