@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 .venv/bin/python bench/whole_catalogue.py
 
 As many customers and items as Complete Journey has, asked in blocks as the reader asks, one thread. The reader's way
-also moves single logits and gives the log of the softmax's sum. Vectors are drawn.
+also moves single logits. Vectors are drawn.
 Writes bench/results/whole_catalogue.json.
 """
 
