@@ -102,10 +102,10 @@ def test_it_is_exported_exactly_and_in_eight_bits(work, bundle):
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     told = json.loads(run("export", bundle, "--data", work / "shop", "--json").output)
     ((folder, gate),) = told.items()
-    assert folder == str(bundle / "onnx" / "support")
+    assert folder == str(bundle / "onnx_texts" / "support")
     assert gate["apart"]["support"] <= 1e-4
     assert gate["lost"]["support"] <= 0.004
     assert gate["examples"] > 20
-    names = sorted(path.name for path in (bundle / "onnx" / "support").iterdir())
+    names = sorted(path.name for path in (bundle / "onnx_texts" / "support").iterdir())
     assert names == ["export.json", "text_reader.int8.onnx", "text_reader.onnx"]
     assert gate["whole_bytes"] < 0.5 * gate["exact_bytes"]

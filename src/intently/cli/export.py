@@ -17,7 +17,7 @@ def command(
     examples: Annotated[int, typer.Option("--examples", min=20, help="Examples to compare on.")] = 500,
     as_json: console.JSON = False,
 ) -> None:
-    """Write a bundle's readers as ONNX into BUNDLE/onnx, exact and in eight bits; text readers into a folder each.
+    """Write a bundle's readers as ONNX, exact and in eight bits: into BUNDLE/onnx, text readers into BUNDLE/onnx_texts.
 
     The exact one must give what the network gives, to 1e-4; the one in eight bits may lose 0.004 of each task's first
     metric, on the last windows before the bundle's end. One that does not pass is not written.
@@ -29,6 +29,7 @@ def command(
     from intently.log.log import Log
     from intently.ship import export, text_export
     from intently.ship.bundle import load
+    from intently.ship.gate import EXPORTED
 
     trained = load(bundle, console.every_task(), threads=1)
     texts = {
@@ -38,15 +39,16 @@ def command(
     if trained.reader is None and not any(texts.values()):
         raise BundleError("The bundle has no reader.", mend="Export a bundle that was trained without --fallback.")
     log, gates = Log.read(data), {}
+    folder, folder_of_texts = (bundle / name for name in EXPORTED)
     if trained.reader is not None:
         reader = trained.reader.newest
         truth = export.examples_of(reader.tasks, log, trained.until, examples)
-        gates[bundle / "onnx"] = export.export(reader, next(iter(truth.values()))[1], bundle / "onnx", truth)
+        gates[folder] = export.export(reader, next(iter(truth.values()))[1], folder, truth)
     for task in trained.tasks:
         text = texts[task.name]
         if text is not None:
             some, past = export.examples_of([task], log, trained.until, examples)[task.name]
-            gates[bundle / "onnx" / task.name] = text_export.export_both(text, some, past, bundle / "onnx" / task.name)
+            gates[folder_of_texts / task.name] = text_export.export_both(text, some, past, folder_of_texts / task.name)
     if as_json:
         console.say_json({str(folder): asdict(gate) for folder, gate in gates.items()})
         return

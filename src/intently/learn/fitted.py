@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -70,6 +71,7 @@ class FittedReader:
     curve: Mapping[str, list[float]] = field(default_factory=dict)
     _memo: Memo = field(default_factory=Memo, repr=False, compare=False)
     _latest: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def answers(self, task: Task) -> bool:
         """Whether it was fine-tuned on this task."""
@@ -112,6 +114,11 @@ class FittedReader:
 
     def catalogue(self, past: Past) -> Catalogue:
         """The catalogue of a past as this reader sees it; texts never seen before are read now."""
+        # Several tasks may ask at once: new texts are read by one of them.
+        with self._lock:
+            return self._catalogue(past)
+
+    def _catalogue(self, past: Past) -> Catalogue:
         items = past.items
         told = self._latest.get("catalogue")
         if told and told[1] == past.event_types and (told[0] is items or told[0].equals(items)):

@@ -134,7 +134,7 @@ class Block(nn.Module):
 
     def _by_head(self, x: Tensor) -> Tensor:
         """(batch, time, width) as (batch, heads, time, width / heads)."""
-        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.heads, x.shape[-1] // self.heads).transpose(1, 2)
 
 
 class Reader(nn.Module):

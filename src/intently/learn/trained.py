@@ -62,6 +62,8 @@ class Trained:
     def predict_all(self, log: Log, at: datetime) -> dict[str, tuple[Examples, Scores]]:
         """The answers to every task of everyone asked at `at`, by name; tasks side by side, for they share readings."""
         names = [task.name for task in self.tasks]
+        # What all read is made before, not by each of them.
+        _ = log.pack, log.catalogue
         # One waits for another's reading, which takes all the machine: a thread for each.
         with ThreadPoolExecutor(len(names)) as pool:
             return dict(zip(names, pool.map(lambda name: self.predict(name, log, at), names), strict=True))

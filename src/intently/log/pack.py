@@ -203,7 +203,7 @@ def file_of(column: str, *, extra: bool = False) -> str:
 def manifest(folder: Path) -> dict[str, Any]:
     """What a whole pack says of itself. Raises DataError for anything else."""
     # Who may only read finds what is there.
-    with suppress(PermissionError):
+    with suppress(OSError):
         recover(folder)
     try:
         content: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
@@ -216,7 +216,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 def is_pack(folder: str | Path) -> bool:
     """Whether a folder holds a pack, of whatever version."""
-    with suppress(PermissionError):
+    with suppress(OSError, ValueError):
         recover(Path(folder))
     return (Path(folder) / MANIFEST).is_file()
 
@@ -237,7 +237,7 @@ def recover(folder: Path) -> None:
 
 def beside(folder: Path) -> tuple[Path, Path]:
     """Where a pack is written anew, and where the old one goes before the new one takes its place."""
-    folder = folder.absolute()
+    folder = folder.resolve()
     return folder.with_name(folder.name + ".forget.part"), folder.with_name(folder.name + ".forget.old")
 
 

@@ -22,6 +22,8 @@ def forget_in_pack(folder: Path, users: Sequence[str]) -> int:
     A process that is ended in the middle leaves the old pack or the new one, which whoever opens it next puts in its
     place. Raises DataError where there is no pack.
     """
+    # A link to a pack is not the pack.
+    folder = folder.resolve()
     about = manifest(folder)
     pack = Pack.load(folder)
     gone = pack.user_ids.cast(pl.String).is_in(list(users)).to_numpy()

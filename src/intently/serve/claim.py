@@ -27,7 +27,13 @@ def claim(engine: Engine) -> Callable[[], None]:
 
 def _file(database: Path) -> Callable[[], None]:
     # Never on the database itself: closing any handle of that drops the locks which SQLite holds on it.
-    lock = database.with_name(database.name + ".lock").open("w")
+    try:
+        lock = database.with_name(database.name + ".lock").open("w")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"A state cannot be kept in {str(database)!r}: {error}.",
+            mend="Name a file in a folder that is there and may be written.",
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

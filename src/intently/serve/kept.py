@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,9 @@ from intently.serve.pasts import History
 from intently.serve.told import Told
 
 _MOST = 100_000
+# Of a history (`History.mark`): the history itself would stay in memory with its answer.
+Mark = tuple[int, int]
+Name = tuple[str, tuple[str, ...], str, int]
 # An answer that is asked for again at this part of its time is made anew in the background.
 _AGEING = 0.6
 
@@ -48,23 +51,20 @@ class Key:
     items: int
 
     @property
-    def name(self) -> tuple[str, tuple[str, ...], str, int]:
+    def name(self) -> Name:
         """What tells one from another."""
         return self.user, self.tasks, self.served.version, self.items
 
-    def covers(self, name: tuple[str, tuple[str, ...], str, int]) -> bool:
-        """Whether it answers all that the key of this name does."""
-        return (name[0], *name[2:]) == (self.user, *self.name[2:]) and set(name[1]) <= set(self.tasks)
 
-    def covered_by(self, name: tuple[str, tuple[str, ...], str, int]) -> bool:
-        """Whether the key of this name answers all that it does."""
-        return (name[0], *name[2:]) == (self.user, *self.name[2:]) and set(self.tasks) <= set(name[1])
+def covers(more: Name, less: Name) -> bool:
+    """Whether the answer of one name answers all that the other does: of the same user, by the same model."""
+    return (more[0], *more[2:]) == (less[0], *less[2:]) and set(less[1]) <= set(more[1])
 
 
 @dataclass
 class _Entry:
     key: Key
-    history: History
+    mark: Mark
     told: Told
     asked: int
     said: dict[str, Any] = field(default_factory=dict)
@@ -80,10 +80,10 @@ class Kept:
 
     def __init__(self, window: float, now: Callable[[], int], wake: Callable[[], None]) -> None:
         self._window, self._now, self._wake = round(window * 1e6), now, wake
-        self._entries: OrderedDict[Any, _Entry] = OrderedDict()
-        self._of_user: dict[str, set[Any]] = {}
-        self._due: OrderedDict[Any, None] = OrderedDict()
-        self._making: dict[Any, tuple[History, Future[Told | None]]] = {}
+        self._entries: OrderedDict[Name, _Entry] = OrderedDict()
+        self._of_user: dict[str, set[Name]] = {}
+        self._due: OrderedDict[Name, None] = OrderedDict()
+        self._making: dict[Name, tuple[Mark, Future[Told | None]]] = {}
         self._forgettings = 0
         self._lock = threading.Lock()
 
@@ -99,8 +99,8 @@ class Kept:
         if self.get(user, history, served, tasks, 1, window) is None:
             return None
         with self._lock:
-            entry = self._entries.get(self._covering(self._entries, user, served, tasks))
-            return entry.told if entry is not None and entry.history is history else None
+            entry = self._holding(user, history, served, tasks)
+            return None if entry is None else entry.told
 
     def get(
         self, user: str, history: History, served: Served, tasks: Sequence[str], most: int, window: float | None
@@ -111,16 +111,11 @@ class Kept:
             return None
         now = self._now()
         with self._lock:
-            name = self._covering(self._entries, user, served, tasks)
-            entry = self._entries.get(name)
-            if entry is None:
+            entry = self._holding(user, history, served, tasks)
+            if entry is None or now - entry.told.as_of > limit:
                 return None
-            entry.asked = now
-            age = now - entry.told.as_of
-            if entry.history is not history or age > limit:
-                return None
-            self._entries.move_to_end(name)
-            wakes = age > _AGEING * self._window and self._is_due(name)
+            self._entries.move_to_end(entry.key.name)
+            wakes = now - entry.told.as_of > _AGEING * self._window and self._is_due(entry.key.name)
             told = entry.told
             for task in tasks:
                 if f"{task}:{most}" not in entry.said:
@@ -142,11 +137,12 @@ class Kept:
             if forgettings != self._forgettings:
                 return
             for name in list(self._of_user.get(key.user, ())):
-                # What answers no more than this need not be made anew beside it.
-                if key.covers(name):
+                # What answers no more than this, or from an older catalogue, need not be made anew beside it.
+                older = name[2] == key.served.version and name[3] != key.items
+                if older or covers(key.name, name):
                     asked = max(asked, self._entries[name].asked)
                     self._drop(name)
-            self._entries[key.name] = _Entry(key, history, told, asked)
+            self._entries[key.name] = _Entry(key, history.mark, told, asked)
             self._of_user.setdefault(key.user, set()).add(key.name)
             while len(self._entries) > _MOST:
                 self._drop(next(iter(self._entries)))
@@ -157,7 +153,7 @@ class Kept:
         # Who waits and goes does not stop it.
         future.set_running_or_notify_cancel()
         with self._lock:
-            self._making[key.name] = history, future
+            self._making[key.name] = history.mark, future
         return future
 
     def end(self, key: Key) -> None:
@@ -168,17 +164,26 @@ class Kept:
     def making(self, user: str, history: History, served: Served, tasks: Sequence[str]) -> Future[Told | None] | None:
         """The answer that is being made just now, where it will answer these questions from this history."""
         with self._lock:
-            name = self._covering(self._making, user, served, tasks)
-            found = None if name is None else self._making[name]
-            return found[1] if found is not None and found[0] is history else None
+            asked = Key(user, tuple(tasks), served, len(served.shelf)).name
+            return next(
+                (
+                    future
+                    for name, (mark, future) in self._making.items()
+                    if mark == history.mark and covers(name, asked)
+                ),
+                None,
+            )
 
     def stir(self, users: Iterable[str]) -> None:
         """Something happened to these customers: what was asked about them lately will be asked again."""
         wakes = False
         with self._lock:
             for user in users:
-                for name in self._of_user.get(user, ()):
-                    wakes = self._is_due(name) or wakes
+                names = self._of_user.get(user, set())
+                for name in names:
+                    # What another answers too is not made anew beside it.
+                    if not any(other != name and covers(other, name) for other in names):
+                        wakes = self._is_due(name) or wakes
         if wakes:
             self._wake()
 
@@ -205,7 +210,7 @@ class Kept:
         with self._lock:
             entry = self._entries.get(key.name)
             young = entry is not None and self._now() - entry.told.as_of < _AGEING * self._window
-            return young and entry is not None and entry.history is history
+            return young and entry is not None and entry.mark == history.mark
 
     def forget(self, users: Iterable[str]) -> None:
         """Drop every answer about these customers, and keep none that is being made."""
@@ -215,25 +220,35 @@ class Kept:
                 for name in list(self._of_user.get(user, ())):
                     self._drop(name)
 
+    def only(self, models: Collection[Served]) -> None:
+        """Drop the answers of models that serve no more: they would keep them in memory."""
+        with self._lock:
+            for name, entry in list(self._entries.items()):
+                if entry.key.served not in models:
+                    self._drop(name)
+
     def __contains__(self, user: str) -> bool:
         """Whether anything about a customer is kept."""
         with self._lock:
             return user in self._of_user
 
-    def _covering(self, among: Mapping[Any, Any], user: str, served: Served, tasks: Sequence[str]) -> Any:
-        """The name of what answers these questions and maybe more, None where nothing does."""
-        asked = Key(user, tuple(tasks), served, len(served.shelf))
-        if asked.name in among:
-            return asked.name
-        names = self._of_user.get(user, ())
-        return next((name for name in names if name in among and asked.covered_by(name)), None)
+    def _holding(self, user: str, history: History, served: Served, tasks: Sequence[str]) -> _Entry | None:
+        """What answers these questions, and maybe more, from this history. That it was asked for is noted."""
+        asked, now, found = Key(user, tuple(tasks), served, len(served.shelf)).name, self._now(), None
+        for name in self._of_user.get(user, ()):
+            if covers(name, asked):
+                entry = self._entries[name]
+                entry.asked = now
+                if entry.mark == history.mark:
+                    found = entry
+        return found
 
-    def _is_due(self, name: Any) -> bool:
+    def _is_due(self, name: Name) -> bool:
         new = name not in self._due
         self._due[name] = None
         return new
 
-    def _drop(self, name: Any) -> None:
+    def _drop(self, name: Name) -> None:
         entry = self._entries.pop(name)
         self._due.pop(name, None)
         mine = self._of_user[entry.key.user]

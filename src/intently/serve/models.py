@@ -18,6 +18,7 @@ from intently.errors import ConfigError
 from intently.learn.trained import Trained
 from intently.log import schema
 from intently.serve.standing import Shelf
+from intently.ship.gate import EXPORTED
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -91,7 +92,7 @@ class Models:
     """The models of a service, of which `given` serves first.
 
     `folder` holds the bundles that may be loaded by name. `keep` is told of each change before it is made: one that
-    cannot be kept is none.
+    cannot be kept is none; `changed` is told after it.
     """
 
     def __init__(
@@ -99,10 +100,11 @@ class Models:
         folder: Path,
         given: Served,
         keep: Callable[[dict[str, Any]], None] = lambda _: None,
+        changed: Callable[[Line], None] = lambda _: None,
     ) -> None:
         self.folder, self.given = folder, given
         self.line = Line(given)
-        self._keep = keep
+        self._keep, self._changed = keep, changed
         self._lock = threading.Lock()
 
     @property
@@ -165,6 +167,7 @@ class Models:
     def _exchange(self, line: Line) -> None:
         self._keep(line.told(self.given))
         self.line = line
+        self._changed(line)
 
 
 def of_customers(task: Task) -> bool:
@@ -173,9 +176,10 @@ def of_customers(task: Task) -> bool:
 
 
 def version_of(folder: Path) -> str:
-    """The date until which a bundle has learned, and a hash of all its files."""
+    """The date until which a bundle has learned, and a hash of all its files but those that were exported from it."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    for file in sorted(path for path in files if path.relative_to(folder).parts[0] not in EXPORTED):
         digest.update(str(file.relative_to(folder)).encode())
         digest.update(file.read_bytes())
     until = json.loads((folder / "contract.json").read_text(encoding="utf-8"))["until"][:10]

@@ -38,6 +38,11 @@ class History:
         return len(self.known)
 
     @property
+    def mark(self) -> tuple[int, int]:
+        """What tells it from the same customer's history at another time."""
+        return self.last, len(self)
+
+    @property
     def newest(self) -> int:
         """When the newest event became known, 0 where there is none."""
         return int(self.known[-1]) if len(self.known) else 0
@@ -124,6 +129,9 @@ class Pasts:
             self._events = 0
 
     def _keep(self, user: str, history: History) -> None:
+        if not len(history):
+            # Whoever asks about made-up customers must fill no memory.
+            return
         old = self._kept.pop(user, None)
         self._kept[user] = history
         self._events += len(history) - (0 if old is None else len(old))

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ MOST_TYPES = 64
 # So few that a question that comes meanwhile waits little.
 _RENEWED = 4
 # Customers who are answered for at the start, and how many of them together.
-_FORESEEN, _TOGETHER = 5_000, 8
+_FORESEEN, _TOGETHER = 5_000, 4
 # Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
 _FILLED, _ROOM = 50_000, 0.8
 # Seconds between two attempts to cut a write-ahead log that somebody reads.
@@ -99,7 +99,9 @@ class Service:
         self.loader = Loader(store, read, self.clock.now)
         self.worker = Worker(self.clock.now, self.monitor, self._renew, self.loader.refresh)
         self.writer = Writer(store, self._placed)
-        self.models = Models(models or bundle.resolve().parent, self.loader.first(bundle), self._keep_line)
+        self.models = Models(
+            models or bundle.resolve().parent, self.loader.first(bundle), self._keep_line, self._changed
+        )
         self._restore()
         self.door = Door(self.clock.now, self.settings.protect, self._numbers, self._whole_items)
         self.shelver = Shelver(store, lambda: self.models.line.loaded, self._between, self.loader.warm)
@@ -109,6 +111,7 @@ class Service:
         self.held = Held()
         self.ready, self.closing = threading.Event(), threading.Event()
         self._forgetting, self._naming = threading.Lock(), threading.Lock()
+        self._filling = threading.Thread(target=self._fill, name="intently-fill", daemon=True)
         self._kinds = set(store.types)
 
     def start(self) -> None:
@@ -117,37 +120,49 @@ class Service:
             self._between(partial(self.loader.warm, served, served.shelf))
         self.ready.set()
         self.forecasts.start()
-        threading.Thread(target=self._fill, name="intently-fill", daemon=True).start()
+        self._filling.start()
 
     def _fill(self) -> None:
         """Read the pasts of the customers seen last, while there is room, and answer before they are asked about."""
-        filled = []
+        forgettings, filled = self.kept.forgettings, []
         try:
             for user in self.store.busiest(_FILLED):
                 if self.closing.is_set() or self.pasts.events > _ROOM * self.settings.cache_events:
                     break
+                if self.kept.forgettings != forgettings:
+                    # Whoever was forgotten meanwhile may be among them.
+                    return
                 self.pasts.of(user)
                 filled.append(user)
             if self.settings.reuse > 0:
-                self._foresee(filled[:_FORESEEN])
+                self._foresee(filled[:_FORESEEN], forgettings)
         except StateError as error:
             _SAY.warning("pasts are read when they are asked for: %s", error)
 
-    def _foresee(self, users: Sequence[str]) -> None:
-        """Answer every question about these customers before it is asked, a few at a time and while nobody waits."""
+    def _foresee(self, users: Sequence[str], forgettings: int) -> None:
+        """Answer every question about these customers before it is asked, a few at a time and while nobody waits.
+
+        It ends where a customer is forgotten after so many `forgettings`.
+        """
         for start in range(0, len(users), _TOGETHER):
             while self.worker.waiting:
                 if self.closing.wait(0.05):
                     return
-            if self.closing.is_set():
+            if self.closing.is_set() or self.kept.forgettings != forgettings:
                 return
-            line, forgettings = self.models.line, self.kept.forgettings
-            served = line.champion
+            line, served = self.models.line, self.models.champion
             mine = [user for user in users[start : start + _TOGETHER] if line.of(user, served.tasks) is served]
             histories = [self.pasts.of(user) for user in mine]
-            told = self.worker.ask(histories, served.tasks, served).result() if mine else []
-            for user, history, one in zip(mine, histories, told, strict=True):
-                self.kept.put(Key(user, served.tasks, served, len(served.shelf)), history, one, 0, forgettings)
+            keys = [Key(user, served.tasks, served, len(served.shelf)) for user in mine]
+            try:
+                told = self.worker.ask(histories, served.tasks, served).result() if mine else []
+            except CancelledError:
+                return
+            except Exception:
+                _SAY.exception("customers could not be answered for beforehand")
+                continue
+            for key, history, one in zip(keys, histories, told, strict=True):
+                self.kept.put(key, history, one, 0, forgettings)
 
     def close(self) -> None:
         """Finish what was begun: events are written, questions answered, notes kept."""
@@ -156,6 +171,8 @@ class Service:
         self.shelver.close()
         self.writer.close()
         self.worker.close()
+        if self._filling.is_alive():
+            self._filling.join(timeout=30)
         self.audit.close()
         self.store.close()
 
@@ -210,16 +227,16 @@ class Service:
             served = line.of(user, tasks)
             found[number] = self.kept.get(user, history, served, tasks, most, reuse)
             if found[number] is None:
-                found[number] = await self._being_made(user, history, served, tasks, most)
+                found[number] = await self._being_made(user, history, served, tasks, most, reuse)
         missing = [number for number, one in enumerate(found) if one is None]
         self.monitor.reused.inc(len(users) - len(missing))
         groups: dict[Served, list[int]] = {}
         for number in missing:
             groups.setdefault(line.of(users[number], tasks), []).append(number)
         for served, numbers in groups.items():
+            keys = [Key(users[number], tuple(tasks), served, len(served.shelf)) for number in numbers]
             told = await self._ask([histories[number] for number in numbers], tasks, served)
-            for number, one in zip(numbers, told, strict=True):
-                key = Key(users[number], tuple(tasks), served, len(served.shelf))
+            for number, key, one in zip(numbers, keys, told, strict=True):
                 self.kept.put(key, histories[number], one, one.as_of, forgettings)
                 found[number] = Answer.of(one, histories[number], most)
                 self.monitor.score(one)
@@ -227,12 +244,14 @@ class Service:
         return [one for one in found if one is not None]
 
     async def _being_made(
-        self, user: str, history: History, served: Served, tasks: Sequence[str], most: int
+        self, user: str, history: History, served: Served, tasks: Sequence[str], most: int, reuse: float | None
     ) -> Answer | None:
-        """The answer that is being made anew just now, once it is made; None where there is none."""
+        """The answer that is being made anew just now, once it is made; None where there is none, or it is too old."""
+        if reuse is not None and reuse <= 0:
+            return None
         making = self.kept.making(user, history, served, tasks)
         told = None if making is None else await asyncio.wrap_future(making)
-        if told is None:
+        if told is None or (reuse is not None and self.clock.now() - told.as_of > reuse * 1e6):
             return None
         return Answer.of(replace(told, scores={name: told.scores[name] for name in tasks}), history, most)
 
@@ -372,6 +391,9 @@ class Service:
     def _opened(self, name: str) -> Served:
         return self.loader.open(self.models.find(name), self.models.champion.shelf.items)
 
+    def _changed(self, line: Line) -> None:
+        self.kept.only(line.loaded)
+
     def _keep_line(self, told: dict[str, Any]) -> None:
         self.store.remember(_LINE, json.dumps(told))
 
@@ -426,8 +448,10 @@ class Service:
                 self.pasts.forget(gone.ids)
                 self.kept.forget(gone.ids)
             self.audit.flush()
-            rows = 0 if self.settings.pack is None else forget_in_pack(self.settings.pack, gone.ids)
-            clean = self.store.leave_no_trace()
+            try:
+                rows = 0 if self.settings.pack is None else forget_in_pack(self.settings.pack, gone.ids)
+            finally:
+                clean = self.store.leave_no_trace()
         if not clean:
             _SAY.warning("somebody reads the state: its write-ahead log still holds what was deleted, until they end")
             threading.Thread(target=self._cut, name="intently-cut", daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -61,6 +62,8 @@ class Worker:
         """Scores of each history as of now, in order."""
         asked = Ask(histories, tasks, served)
         self._queue.put(asked)
+        if not self._thread.is_alive():
+            self._leave()
         return asked.future
 
     def call(self, act: Callable[[], Any]) -> Future[Any]:
@@ -84,6 +87,15 @@ class Worker:
         """Answer what waits, then stop."""
         self._queue.put(None)
         self._thread.join(timeout=30)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Nobody answers any more what still waits."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left = self._queue.get_nowait()
+                if isinstance(left, Ask):
+                    left.future.cancel()
 
     def _run(self) -> None:
         held: Ask | Callable[[], None] | None = None

@@ -15,7 +15,7 @@ import numpy as np
 
 from intently import metrics
 from intently.contract import QUANTILES, Amount, EachEvent, Everyone, Examples, Past, Ranking, Scores, Shares, Task
-from intently.errors import ConfigError
+from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import encode
 from intently.learn.batches import Batches
 from intently.learn.finetune import remembers
@@ -112,6 +112,8 @@ def examples_of(tasks: Sequence[Task], log: Log, until: datetime, most: int) -> 
             case EachEvent(span=span):
                 cutoffs = [last - span * back for back in range(1, max(1, _EVENTS_OF // span) + 1)]
         examples = task.examples(known, cutoffs)
+        if not len(examples):
+            raise TooFewExamples(f"Nobody is asked {task.name} before {until:%Y-%m-%d}.", mend="Bring a longer log.")
         rows = np.linspace(0, len(examples) - 1, min(most, len(examples))).astype(np.int64)
         some = examples.take(rows)
         found[task.name] = (some, Past(known, some))

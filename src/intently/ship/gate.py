@@ -11,6 +11,8 @@ from pathlib import Path
 from intently.errors import BundleError
 
 REPORT = "export.json"
+# Where in a bundle the sequence reader is exported to, and the text readers, a folder for each task.
+EXPORTED = ("onnx", "onnx_texts")
 # Of a probability or share outright; of amounts and vectors by the largest number of the same example.
 MOST_APART = 1e-4
 # Points (of 1) of a metric that the reader in eight bits may lose.

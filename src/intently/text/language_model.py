@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -162,7 +163,7 @@ def cache_folder() -> Path:
 
 def _save(file: Path, stored: dict[str, Array]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.stem}.{os.getpid()}.part.npz")
+    part = file.with_name(f"{file.stem}.{os.getpid()}.{threading.get_ident()}.part.npz")
     np.savez(part, keys=np.array(list(stored)), vectors=np.stack(list(stored.values())))
     part.replace(file)
 

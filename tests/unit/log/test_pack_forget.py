@@ -58,3 +58,11 @@ def test_a_process_that_ends_in_the_middle_is_finished_by_who_opens_the_pack(
     assert len(Pack.load(folder).by_user.known) == len(log.events) - rows
     assert forget_in_pack(folder, ["c001"]) == 0, "and asked again, there is nothing left to forget"
     assert [one.name for one in tmp_path.iterdir()] == ["pack"]
+
+
+def test_a_pack_behind_a_link_is_rid_of_a_customer_too(tmp_path):
+    planted().pack.save(tmp_path / "real")
+    (tmp_path / "current").symlink_to("real")
+    assert forget_in_pack(tmp_path / "current", ["c001"]) > 0
+    for folder in ("real", "current"):
+        assert "c001" not in Pack.load(tmp_path / folder).user_ids.to_list()

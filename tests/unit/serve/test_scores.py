@@ -372,3 +372,49 @@ def test_customers_are_answered_for_before_anybody_asks(service) -> None:
     service.start()
     _until(lambda: "c001" in service.kept)
     assert asyncio.run(service.answer(["c001"], ("purchase_intent",)))[0].reused
+
+
+def test_who_was_forgotten_is_not_answered_for_beforehand(service) -> None:
+    before = service.kept.forgettings
+    service.forget("c001")
+    service._foresee(["c001", "c002"], before)
+    assert "c001" not in service.kept
+    assert "c002" not in service.kept
+    assert service.pasts.peek("c001") is None
+
+
+def test_made_up_customers_fill_no_memory(service) -> None:
+    there = len(service.pasts)
+    for number in range(20):
+        asyncio.run(service.answer([f"nobody{number}"], ("purchase_intent",)))
+    assert len(service.pasts) == there
+
+
+def test_answers_of_a_model_that_serves_no_more_are_dropped(service) -> None:
+    asyncio.run(service.answer(["c001"], TASKS))
+    assert "c001" in service.kept
+    given = service.models.champion
+    for name in ("second", "third"):
+        service.models.swap(replace(given, name=name, version=name))
+    assert given not in service.models.line.loaded
+    assert "c001" not in service.kept
+
+
+def test_an_answer_of_this_instant_is_not_one_that_was_begun_before(service, hands, monkeypatch) -> None:
+    asyncio.run(service.answer(["c001"], TASKS))
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(*given):
+        told = tell(*given)
+        began.set()
+        assert go_on.wait(20)
+        return told
+
+    monkeypatch.setattr("intently.serve.service.tell", slow)
+    hands.at += 1_000_000
+    service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    assert began.wait(20)
+    hands.at += 20_000_000
+    threading.Timer(0.2, go_on.set).start()
+    assert asyncio.run(service.answer(["c001"], ("purchase_intent",), reuse=0))[0].as_of >= hands.at
+    assert asyncio.run(service.answer(["c001"], ("purchase_intent",), reuse=5))[0].as_of >= hands.at

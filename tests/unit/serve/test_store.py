@@ -228,3 +228,8 @@ def test_items_are_said_and_keep_their_place(store: Store) -> None:
 def test_a_url_that_is_none_is_said(url_: str) -> None:
     with pytest.raises(ConfigError, match=r"URL|not supported|driver"):
         Store.open(url_)
+
+
+def test_a_state_that_cannot_be_kept_is_refused_in_one_sentence(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="cannot be kept"):
+        Store.open(f"sqlite:///{tmp_path}/nowhere/state.db", serving=True)
