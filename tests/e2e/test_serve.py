@@ -176,6 +176,7 @@ def test_what_the_service_says_is_what_the_command_predicts(serving: Serving, sh
     for number in range(60):
         assert serving.ask("POST", "/v1/events", event(number))[0] == 201
     asked_ = {"user_ids": USERS[:100], "tasks": ["purchase_intent", "purchasing_power", "next_item"], "most": 100}
+    asked_["max_age"] = 0
     status, told = serving.ask("POST", "/v1/scores/batch", asked_)
     assert status == 200
     as_of = {one["as_of"] for one in told["results"]}

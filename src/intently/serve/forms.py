@@ -40,6 +40,7 @@ class ManyUsers(Strict):
     user_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_USERS)]
     tasks: Annotated[list[str], Field(max_length=50)] | None = None
     most: Annotated[int, Field(ge=1, le=100)] = 20
+    max_age: Annotated[float, Field(ge=0, le=3600)] | None = None
 
 
 class Wanted(Strict):

@@ -90,7 +90,7 @@ async def of_many(request: Request, asked: ManyUsers, caller: Reads) -> Response
     service: Service = request.app.state.service
     names = service.asked_tasks(asked.tasks or _but_rankings(service))
     users = [service.door.user(user) for user in asked.user_ids]
-    answers = await service.answer(users, names, most=asked.most)
+    answers = await service.answer(users, names, most=asked.most, reuse=asked.max_age)
     for user in users:
         _note(request, service, caller, "scores", user)
     return reply({"results": [scored(user, one) for user, one in zip(asked.user_ids, answers, strict=True)]})

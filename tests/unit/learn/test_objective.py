@@ -80,7 +80,7 @@ def test_smoothing_and_focus_are_what_their_papers_say(reader, log):
     with torch.no_grad():
         chance = reader.network.answer(reader.network.states(batch["input_ids"], batch["attention_mask"])).numpy()
     true = chance[np.arange(len(chance)), batch["labels"].long().numpy()]
-    scale = reader.network.head.scale
+    scale = float(reader.network.head.scale)
     smooth = -(0.9 * np.log(true) + 0.1 * np.log(chance).mean(1)).mean() / scale
     assert value(Objective(smoothing=0.1).loss(TASK.answer), reader, batch) == pytest.approx(smooth, rel=1e-3)
     focal = -((1 - true) ** 2 * np.log(true)).mean() / scale
