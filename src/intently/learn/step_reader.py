@@ -1,11 +1,12 @@
 """What comes next at every step of a session: a language model that looks back only, and a label at each step.
 
-A label stands at the last token of a step's words. An encoder is made to look back only; one that cannot be is refused.
+A step's state is the mean over the tokens of its words: what was done stands at their beginning, and to what at their
+end. An encoder is made to look back only; one that cannot be is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self, cast
@@ -25,21 +26,25 @@ from intently.text.language_model import PACKAGED, Progress, load, silent
 from intently.text.steps import NONE, Session, sessions
 
 _NOTHING = -100
+# Sessions read at once.
+_AT_ONCE = 64
 
 
 class StepNetwork(nn.Module):
-    """A language model that looks back only, and a logit per label at every token."""
+    """A language model that looks back only, and a logit per label at every step."""
 
     def __init__(self, language_model: Any, width: int, labels: int) -> None:
         super().__init__()
         self.language_model = language_model
         self.head = nn.Linear(width, labels)
 
-    def logits(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(batch, tokens, labels)."""
+    def logits(self, input_ids: Tensor, attention_mask: Tensor, step: Tensor) -> Tensor:
+        """(batch, steps, labels), from tokens and the `step` (batch, tokens) that each belongs to, -1 for none."""
         hidden = self.language_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         hidden = hidden[:, hidden.shape[1] - input_ids.shape[1] :].float()
-        found: Tensor = self.head(functional.normalize(hidden, dim=-1) * hidden.shape[-1] ** 0.5)
+        numbers = torch.arange(int(step.max()) + 1, device=step.device)
+        mine = (step.unsqueeze(1) == numbers.unsqueeze(1)).float()  # (batch, steps, tokens)
+        found: Tensor = self.head(functional.normalize(mine @ hidden, dim=-1) * hidden.shape[-1] ** 0.5)
         return found
 
 
@@ -67,7 +72,6 @@ class StepReader:
     sizes: Sizes = field(default_factory=Sizes)
     recipe: TextRecipe = field(default_factory=TextRecipe)
     language: str = "en"
-    longest: int = 24
     progress: Progress = field(default=silent, repr=False, compare=False)
     labels: tuple[str, ...] = ()
     network: StepNetwork | None = field(default=None, repr=False, compare=False)
@@ -76,7 +80,7 @@ class StepReader:
     def fit(self, log: Log, begin: datetime, end: datetime) -> Self:
         """Learn from the sessions of `[begin, end)`. Raises TooFewExamples where nothing but one label follows."""
         torch.manual_seed(self.recipe.seed)
-        seen = [session.last(self.longest) for session in sessions(log, begin, end, self.language)]
+        seen = sessions(log, begin, end, self.language)
         labels = (*sorted({label for session in seen for label in session.then} - {NONE}), NONE)
         if len(labels) < 2:
             raise TooFewExamples(
@@ -88,51 +92,56 @@ class StepReader:
         config: Any = base.config
         network = StepNetwork(tuned, config.hidden_size, len(labels))
         made = replace(self, labels=labels, network=network, tokenizer=tokenizer, progress=silent)
-        number = {label: place for place, label in enumerate(labels)}
-        rows = [row for row in map(made._row, seen, [number] * len(seen)) if row is not None]
+        rows = [row for session in seen for row in made._rows(session)]
         run = Run(method, self.recipe, _loss, progress=self.progress, phase="learning what comes next")
-        passes, anything = self.recipe.passes(len(rows)), cast(Any, network)
-        trained(anything, Rows(rows), lambda some: _batch(some, tokenizer.pad_token_id), run, num_train_epochs=passes)
+        # Not grouped by length: after a session of one step nothing comes, and such a batch would have one label.
+        options = {"num_train_epochs": self.recipe.passes(len(rows)), "train_sampling_strategy": "random"}
+        trained(cast(Any, network), Rows(rows), lambda some: _batch(some, tokenizer.pad_token_id), run, **options)
         return made
 
     def predict(self, log: Log, begin: datetime, end: datetime) -> Steps:
         """What follows each step of the sessions of `[begin, end)`, from what was done in the session so far."""
         if self.network is None:
             raise ConfigError("This step reader has not been fitted.", mend="Call fit with a log.")
-        seen = [session.last(self.longest) for session in sessions(log, begin, end, self.language)]
+        seen = sessions(log, begin, end, self.language)
+        rows = [row for session in seen for row in self._rows(session)]
         torch.set_num_threads(self.recipe.threads)
-        parts: list[Array] = []
-        row: list[int] = []
-        kind: list[str] = []
-        then: list[str] = []
+        parts = [np.zeros((0, len(self.labels)), dtype=np.float32)]
         with torch.no_grad():
-            for session in seen:
-                told = self._row(session, dict.fromkeys(session.then, 0))
-                assert told is not None
-                batch = _batch([told], self.tokenizer.pad_token_id)
-                logits = self.network.logits(batch["input_ids"], batch["attention_mask"])[0]
-                at = [place for place, label in enumerate(told["labels"]) if label != _NOTHING]
-                parts.append(torch.softmax(logits[at], dim=-1).numpy())
-                # A session that is longer than the model reads is answered from where it could be read.
-                row += session.row[-len(at) :]
-                kind += session.kind[-len(at) :]
-                then += session.then[-len(at) :]
-        chances = np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), dtype=np.float32)
-        return Steps(np.array(row), tuple(kind), tuple(then), chances, self.labels)
+            for start in range(0, len(rows), _AT_ONCE):
+                batch = _batch(rows[start : start + _AT_ONCE], self.tokenizer.pad_token_id)
+                labels = batch.pop("labels")
+                parts.append(torch.softmax(self.network.logits(**batch)[labels != _NOTHING], dim=-1).numpy())
+        row, kind, then = (
+            [one for session in seen for one in getattr(session, name)] for name in ("row", "kind", "then")
+        )
+        return Steps(np.array(row), tuple(kind), tuple(then), np.concatenate(parts), self.labels)
 
-    def _row(self, session: Session, number: Mapping[str, int]) -> dict[str, list[int]] | None:
-        """Tokens of a session, and at the last of each step's the number of what came next."""
-        found = self.tokenizer(session.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        ids, offsets = list(found["input_ids"]), found["offset_mapping"]
-        labels = [_NOTHING] * len(ids)
-        starts = np.array([start for start, _ in offsets])
-        for end, then in zip(session.ends, session.then, strict=True):
-            place = int(np.searchsorted(starts, end)) - 1
-            if place >= 0 and then in number:
-                labels[place] = number[then]
-        # The newest tokens: what came first is forgotten first.
-        ids, labels = ids[-self.recipe.max_tokens :], labels[-self.recipe.max_tokens :]
-        return {"input_ids": ids, "labels": labels} if ids and any(label != _NOTHING for label in labels) else None
+    def _rows(self, session: Session) -> Iterator[dict[str, list[int]]]:
+        """Tokens of a session, in as many parts as the budget asks for, each told what was before the session.
+
+        What comes next is the number of a label, and 0 where training never saw it: it is not read in predicting.
+        """
+        number = {label: place for place, label in enumerate(self.labels)}
+        told = self.tokenizer([session.before, *session.words], add_special_tokens=False, verbose=False)["input_ids"]
+        before = told[0][: self._budget // 2]
+        row = _row(before)
+        for ids, then in zip(told[1:], session.then, strict=True):
+            if row["labels"] and len(row["input_ids"]) + len(ids) > self._budget:
+                yield row
+                row = _row(before)
+            mine = ids[: self._budget - len(row["input_ids"])] or [self.tokenizer.pad_token_id]
+            row["input_ids"] += mine
+            row["step"] += [len(row["labels"])] * len(mine)
+            row["labels"].append(number.get(then, 0))
+        yield row
+
+    @property
+    def _budget(self) -> int:
+        """How many tokens of text the model can take, at most the recipe's."""
+        config: Any = cast(Any, self.network).language_model.config
+        positions = getattr(config, "max_position_embeddings", None) or self.recipe.max_tokens
+        return int(min(self.recipe.max_tokens, positions - method_of(self.method).positions(self.sizes)))
 
 
 def markov(earlier: Sequence[Session], later: Sequence[Session], labels: tuple[str, ...]) -> Steps:
@@ -172,23 +181,24 @@ def classification(truth: Sequence[str], given: Sequence[str]) -> pl.DataFrame:
 
 
 def _loss(network: Any, batch: dict[str, Tensor]) -> Tensor:
-    logits = network.logits(batch["input_ids"], batch["attention_mask"])
+    logits = network.logits(batch["input_ids"], batch["attention_mask"], batch["step"])
     return functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=_NOTHING)
 
 
+def _row(before: Sequence[int]) -> dict[str, list[int]]:
+    """Tokens, the number of the step that each tells of (-1: what was before), and what came after each step."""
+    return {"input_ids": list(before), "step": [-1] * len(before), "labels": []}
+
+
 def _batch(rows: Sequence[dict[str, list[int]]], pad: int) -> dict[str, Tensor]:
-    longest = max(len(row["input_ids"]) for row in rows)
-    found = {
-        "input_ids": torch.full((len(rows), longest), pad),
-        "attention_mask": torch.zeros((len(rows), longest), dtype=torch.long),
-        "labels": torch.full((len(rows), longest), _NOTHING),
-    }
-    for number, row in enumerate(rows):
-        length = len(row["input_ids"])
-        found["input_ids"][number, :length] = torch.tensor(row["input_ids"])
-        found["attention_mask"][number, :length] = 1
-        found["labels"][number, :length] = torch.tensor(row["labels"])
-    return found
+    def table(name: str, empty: int) -> Tensor:
+        longest = max(len(row[name]) for row in rows)
+        return torch.tensor([[*row[name], *[empty] * (longest - len(row[name]))] for row in rows])
+
+    ids, step = table("input_ids", pad), table("step", -1)
+    length = torch.tensor([len(row["input_ids"]) for row in rows])
+    mask = (torch.arange(ids.shape[1]) < length.unsqueeze(1)).long()
+    return {"input_ids": ids, "attention_mask": mask, "step": step, "labels": table("labels", _NOTHING)}
 
 
 def _looking_back(network: Any) -> Any:

@@ -28,25 +28,22 @@ GAP = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Session:
-    """Steps of one visit, oldest first: the `text` that tells of them, and where each step's words end in it.
+    """Steps of one visit, oldest first, with the `words` of each; `before` tells what its customer did until then.
 
     `kind` are the steps' event types, `then` what came after each (NONE after the last), `row` their rows in
     `log.events`.
     """
 
-    text: str
-    ends: tuple[int, ...]
+    before: str
+    words: tuple[str, ...]
     kind: tuple[str, ...]
     then: tuple[str, ...]
     row: tuple[int, ...]
 
-    def last(self, count: int) -> Session:
-        """The newest steps of it alone."""
-        if len(self.ends) <= count:
-            return self
-        cut = self.ends[-count - 1]
-        ends = tuple(end - cut for end in self.ends[-count:])
-        return Session(self.text[cut:], ends, self.kind[-count:], self.then[-count:], self.row[-count:])
+    @property
+    def text(self) -> str:
+        """All that is told of it."""
+        return self.before + "".join(self.words)
 
 
 def sessions(log: Log, begin: datetime, end: datetime, language: str = "en") -> list[Session]:
@@ -101,11 +98,11 @@ def _session(rows: pl.DataFrame, counts: dict[str, int], names: dict[object, str
     texts = rows[schema.TEXT].to_list() if schema.TEXT in rows.columns else [None] * len(rows)
     most = max(counts.values(), default=0)
     tenths = [f"{round(10 * count / most)} {kind}" for kind, count in counts.items() if count] if most else []
-    words = wording.so_far.format(counts=wording.comma.join(tenths) or wording.nothing)
-    ends: list[int] = []
+    before = wording.so_far.format(counts=wording.comma.join(tenths) or wording.nothing)
+    words: list[str] = []
     for kind, item, text in zip(kinds, items, texts, strict=True):
         parts = [names.get(item, ""), wording.quote.format(text=said(text)) if text else ""]
         what = " ".join(part for part in parts if part) or wording.something
-        words += (wording.comma if ends else "") + wording.event.get(kind, wording.other).format(what=what, kind=kind)
-        ends.append(len(words))
-    return Session(words, tuple(ends), tuple(kinds), (*kinds[1:], NONE), tuple(rows["_row"].to_list()))
+        phrase = wording.event.get(kind, wording.other).format(what=what, kind=kind)
+        words.append(wording.comma + phrase if words else phrase)
+    return Session(before, tuple(words), tuple(kinds), (*kinds[1:], NONE), tuple(rows["_row"].to_list()))

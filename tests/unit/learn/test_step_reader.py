@@ -18,6 +18,23 @@ from tiny_models import decoder, encoder
 RECIPE = TextRecipe(epochs=6, fewest_steps=0, learning_rate=5e-3, batch_size=16, max_tokens=48)
 
 
+def hasty(visits: int = 1_500, seed: int = 0) -> Log:
+    """Half of the visits are one look; in the others a thing is put in the cart and always bought.
+
+    So how long a session is says what comes at its end.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for visit in range(visits):
+        for minute, kind in enumerate(("view",) if rng.random() < 0.5 else ("view", "cart", "buy")):
+            when = day(1 + visit * 0.05 + minute / 1440)
+            rows.append((f"u{visit % 40}", int(rng.integers(3)), kind, when, f"s{visit}"))
+    names = (schema.USER, schema.ITEM, schema.TYPE, schema.TIME, schema.SESSION)
+    items = pl.DataFrame({schema.ITEM: [0, 1, 2], schema.TITLE: ["red thing", "blue thing", "old thing"]})
+    events = pl.DataFrame(rows, schema=list(names), orient="row")
+    return Log.of(events, items, observed_from=START, observed_until=day(100))
+
+
 def shop(visits: int = 400, seed: int = 0) -> Log:
     """Who looks at a red thing buys it, who looks at a blue one looks on, and who looks at an old one leaves.
 
@@ -62,13 +79,13 @@ def test_a_session_is_told_step_by_step(log):
     (first, *_) = sessions(log, day(0), day(100))
     assert first.then[-1] == NONE
     assert first.then[:-1] == first.kind[1:]
-    assert [first.text[:end].count(";") for end in first.ends] == list(range(len(first.ends)))
     assert log.events[schema.TYPE][first.row[0]] == first.kind[0]
-    assert first.text.startswith("so far: no events yet. ")
-    longest = max(sessions(log, day(0), day(100)), key=lambda session: len(session.ends))
-    short = longest.last(1)
-    assert short.text.lstrip("; ") == longest.text.split("; ")[-1]
-    assert short.ends == (len(short.text),)
+    assert first.before == "so far: no events yet. "
+    longest = max(sessions(log, day(0), day(100)), key=lambda session: len(session.words))
+    assert longest.text == longest.before + "".join(longest.words)
+    assert [words.removeprefix("; ").split()[0] for words in longest.words] == [
+        {"view": "viewed", "buy": "bought"}[kind] for kind in longest.kind
+    ]
 
 
 def test_what_a_customer_did_before_is_told_in_tenths_and_nothing_later(log):
@@ -110,6 +127,15 @@ def test_words_say_what_types_do_not(reader, log):
     assert theirs < 0.75
 
 
+def test_the_length_of_a_session_does_not_order_what_is_learned(tmp_path):
+    log = hasty()
+    once = TextRecipe(epochs=1, fewest_steps=0, learning_rate=5e-3, batch_size=16, max_tokens=48)
+    found = StepReader(model=decoder(tmp_path / "model"), recipe=once).fit(log, day(0), day(60))
+    chances = found.predict(log, day(60), day(80))
+    looked = np.array([kind == "view" for kind in chances.kind])
+    assert chances.chances[looked][:, chances.labels.index(NONE)].mean() == pytest.approx(0.5, abs=0.12)
+
+
 def test_what_comes_later_changes_no_answer(reader, log):
     whole = reader.predict(log, day(60), day(80))
     moved = log.events.with_columns(
@@ -125,10 +151,28 @@ def test_what_comes_later_changes_no_answer(reader, log):
     assert not np.allclose(whole.chances, other.chances, atol=1e-3)
 
 
+def test_every_step_of_a_long_session_is_answered_after_what_was_before_the_session(reader, log):
+    short = replace(reader, recipe=replace(RECIPE, max_tokens=24))
+    longest = max(sessions(log, day(60), day(80)), key=lambda session: len(session.words))
+    rows = list(short._rows(longest))
+    assert len(rows) > 1
+    assert all(len(row["input_ids"]) == len(row["step"]) <= 24 for row in rows)
+    assert [label for row in rows for label in row["labels"]] == [reader.labels.index(then) for then in longest.then]
+    before = rows[0]["step"].count(-1)
+    assert before
+    assert all(row["input_ids"][:before] == rows[0]["input_ids"][:before] for row in rows)
+    assert short.predict(log, day(60), day(80)).then == reader.predict(log, day(60), day(80)).then
+
+
 def test_padding_is_never_counted(reader):
-    rows = [{"input_ids": [1, 2, 3, 4], "labels": [-100, 1, -100, 0]}, {"input_ids": [1, 2], "labels": [-100, 1]}]
+    rows = [
+        {"input_ids": [1, 2, 3, 4], "step": [-1, 0, 0, 1], "labels": [1, 0]},
+        {"input_ids": [1, 2], "step": [-1, 0], "labels": [1]},
+    ]
     batch = _batch(rows, pad=0)
-    assert batch["labels"].tolist() == [[-100, 1, -100, 0], [-100, 1, -100, -100]]
+    assert batch["labels"].tolist() == [[1, 0], [1, -100]]
+    assert batch["step"].tolist() == [[-1, 0, 0, 1], [-1, 0, -1, -1]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
     from intently.learn.step_reader import _loss
 
     both = _loss(reader.network, batch).item()
