@@ -21,9 +21,7 @@ WEEKS = weekly(toy_shop.START, toy_shop.START + timedelta(days=DAYS))
 
 @cache
 def shop() -> Log:
-    log = toy_shop.read(150, DAYS)
-    kind = pl.col(schema.TYPE).replace("ad", "impression")
-    return replace(log, events=log.events.with_columns(kind))
+    return toy_shop.read(150, DAYS)
 
 
 def test_three_of_them_come_with_intently_and_are_asked_where_they_are_named():

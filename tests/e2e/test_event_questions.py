@@ -83,8 +83,8 @@ def test_every_question_is_listed_and_those_of_events_count_their_examples(work)
     rows = {row["name"]: row for row in listed}
     assert rows["support"]["asks"] == "each support"
     assert rows["sentiment"]["examples"] > 5
-    # This shop shows ads under another name, and so nobody can be asked.
-    assert rows["ad_response"]["examples"] == 0
+    assert rows["ad_response"]["asks"] == "each impression"
+    assert rows["ad_response"]["examples"] > 50
 
 
 def test_messages_worth_a_label_are_written_to_be_filled_in(work, bundle):

@@ -102,8 +102,8 @@ GA4 = Dialect(
         "begin_checkout": "checkout",
         "view_search_results": "search",
         "search": "search",
-        "view_promotion": "ad_view",
-        "select_promotion": "ad_click",
+        "view_promotion": "impression",
+        "select_promotion": "click",
     },
     unfold=_ga4,
 )
@@ -174,8 +174,8 @@ SEGMENT = Dialect(
         "Checkout Started": "checkout",
         "Products Searched": "search",
         "Product Reviewed": "review",
-        "Promotion Viewed": "ad_view",
-        "Promotion Clicked": "ad_click",
+        "Promotion Viewed": "impression",
+        "Promotion Clicked": "click",
     },
     unfold=_segment,
 )

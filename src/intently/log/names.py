@@ -98,8 +98,8 @@ EVENT_TYPES: dict[str, tuple[str, ...]] = {
     "checkout": ("checkout", "begincheckout", "initiatecheckout", "结算"),
     "review": ("review", "rating", "rate", "comment", "评论", "评价"),
     RETURN: ("return", "returned", "refund", "refunded", "cancel", "cancelled", "canceled", "退货", "退款", "取消"),
-    "ad_view": ("adview", "adimpression", "impression", "曝光"),
-    "ad_click": ("adclick", "广告点击"),
+    "impression": ("impression", "ad", "adview", "adimpression", "曝光"),
+    "click": ("adclick", "广告点击"),
 }  # fmt: skip
 
 # Time zones by country (name, code, Chinese) and currency; False where the country has several.

@@ -33,7 +33,7 @@ TYPES = (
 )
 
 # What is done to a customer, or noted of them, rather than what they do.
-PASSIVE = ("impression", "ad", "mailing", "coupon", "tag")
+PASSIVE = ("impression", "mailing", "coupon", "tag")
 
 CLOCK = pl.Datetime("us", "UTC")
 

@@ -16,7 +16,7 @@ from intently.log.toy_words import CATEGORIES, ENDINGS, OPENINGS, SENTIMENTS, SU
 DAY = 86_400.0
 LANGUAGES = ("en", "zh")
 
-AD, CLICK = "ad", "click"
+IMPRESSION, CLICK = "impression", "click"
 REVIEW, RATING = "review", "rating"
 SUPPORT_MESSAGE, TAG = "support", "tag"
 
@@ -55,7 +55,9 @@ def ads(process: Process, pairs: Array, key: int, rng: np.random.Generator) -> M
     event = np.arange(key, key + n)
     clicked = rng.random(n) < chance
     facts = _facts(CLICK, customer, item, time + rng.uniform(2, 600, n), event, event + n)
-    return Made(_events(AD, customer, item, time, event), facts.filter(clicked), np.column_stack([1 - chance, chance]))
+    return Made(
+        _events(IMPRESSION, customer, item, time, event), facts.filter(clicked), np.column_stack([1 - chance, chance])
+    )
 
 
 def reviews(
