@@ -5,6 +5,7 @@ No torch here: training and serving share this code. The same past always gives 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,11 @@ from intently.text.verbalise import item_texts
 from intently.text.wording import UNITS, Wording, wording_of
 
 Array = np.ndarray
+
+# Up to which multiple of 1, 2, 5 and 10 a number is nearer to it than to the next.
+_TO_NEXT = {1: 2**0.5, 2: 2.5**0.5, 5: 2**0.5, 10: 2**0.5}
+# Examples whose whole pasts are summed at once.
+_SUMMED_AT_ONCE = 1_000
 
 # A text longer than this is cut before anything reads it: no model here takes so many tokens.
 _LONGEST = 4_000
@@ -59,16 +65,23 @@ class Story:
 
 @dataclass(frozen=True)
 class Teller:
-    """How pasts are told: in which `language`, and at most how many of the newest events (`last`; 0 tells none)."""
+    """How pasts are told: in which `language`, and at most how many of the newest events (`last`; 0 tells none).
+
+    With `sums`, a past begins with how often what was done, for how much, how much of it in the last month and when
+    last: what the newest events alone do not say.
+    """
 
     language: str = "en"
     last: int = 48
+    sums: bool = False
 
     def tell(self, examples: Examples, past: Past) -> list[Story]:
         """The story of each example."""
         wording = wording_of(self.language)
         asked = list(_asked(examples, past, wording))
         pasts = _pasts(past, wording, self.last) if self.last else [("", ())] * len(examples)
+        if self.sums:
+            pasts = [_joined(sums, told, wording) for sums, told in zip(_sums(past, wording), pasts, strict=True)]
         return [Story(text, what, pieces) for (text, pieces), what in zip(pasts, asked, strict=True)]
 
 
@@ -85,6 +98,18 @@ def age_words(age: float, wording: Wording) -> str:
 def amount_words(amount: float) -> str:
     """A number as one writes it: at most two decimals, none where it is whole."""
     return f"{amount:.2f}".rstrip("0").rstrip(".")
+
+
+def about(number: float) -> float:
+    """A number to the nearest of 1, 2, 5, 10, 20, 50, ... by its ratio to them; below 1 as it is.
+
+    Each of these is a word that a language model can learn; 1,387 is four digits.
+    """
+    if number < 1:
+        return number
+    power = 10.0 ** math.floor(math.log10(number))
+    first = next(step for step in (1, 2, 5, 10) if number / power < step * _TO_NEXT[step])
+    return first * power
 
 
 def said(text: str) -> str:
@@ -175,6 +200,62 @@ def _past(columns: _Columns, start: int, stop: int, wording: Wording) -> tuple[s
         pieces.append(Piece(len(words), len(words) + len(phrase), tuple(row - start for row in reversed(mine))))
         words, before = words + phrase, when
     return words, tuple(pieces)
+
+
+def _sums(past: Past, wording: Wording) -> Iterator[list[str]]:
+    """For each example a phrase for every type of event in its past, in the order of the types."""
+    month = UNITS[1]
+    for start in range(0, len(past), _SUMMED_AT_ONCE):
+        part = past.take(np.arange(start, min(start + _SUMMED_AT_ONCE, len(past))))
+        rows, types = part.rows(), len(past.event_types)
+        cell, size = rows.example * types + rows.event_type, len(part) * types
+        amount, lately = np.nan_to_num(rows.amount).astype(np.float64), rows.age <= month
+        newest = np.full(size, np.inf)
+        np.minimum.at(newest, cell, rows.age)
+        columns = (
+            np.bincount(cell, minlength=size),
+            np.bincount(cell, amount, size),
+            np.bincount(cell[lately], minlength=size),
+            np.bincount(cell[lately], amount[lately], size),
+            newest,
+        )
+        numbers = np.column_stack(columns).reshape(len(part), types, len(columns)).tolist()
+        for mine in numbers:
+            told = zip(past.event_types, mine, strict=True)
+            yield [_sum(kind, values, wording) for kind, values in told if values[0]]
+
+
+def _sum(kind: str, values: Sequence[float], wording: Wording) -> str:
+    times, amount, times_lately, amount_lately, newest = values
+    phrase = wording.event.get(kind, wording.other).format(what=wording.something, kind=kind)
+    return wording.sum.format(
+        phrase=phrase,
+        often=_often(times, amount, wording),
+        lately=wording.lately.format(often=_often(times_lately, amount_lately, wording)) if times_lately else "",
+        ago=age_words(newest, wording),
+    )
+
+
+def _often(times: float, amount: float, wording: Wording) -> str:
+    money = wording.amount.format(amount=amount_words(about(amount))) if amount else ""
+    return wording.often.format(n=amount_words(about(times))) + money
+
+
+def _joined(
+    sums: Sequence[str], told: tuple[str, tuple[Piece, ...]], wording: Wording
+) -> tuple[str, tuple[Piece, ...]]:
+    """A past that begins with sums. They tell of no single event."""
+    text, pieces = told
+    if not sums:
+        return told
+    words, before = "", []
+    for number, phrase in enumerate(sums):
+        words += wording.comma if number else ""
+        before.append(Piece(len(words), len(words) + len(phrase), ()))
+        words += phrase
+    words += wording.stop if text else ""
+    moved = (replace(piece, start=piece.start + len(words), stop=piece.stop + len(words)) for piece in pieces)
+    return words + text, (*before, *moved)
 
 
 def _phrase(kind: str, name: str, rows: Sequence[int], columns: _Columns, wording: Wording) -> str:

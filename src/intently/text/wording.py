@@ -15,6 +15,8 @@ class Wording:
 
     `event` has a phrase for each usual event type with `{what}` in it, `other` the phrase for any other type. `ago`
     has a phrase per unit of time with `{n}`, in the order of UNITS. `quote` puts marks around what was written.
+    `sum` tells of all events of a type: the `{phrase}`, how `{often}`, how much of it `{lately}`, and how long `{ago}`
+    the last was.
     """
 
     event: Mapping[str, str]
@@ -32,6 +34,9 @@ class Wording:
     nothing: str
     silent: str
     so_far: str
+    sum: str
+    often: str
+    lately: str
 
 
 # Days in each unit that ages are told in, the largest first.
@@ -48,7 +53,6 @@ EN = Wording(
         "review": "reviewed {what}",
         "rating": "rated {what}",
         "impression": "was shown {what}",
-        "ad": "was shown {what}",
         "click": "clicked on {what}",
         "mailing": "was sent {what}",
         "coupon": "used a coupon for {what}",
@@ -76,6 +80,9 @@ EN = Wording(
     nothing="no events yet",
     silent="(empty)",
     so_far="so far: {counts}. ",
+    sum="{phrase}: {often}{lately}, last {ago}",
+    often="{n}",
+    lately=", lately {often}",
 )
 
 ZH = Wording(
@@ -89,7 +96,6 @@ ZH = Wording(
         "review": "评价{what}",
         "rating": "打分{what}",
         "impression": "看到广告{what}",
-        "ad": "看到广告{what}",
         "click": "点击{what}",
         "mailing": "收到邮件{what}",
         "coupon": "用券买{what}",
@@ -117,6 +123,9 @@ ZH = Wording(
     nothing="尚无事件",
     silent="(空)",
     so_far="此前:{counts}。",
+    sum="{phrase}{often}{lately},最近{ago}",
+    often="{n}次",
+    lately=",近一月{often}",
 )
 
 WORDINGS: Mapping[str, Wording] = {"en": EN, "zh": ZH}

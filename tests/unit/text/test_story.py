@@ -11,7 +11,7 @@ from intently.errors import ConfigError
 from intently.log import schema
 from intently.log.log import Log
 from intently.tasks.purchase_intent import TASK as INTENT
-from intently.text.story import Teller, age_words, amount_words, said, within
+from intently.text.story import Teller, about, age_words, amount_words, said, within
 from intently.text.wording import EN, WORDINGS, ZH
 from small_logs import START, day
 from text_shop import TASK, shop
@@ -65,6 +65,31 @@ def test_the_same_past_gives_the_same_words_and_only_the_newest_are_told():
     assert short.past.startswith("12 hours ago: reviewed")
     assert "searched" not in short.past
     assert told(last=0)[0].past == ""
+
+
+def test_sums_come_first_and_say_what_the_newest_events_do_not():
+    asked = Examples(INTENT, pl.DataFrame({"user_id": ["ann", "bo", "cy"], "at": [day(45.0)] * 3}))
+    ann, bo, cy = Teller(last=1, sums=True).tell(asked, Past(log(), asked))
+    assert ann.past == (
+        "bought something: 2 for 100, last 1 month ago; reviewed something: 1, last 1 month ago; "
+        "searched something: 1, last 1 month ago; viewed something: 2, last 1 month ago. "
+        '1 month ago: reviewed trail shoe; shoes "fits well"'
+    )
+    assert [piece.rows for piece in ann.pieces] == [(), (), (), (), (0,)]
+    assert ann.past[ann.pieces[-1].start : ann.pieces[-1].stop].startswith("1 month ago: reviewed")
+    assert ann.past[ann.pieces[2].start : ann.pieces[2].stop] == "searched something: 1, last 1 month ago"
+    assert bo.past.startswith("gift something: 1, last 1 month ago. ")
+    assert cy.past == "no events yet"
+    alone = Examples(INTENT, pl.DataFrame({"user_id": ["ann", "cy"], "at": [day(10.0)] * 2}))
+    ann, cy = Teller("zh", last=0, sums=True).tell(alone, Past(log(), alone))
+    assert ann.past.startswith("买了某物2次,100元,近一月2次,100元,最近2天前;评价某物1次,近一月1次,最近12小时前;")
+    assert cy.past == ""
+
+
+def test_numbers_of_sums_are_few_words():
+    assert [about(n) for n in (0, 0.5, 1, 1.4, 1.5, 3, 4, 7, 8, 14, 15, 1387)] == (
+        [0, 0.5, 1, 1, 2, 2, 5, 5, 10, 10, 20, 1000]
+    )
 
 
 def test_each_piece_says_which_events_it_tells_of():
