@@ -176,26 +176,31 @@ def best(past: Orders, decay: float, near: sparse.csr_matrix, count: np.ndarray)
 
 
 def one_epoch(orders: Orders, asked: argparse.Namespace) -> dict:
-    """What an epoch costs at RecTools' width and blocks, and what judging everybody costs: nothing of it is tuned."""
+    """What an epoch costs at RecTools' width and blocks, what one and two of them reach, and what judging costs.
+
+    Nothing of it is tuned.
+    """
     preset = ORDER_PRESETS[asked.preset]
     shape = {**preset.shape, "width": asked.width, "item_width": asked.width, "blocks": 2}
-    costs = []
+    whole = orders.without_last(1)
+    reached = []
     for epochs in (1, 2):
         recipe = replace(preset.recipe, pretrain_epochs=epochs, threads=asked.threads)
         wall, cpu = time.perf_counter(), time.process_time()
         fitted = replace(preset, recipe=recipe, shape=shape, longest=LONGEST).fit(
             orders.without_last(2).sequences, ITEMS
         )
-        costs.append((time.perf_counter() - wall, time.process_time() - cpu))
-    wall, cpu = time.perf_counter(), time.process_time()
-    fitted.top(orders.without_last(1).sequences, 10)
+        cost = {"wall_seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+        wall, cpu = time.perf_counter(), time.process_time()
+        code, _ = fitted.top(whole.without_last(1).sequences, 10)
+        judging = {"wall_seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+        reached.append({"epochs": epochs, **cost, "validation": judged(code, whole.last), "judging": judging})
     return {
         "predictor": "reader, ids only",
         "width": asked.width,
-        "epoch_wall_seconds": costs[1][0] - costs[0][0],
-        "epoch_cpu_seconds": costs[1][1] - costs[0][1],
-        "judging_wall_seconds": time.perf_counter() - wall,
-        "judging_cpu_seconds": time.process_time() - cpu,
+        "epoch_wall_seconds": reached[1]["wall_seconds"] - reached[0]["wall_seconds"],
+        "epoch_cpu_seconds": reached[1]["cpu_seconds"] - reached[0]["cpu_seconds"],
+        "reached": reached,
         "negatives": preset.recipe.negatives or "whole catalogue",
     }
 
@@ -210,7 +215,7 @@ def rectools(file: Path, asked: argparse.Namespace) -> dict:
         (cache / "ready").touch()
     script = Path(__file__).with_name("rectools_sasrec.py")
     made = cache / f"factors_{asked.width}"
-    command = [str(python), str(script), str(file), str(made), "--epochs", str(asked.epochs)]
+    command = [str(python), "-W", "ignore", str(script), str(file), str(made), "--epochs", str(asked.epochs)]
     command += ["--factors", str(asked.width), "--threads", str(asked.threads)]
     subprocess.run(command, check=True)
     curve = json.loads((made / "curve.json").read_text())

@@ -20,6 +20,9 @@ from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel, load_model
 
+# A saved model that has had more epochs than it was made for cannot be loaded; `fit_partial` says how many it gets.
+MORE_THAN_ENOUGH = 10_000
+
 
 def main() -> None:
     told = argparse.ArgumentParser()
@@ -41,7 +44,7 @@ def main() -> None:
         if curve
         else SASRecModel(
             n_factors=asked.factors, n_blocks=2, n_heads=1, dropout_rate=0.2, session_max_len=50, batch_size=128,
-            loss="sampled_softmax", n_negatives=256, lr=1e-3, epochs=1, verbose=0,
+            loss="sampled_softmax", n_negatives=256, lr=1e-3, epochs=MORE_THAN_ENOUGH, verbose=0,
         )
     )  # fmt: skip
     while len(curve) < asked.epochs:
