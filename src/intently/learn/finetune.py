@@ -23,10 +23,17 @@ from intently.learn.network import Reader
 from intently.log.pack import Array
 from intently.text.language_model import Progress, silent
 
+# In even steps histories are sorted by length times a factor drawn from here: wide enough to mix, and little is padded.
+_LIKE = (0.5, 1.5)
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how hard to train. Epochs are passes over all histories."""
+    """How long and how hard to train. Epochs are passes over all histories.
+
+    With `even_steps`, the steps of teaching what comes next hold as many moments each (those of `histories_per_step`
+    histories on average), grouped anew every epoch; else as many histories each, in the same groups every epoch.
+    """
 
     pretrain_epochs: int = 2
     epochs: int = 8
@@ -35,6 +42,7 @@ class Recipe:
     adam_beta2: float = 0.999
     warmup: float = 0.1
     histories_per_step: int = 8
+    even_steps: bool = False
     accumulation: int = 1
     negatives: int = 1024
     patience: int = 2
@@ -86,6 +94,38 @@ class Groups:
 
     def __getitem__(self, index: int) -> tuple[Batches, Array]:
         return self.batches, self.groups[index]
+
+
+class EvenGroups:
+    """A dataset as Groups, whose groups hold as many moments each and are made anew every epoch.
+
+    Every moment counts alike then, where in groups of as many histories one of a long history counts less.
+    """
+
+    def __init__(self, batches: Batches, size: int, seed: int) -> None:
+        length = np.diff(batches.sequences.moment_start)
+        self._batches, self._seed = batches, seed
+        self._histories = np.flatnonzero(length > 1)
+        self._length = np.minimum(length[self._histories], batches.longest)
+        self._count = -(-len(self._histories) // size)
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Group anew; the Trainer says so before each epoch."""
+        rng = np.random.default_rng((self._seed, epoch))
+        order = np.argsort(self._length * rng.uniform(*_LIKE, len(self._length)))
+        moments = np.cumsum(self._length[order])
+        nth = np.arange(1, self._count)
+        # Of the k histories before each cut, so many are more than one a group; every group gets one at least.
+        more = np.searchsorted(moments, moments[-1] * nth / self._count) - nth
+        more = np.maximum.accumulate(more.clip(0, len(order) - self._count))
+        self._groups = np.split(self._histories[order], nth + more)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> tuple[Batches, Array]:
+        return self._batches, self._groups[index]
 
 
 def collate(chosen: Sequence[tuple[Batches, Array]]) -> Batch:
@@ -144,7 +184,8 @@ def pretrain(
     """
     torch.set_num_threads(recipe.threads)
     network.pretraining = True
-    groups = grouped(train, recipe.histories_per_step, recipe.seed)
+    group = EvenGroups if recipe.even_steps else grouped
+    groups = group(train, recipe.histories_per_step, recipe.seed)
     judged = None if held_out is None else grouped(held_out, recipe.histories_per_step, recipe.seed)
     curve = _run(network, groups, judged, recipe, recipe.pretrain_epochs, checkpoints, "pretrain", progress)
     network.pretraining = False
@@ -157,7 +198,7 @@ def _pretraining(batches: Batches) -> Batches:
 
 def _run(
     network: Network,
-    train: Groups,
+    train: Groups | EvenGroups,
     held_out: Groups | None,
     recipe: Recipe,
     epochs: int,

@@ -50,6 +50,7 @@ _ORDER_RECIPE = Recipe(
     adam_beta2=0.98,
     warmup=0.05,
     histories_per_step=128,
+    even_steps=True,
     negatives=0,
     patience=2,
 )

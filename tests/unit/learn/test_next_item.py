@@ -8,7 +8,7 @@ import torch
 
 from intently.errors import ConfigError, DataError
 from intently.learn import network
-from intently.learn.finetune import Recipe
+from intently.learn.finetune import EvenGroups, Recipe
 from intently.learn.next_item import About, NextItemReader, Orders, _batches, _catalogue
 
 ITEMS = 60
@@ -148,6 +148,45 @@ def test_a_broken_scale_is_noticed_and_costs_what_is_learned(monkeypatch, broken
 def test_sampled_negatives_stand_for_the_whole_catalogue():
     sampled = replace(READER, recipe=replace(RECIPE, negatives=30))
     assert found_at_1(fit(sampled, planted(), planted(seed=1)), planted(seed=2)) > 0.55
+
+
+def even_groups(histories: Orders) -> EvenGroups:
+    return EvenGroups(_batches(histories.sequences, _catalogue(histories.sequences, ITEMS, About()), 6, RECIPE), 32, 0)
+
+
+def test_even_steps_hold_as_many_moments_each_and_every_history_that_teaches_once():
+    histories = orders([*([0, 1, 2, 3, 4, 5, 6, 7],) * 100, *([1, 2],) * 300, [3]])
+    groups = even_groups(histories)
+    assert len(groups) == 13  # 400 histories of two moments or more, 32 a step
+    found = [groups[number][1] for number in range(len(groups))]
+    assert sorted(np.concatenate(found)) == list(range(400))
+    # Of a history of eight moments six are read; 1200 in all.
+    moments = [np.minimum(histories.length[group], 6).sum() for group in found]
+    assert np.ptp(moments) <= 2 * 6
+
+
+def test_an_even_step_holds_a_history_however_long_others_are():
+    histories = orders([np.arange(50), [1, 2], [2, 3], [3, 4]])
+    data = _batches(histories.sequences, _catalogue(histories.sequences, ITEMS, About()), 50, RECIPE)
+    groups = EvenGroups(data, 1, 0)
+    assert sorted(int(groups[number][1].item()) for number in range(4)) == [0, 1, 2, 3]
+
+
+def test_even_steps_are_grouped_anew_every_epoch(monkeypatch):
+    groups = even_groups(planted(100))
+    first = [set(groups[number][1]) for number in range(len(groups))]
+    groups.set_epoch(1)
+    assert first != [set(groups[number][1]) for number in range(len(groups))]
+    groups.set_epoch(0)
+    assert first == [set(groups[number][1]) for number in range(len(groups))]
+    told = []
+    monkeypatch.setattr(
+        EvenGroups,
+        "set_epoch",
+        lambda self, epoch, really=EvenGroups.set_epoch: (told.append(epoch), really(self, epoch)),
+    )
+    fit(replace(READER, recipe=replace(RECIPE, pretrain_epochs=3, even_steps=True)), planted(60))
+    assert set(told) == {0, 1, 2}
 
 
 def attributes() -> About:
