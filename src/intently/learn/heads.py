@@ -188,10 +188,10 @@ def _divergence(shares: Tensor, truth: Tensor) -> Tensor:
 
 
 class RankingHead(nn.Module):
-    """Dot product with item vectors, moved by what the customer met before; sampled softmax over sets.
+    """Dot product with item vectors, moved by what the customer met before; a softmax over sets.
 
-    The candidates of a now are its true items, the items the customer met before, and negatives
-    shared by the batch, corrected by the log of their expected count (Bengio and Senécal 2008).
+    The candidates of a now are the whole catalogue; or where the batch has negatives its true items, the items the
+    customer met before, and those negatives, corrected by the log of their expected count (Bengio and Senécal 2008).
     """
 
     def __init__(self, shape_width: int, item_width: int) -> None:
@@ -208,13 +208,12 @@ class RankingHead(nn.Module):
         place = torch.full((len(states),), -1, dtype=torch.long, device=states.device)
         place[asked] = torch.arange(len(asked), device=states.device)
         query = self.query(states)
-        shared = query[asked] @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
         own_now, own_item = batch[f"memory.{task}.now"], batch[f"memory.{task}.value"]
         kept = place[own_now] >= 0
         own_now, own_item, features = own_now[kept], own_item[kept], batch[f"memory.{task}.features"][kept]
         own_code = batch[f"memory.{task}.code"][kept]
-        own = (query[own_now] * vectors[own_item]).sum(-1) + bias[own_item]
-        own = own + self.memory(states, own_now, features, own)
+        plain = (query[own_now] * vectors[own_item]).sum(-1) + bias[own_item]
+        own = plain + self.memory(states, own_now, features, plain)
         owner, target = batch[f"truth.{task}.owner"], batch[f"truth.{task}.value"]
         code = batch[f"truth.{task}.code"]
         fresh = (query[asked][owner] * vectors[target]).sum(-1) + bias[target]
@@ -225,10 +224,15 @@ class RankingHead(nn.Module):
         where = torch.searchsorted(own_key, key).clamp(max=max(len(own_key) - 1, 0))
         again = own_key[where] == key if len(own_key) else torch.zeros_like(key, dtype=torch.bool)
         logit = torch.where(again, own[where], fresh) if len(own_key) else fresh
-        log_total = torch.logsumexp(shared, dim=1)
-        log_total = _log_add(log_total, place[own_now], own)
-        log_total = _log_add(log_total, owner[~again], fresh[~again])
-        each = log_total[owner] - logit
+        if "negative" in batch:
+            shared = query[asked] @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
+            total = _log_add(torch.logsumexp(shared, dim=1), place[own_now], own)
+            total = _log_add(total, owner[~again], fresh[~again])
+        else:
+            # In float32: what is taken from a sum again must be what went into it.
+            total = log_total(query[asked], vectors[:-1], bias[:-1], torch.float32)
+            total = _log_swap(total, place[own_now], plain, own)
+        each = total[owner] - logit
         count = torch.bincount(owner, minlength=len(asked)).clamp(min=1)
         per_now = each.new_zeros(len(asked)).index_add_(0, owner, each) / count
         return per_now.mean() / self.scale
@@ -245,6 +249,14 @@ def _log_add(log_total: Tensor, row: Tensor, logits: Tensor) -> Tensor:
     peak = log_total.detach().clone().scatter_reduce_(0, row, logits.detach(), reduce="amax")
     total = torch.exp(log_total - peak).index_add(0, row, torch.exp(logits - peak[row]))
     return peak + torch.log(total)
+
+
+def _log_swap(log_total: Tensor, row: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """log(exp(log_total) + sum of (exp(new) - exp(old)) of each row), where exp(old) are part of the total."""
+    peak = log_total.detach().clone().scatter_reduce_(0, row, new.detach(), reduce="amax")
+    change = torch.exp(new - peak[row]) - torch.exp(old - peak[row])
+    total = torch.exp(log_total - peak).index_add(0, row, change)
+    return peak + torch.log(total.clamp(min=1e-9))
 
 
 class NextMoment(nn.Module):

@@ -173,4 +173,5 @@ def _examples(reader: FittedReader, parts: Mapping[str, tuple[Examples, Past]], 
         truths=truths,
         negatives=recipe.negatives,
         sampler=np.cumsum(weight / weight.sum()),
+        whole=not recipe.negatives,
     )

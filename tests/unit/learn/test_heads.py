@@ -1,6 +1,7 @@
 """Heads against what they claim to be."""
 
 import numpy as np
+import pytest
 import torch
 
 from intently.contract import QUANTILES, OneOf, Shares
@@ -40,37 +41,33 @@ def test_log_add_is_a_log_of_sums() -> None:
     assert torch.allclose(found, torch.tensor([float(np.log(1 + np.e + np.e**2)), 80.0]), atol=1e-4)
 
 
-def test_the_ranking_loss_is_a_softmax_over_negatives_own_and_true_items() -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_ranking_loss_is_a_softmax_over_negatives_own_and_true_items_or_the_whole_catalogue(whole) -> None:
     torch.manual_seed(0)
     head = RankingHead(6, 4)
     torch.nn.init.normal_(head.memory.out.weight)
-    states, vectors, bias = torch.randn(2, 6), torch.randn(8, 4), torch.randn(8)
-    # Now 0 is not asked. Now 1 remembers items 2 and 5, and goes on to buy 5 and 7; 0 and 1 are negatives.
+    states, vectors, bias = torch.randn(2, 6), torch.randn(9, 4), torch.randn(9)
+    # Now 0 is not asked. Now 1 remembers 2 and 5, and goes on to buy 5 and 7; 0, 1 are negatives, 8 is "no item".
     batch = {
         "truth.t.now": torch.tensor([1]),
         "truth.t.owner": torch.tensor([0, 0]),
         "truth.t.value": torch.tensor([5, 7]),
         "truth.t.code": torch.tensor([5, 7]),
-        "negative": torch.tensor([0, 1]),
-        "negative_log_q": torch.tensor([0.3, -0.2]),
         "memory.t.now": torch.tensor([0, 1, 1]),
         "memory.t.value": torch.tensor([3, 2, 5]),
         "memory.t.code": torch.tensor([3, 2, 5]),
         "memory.t.features": torch.randn(3, MEMORY_FEATURES),
     }
-    found = head.loss(states, batch, "t", vectors, bias)
     plain = head.query(states) @ vectors.T + bias
     more = head.memory(states, batch["memory.t.now"], batch["memory.t.features"], plain[[0, 1, 1], [3, 2, 5]])
-    logit = {
-        0: plain[1, 0] - 0.3,
-        1: plain[1, 1] + 0.2,
-        2: plain[1, 2] + more[1],
-        5: plain[1, 5] + more[2],
-        7: plain[1, 7],
-    }
+    logit = dict(enumerate(plain[1, :8]))
+    logit[2], logit[5] = logit[2] + more[1], logit[5] + more[2]
+    if not whole:
+        batch |= {"negative": torch.tensor([0, 1]), "negative_log_q": torch.tensor([0.3, -0.2])}
+        logit = {0: logit[0] - 0.3, 1: logit[1] + 0.2, 2: logit[2], 5: logit[5], 7: logit[7]}
     total = torch.logsumexp(torch.stack(list(logit.values())), 0)
     naive = ((total - logit[5]) + (total - logit[7])) / 2 / head.scale
-    assert torch.allclose(found, naive, atol=1e-5)
+    assert torch.allclose(head.loss(states, batch, "t", vectors, bias), naive, atol=1e-5)
 
 
 def test_a_head_that_is_loaded_has_the_loss_that_it_had() -> None:

@@ -63,12 +63,13 @@ def test_two_trainings_with_one_seed_are_identical_and_another_seed_is_not(shop,
     assert not all(torch.equal(mine[name], different[name]) for name in mine)
 
 
-def test_training_lowers_the_held_out_loss(shop) -> None:
+@pytest.mark.parametrize("negatives", [32, 0], ids=["sampled", "whole"])
+def test_training_lowers_the_held_out_loss(shop, negatives) -> None:
     later = {}
     for task in TASKS:
         examples = task.examples(shop, [UNTIL])
         later[task.name] = (examples, Past(shop, examples))
-    trained = fit(shop, replace(RECIPE, epochs=6, learning_rate=5e-3), validation=later)
+    trained = fit(shop, replace(RECIPE, epochs=6, learning_rate=5e-3, negatives=negatives), validation=later)
     losses = trained.curve["finetune"]
     assert min(losses) < losses[0]
     assert set(trained.calibration) == {"purchase_intent", "purchasing_power", "interest"}
