@@ -115,10 +115,16 @@ def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
     simple = [name for name in fitted if name not in (STACK, READER, BLEND, BEFORE)]
     return Chosen(
         fitted,
-        served=report.best(task.name, [name for name in fitted if name != BEFORE]),
+        served=_served(report, task.name, [name for name in fitted if name != BEFORE]),
         baseline=report.best(task.name, simple),
         report=report,
     )
+
+
+def _served(report: Report, task: str, names: Sequence[str]) -> str:
+    """The best, or the blend where nothing is better than it beyond chance: of two that seem alike a mean errs less."""
+    best = report.best(task, names)
+    return BLEND if BLEND in names and best != BLEND and report.beats(best, BLEND, task) != "better" else best
 
 
 def _blend(

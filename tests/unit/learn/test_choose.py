@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 
 from intently.contract import Examples, Ranking, Scores
+from intently.evaluate.compare import compare
 from intently.learn.blend import WEIGHTS, blended
-from intently.learn.choose import _blend
+from intently.learn.choose import _blend, _served
 from intently.learn.trained import BLEND, OPPONENT, READER, STACK
 from intently.log import schema
 from intently.tasks.next_item import TASK as NEXT_ITEM
@@ -104,3 +105,17 @@ def test_without_a_reader_there_is_nothing_to_weigh(asked):
     assert blend.weight == 0.0
     np.testing.assert_allclose(judged.values, booster.values, atol=1e-6)
     assert _blend(INTENT, asked, {READER: booster}, {}) is None
+
+
+@pytest.mark.parametrize(("worse_by", "served"), [(0.01, BLEND), (0.2, OPPONENT)])
+def test_a_blend_is_served_unless_something_is_better_beyond_chance(asked, worse_by, served):
+    rng = np.random.default_rng(3)
+    chance = np.where(asked.truth.to_numpy(), 0.6, 0.4)
+    booster = Scores(INTENT.answer, chance.astype(np.float32)[:, None])
+    moved = np.clip(
+        chance - worse_by * np.where(asked.truth.to_numpy(), 1, -1) + rng.normal(0, 0.1, len(asked)), 0.02, 0.98
+    )
+    blend = Scores(INTENT.answer, moved.astype(np.float32)[:, None])
+    report = compare(INTENT, asked, {OPPONENT: booster, BLEND: blend}, replicates=100, rng=rng)
+    assert report.best(INTENT.name, [OPPONENT, BLEND]) == OPPONENT
+    assert _served(report, INTENT.name, [OPPONENT, BLEND]) == served
