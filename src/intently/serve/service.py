@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from intently.log.protect import Protect
 from intently.ranking import Rules
 from intently.serve.arrivals import Door, EventIn
 from intently.serve.audit import Audit
+from intently.serve.beforehand import Beforehand
 from intently.serve.bring import log_of
 from intently.serve.catalogue import Shelver
 from intently.serve.clock import Clock
@@ -35,19 +36,13 @@ from intently.serve.pasts import History, Pasts, history_of
 from intently.serve.rules import Held
 from intently.serve.store import Store
 from intently.serve.told import Told
-from intently.serve.worker import Worker, tell
+from intently.serve.worker import Worker
 from intently.serve.writer import Writer
 
 _SAY = logging.getLogger("intently.serve")
 # The fact that says which models serve.
 _LINE = "line"
 MOST_TYPES = 64
-# So few that a question that comes meanwhile waits little.
-_RENEWED = 4
-# Customers who are answered for at the start, and how many of them together.
-_FORESEEN, _TOGETHER = 5_000, 4
-# Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
-_FILLED, _ROOM = 50_000, 0.8
 # Seconds between two attempts to cut a write-ahead log that somebody reads.
 _CUT_AGAIN = 5.0
 
@@ -97,7 +92,10 @@ class Service:
         # Before the worker, which asks at once what there is to make anew.
         self.kept = Kept(self.settings.reuse, self.clock.now, lambda: self.worker.wake())
         self.loader = Loader(store, read, self.clock.now)
-        self.worker = Worker(self.clock.now, self.monitor, self._renew, self.loader.refresh)
+        self.beforehand = Beforehand(
+            self.kept, self.pasts, lambda: self.models.line, self.loader, self.monitor, self.clock.now
+        )
+        self.worker = Worker(self.clock.now, self.monitor, self.beforehand.renew, self.loader.refresh)
         self.writer = Writer(store, self._placed)
         self.models = Models(
             models or bundle.resolve().parent, self.loader.first(bundle), self._keep_line, self._changed
@@ -111,7 +109,6 @@ class Service:
         self.held = Held()
         self.ready, self.closing = threading.Event(), threading.Event()
         self._forgetting, self._naming = threading.Lock(), threading.Lock()
-        self._filling = threading.Thread(target=self._fill, name="intently-fill", daemon=True)
         self._kinds = set(store.types)
 
     def start(self) -> None:
@@ -120,59 +117,17 @@ class Service:
             self._between(partial(self.loader.warm, served, served.shelf))
         self.ready.set()
         self.forecasts.start()
-        self._filling.start()
-
-    def _fill(self) -> None:
-        """Read the pasts of the customers seen last, while there is room, and answer before they are asked about."""
-        forgettings, filled = self.kept.forgettings, []
-        try:
-            for user in self.store.busiest(_FILLED):
-                if self.closing.is_set() or self.pasts.events > _ROOM * self.settings.cache_events:
-                    break
-                if self.kept.forgettings != forgettings:
-                    # Whoever was forgotten meanwhile may be among them.
-                    return
-                self.pasts.of(user)
-                filled.append(user)
-            if self.settings.reuse > 0:
-                self._foresee(filled[:_FORESEEN], forgettings)
-        except StateError as error:
-            _SAY.warning("pasts are read when they are asked for: %s", error)
-
-    def _foresee(self, users: Sequence[str], forgettings: int) -> None:
-        """Answer every question about these customers before it is asked, a few at a time and while nobody waits.
-
-        It ends where a customer is forgotten after so many `forgettings`.
-        """
-        for start in range(0, len(users), _TOGETHER):
-            while self.worker.waiting:
-                if self.closing.wait(0.05):
-                    return
-            if self.closing.is_set() or self.kept.forgettings != forgettings:
-                return
-            line, served = self.models.line, self.models.champion
-            mine = [user for user in users[start : start + _TOGETHER] if line.of(user, served.tasks) is served]
-            histories = [self.pasts.of(user) for user in mine]
-            keys = [Key(user, served.tasks, served, len(served.shelf)) for user in mine]
-            try:
-                told = self.worker.ask(histories, served.tasks, served).result() if mine else []
-            except CancelledError:
-                return
-            except Exception:
-                _SAY.exception("customers could not be answered for beforehand")
-                continue
-            for key, history, one in zip(keys, histories, told, strict=True):
-                self.kept.put(key, history, one, 0, forgettings)
+        self.beforehand.start(self.store, self.worker, self.settings.cache_events, foresee=self.settings.reuse > 0)
 
     def close(self) -> None:
         """Finish what was begun: events are written, questions answered, notes kept."""
         self.closing.set()
+        self.beforehand.stop()
         self.forecasts.close()
         self.shelver.close()
         self.writer.close()
         self.worker.close()
-        if self._filling.is_alive():
-            self._filling.join(timeout=30)
+        self.beforehand.join()
         self.audit.close()
         self.store.close()
 
@@ -318,33 +273,6 @@ class Service:
 
     async def _ask(self, histories: Sequence[History], tasks: Sequence[str], served: Served) -> list[Told]:
         return await asyncio.wrap_future(self.worker.ask(histories, tuple(tasks), served))
-
-    def _renew(self) -> bool:
-        """Make some answers anew that will be asked for again; whether there were any. In the worker, when idle."""
-        forgettings, due = self.kept.forgettings, self.kept.due(_RENEWED)
-        if not due:
-            return False
-        key = due[0][0]
-        self.loader.refresh(key.served)
-        wanted = []
-        for one, asked in due:
-            history = self.pasts.peek(one.user)
-            now = Key(one.user, one.tasks, one.served, len(one.served.shelf))
-            if history is not None and one.served in self.models.line.loaded and not self.kept.holds(now, history):
-                wanted.append((now, history, asked))
-        if wanted:
-            told: list[Told] | None = None
-            futures = [self.kept.begin(one, history) for one, history, _ in wanted]
-            try:
-                told = tell(key.served, [history for _, history, _ in wanted], key.tasks, self.clock.now())
-            finally:
-                for number, ((one, history, asked), future) in enumerate(zip(wanted, futures, strict=True)):
-                    if told is not None:
-                        self.kept.put(one, history, told[number], asked, forgettings)
-                    self.kept.end(one)
-                    future.set_result(None if told is None else told[number])
-            self.monitor.renewed.inc(len(wanted))
-        return True
 
     def _shadow(self, line: Line, histories: Sequence[History], tasks: Sequence[str]) -> None:
         """A challenger in the shadow answers too; the difference is measured, the answer is not given."""

@@ -327,7 +327,7 @@ def test_who_asks_while_an_answer_is_made_anew_gets_that_one(service, hands, mon
         assert go_on.wait(20)
         return tell(*given)
 
-    monkeypatch.setattr("intently.serve.service.tell", slow)
+    monkeypatch.setattr("intently.serve.beforehand.tell", slow)
     asked = []
     monkeypatch.setattr(service.worker, "ask", lambda *given: asked.append(given))
     hands.at += 1_000_000
@@ -358,7 +358,7 @@ def test_who_waits_for_what_could_not_be_made_asks(service, hands, monkeypatch) 
         assert go_on.wait(20)
         raise ValueError("no")
 
-    monkeypatch.setattr("intently.serve.service.tell", broken)
+    monkeypatch.setattr("intently.serve.beforehand.tell", broken)
     hands.at += 1_000_000
     service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
     assert began.wait(20)
@@ -377,7 +377,7 @@ def test_customers_are_answered_for_before_anybody_asks(service) -> None:
 def test_who_was_forgotten_is_not_answered_for_beforehand(service) -> None:
     before = service.kept.forgettings
     service.forget("c001")
-    service._foresee(["c001", "c002"], before)
+    service.beforehand.foresee(service.worker, ["c001", "c002"], before)
     assert "c001" not in service.kept
     assert "c002" not in service.kept
     assert service.pasts.peek("c001") is None
@@ -410,7 +410,7 @@ def test_an_answer_of_this_instant_is_not_one_that_was_begun_before(service, han
         assert go_on.wait(20)
         return told
 
-    monkeypatch.setattr("intently.serve.service.tell", slow)
+    monkeypatch.setattr("intently.serve.beforehand.tell", slow)
     hands.at += 1_000_000
     service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
     assert began.wait(20)

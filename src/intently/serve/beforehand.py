@@ -1,0 +1,133 @@
+"""What is made before anybody asks: pasts and answers at the start, and kept answers made anew while nobody waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+
+from intently.errors import StateError
+from intently.serve.kept import Kept, Key
+from intently.serve.loader import Loader
+from intently.serve.models import Line
+from intently.serve.monitor import Monitor
+from intently.serve.pasts import Pasts
+from intently.serve.store import Store
+from intently.serve.told import Told
+from intently.serve.worker import Worker, tell
+
+_SAY = logging.getLogger("intently.serve")
+# So few that a question that comes meanwhile waits little.
+_RENEWED = 4
+# Customers who are answered for at the start, and how many of them together.
+_FORESEEN, _TOGETHER = 5_000, 4
+# Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
+_FILLED, _ROOM = 50_000, 0.8
+
+
+class Beforehand:
+    """Fills `pasts` and `kept` once, in a thread of its own, and renews what is kept, in the worker's.
+
+    `line` says who serves, `now` is the service's time.
+    """
+
+    def __init__(
+        self,
+        kept: Kept,
+        pasts: Pasts,
+        line: Callable[[], Line],
+        loader: Loader,
+        monitor: Monitor,
+        now: Callable[[], int],
+    ) -> None:
+        self._kept, self._pasts, self._line = kept, pasts, line
+        self._loader, self._monitor, self._now = loader, monitor, now
+        self._closing = threading.Event()
+        self._filling: threading.Thread | None = None
+
+    def start(self, store: Store, worker: Worker, most_events: int, *, foresee: bool) -> None:
+        """Fill in the background, up to a part of so many events; `foresee` asks for answers too."""
+        self._filling = threading.Thread(
+            target=self._fill, args=(store, worker, most_events, foresee), name="intently-fill", daemon=True
+        )
+        self._filling.start()
+
+    def stop(self) -> None:
+        """Fill no more."""
+        self._closing.set()
+
+    def join(self) -> None:
+        """Wait until nothing is being filled."""
+        if self._filling is not None:
+            self._filling.join(timeout=30)
+
+    def _fill(self, store: Store, worker: Worker, most_events: int, foresee: bool) -> None:
+        """Read the pasts of the customers seen last, while there is room, and answer before they are asked about."""
+        forgettings, filled = self._kept.forgettings, []
+        try:
+            for user in store.busiest(_FILLED):
+                if self._closing.is_set() or self._pasts.events > _ROOM * most_events:
+                    break
+                if self._kept.forgettings != forgettings:
+                    # Whoever was forgotten meanwhile may be among them.
+                    return
+                self._pasts.of(user)
+                filled.append(user)
+            if foresee:
+                self.foresee(worker, filled[:_FORESEEN], forgettings)
+        except StateError as error:
+            _SAY.warning("pasts are read when they are asked for: %s", error)
+
+    def foresee(self, worker: Worker, users: Sequence[str], forgettings: int) -> None:
+        """Answer every question about these customers before it is asked, a few at a time and while nobody waits.
+
+        It ends where a customer is forgotten after so many `forgettings`.
+        """
+        for start in range(0, len(users), _TOGETHER):
+            while worker.waiting:
+                if self._closing.wait(0.05):
+                    return
+            if self._closing.is_set() or self._kept.forgettings != forgettings:
+                return
+            line = self._line()
+            served = line.champion
+            mine = [user for user in users[start : start + _TOGETHER] if line.of(user, served.tasks) is served]
+            histories = [self._pasts.of(user) for user in mine]
+            keys = [Key(user, served.tasks, served, len(served.shelf)) for user in mine]
+            try:
+                told = worker.ask(histories, served.tasks, served).result() if mine else []
+            except CancelledError:
+                return
+            except Exception:
+                _SAY.exception("customers could not be answered for beforehand")
+                continue
+            for key, history, one in zip(keys, histories, told, strict=True):
+                self._kept.put(key, history, one, 0, forgettings)
+
+    def renew(self) -> bool:
+        """Make some answers anew that will be asked for again; whether there were any. In the worker, when idle."""
+        forgettings, due = self._kept.forgettings, self._kept.due(_RENEWED)
+        if not due:
+            return False
+        key = due[0][0]
+        self._loader.refresh(key.served)
+        wanted = []
+        for one, asked in due:
+            history = self._pasts.peek(one.user)
+            now = Key(one.user, one.tasks, one.served, len(one.served.shelf))
+            if history is not None and one.served in self._line().loaded and not self._kept.holds(now, history):
+                wanted.append((now, history, asked))
+        if wanted:
+            told: list[Told] | None = None
+            futures = [self._kept.begin(one, history) for one, history, _ in wanted]
+            try:
+                told = tell(key.served, [history for _, history, _ in wanted], key.tasks, self._now())
+            finally:
+                for number, ((one, history, asked), future) in enumerate(zip(wanted, futures, strict=True)):
+                    if told is not None:
+                        self._kept.put(one, history, told[number], asked, forgettings)
+                    self._kept.end(one)
+                    future.set_result(None if told is None else told[number])
+            self._monitor.renewed.inc(len(wanted))
+        return True
