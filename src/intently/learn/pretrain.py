@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intently.errors import ConfigError, TooFewExamples
+from intently.learn.co_occurrence import counted_vectors
 from intently.text.language_model import Progress, load, silent
 from intently.text.story import said
 
@@ -31,7 +32,8 @@ class Pretraining:
 
     `objective` is masked (a share `hidden` of the tokens is guessed from all others: encoders) or causal (each from
     those before it: decoders). From nothing, `words` is the size of the vocabulary, and `width`, `layers` and
-    `attention_heads` that of the model.
+    `attention_heads` that of the model; with `counted`, its words begin where counts of their neighbours put them, and
+    as likely as they are often.
     """
 
     objective: Literal["masked", "causal"] = "masked"
@@ -41,6 +43,7 @@ class Pretraining:
     width: int = 192
     layers: int = 4
     attention_heads: int = 4
+    counted: bool = False
     max_tokens: int = 96
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -79,6 +82,8 @@ def pretrain(
         )
     ids = [row for row in _tokens(kept, tokenizer, plan) if len(row) > 2]
     guesser = _Guesser(network, tokenizer, plan)
+    if plan.counted and model is None:
+        guesser.begin_counted(ids)
     losses = _train(guesser, ids, tokenizer, plan, progress)
     folder.mkdir(parents=True, exist_ok=True)
     language_model: Any = network
@@ -171,6 +176,15 @@ class _Guesser(nn.Module):
         shown = torch.where(asked & (how >= 0.9), anything, shown)
         hidden = self._states(shown, attention_mask)[asked]  # (asked, width)
         return {"loss": functional.cross_entropy(self._logits(hidden), labels[asked])}
+
+    def begin_counted(self, rows: Sequence[list[int]]) -> None:
+        """Put the words where their neighbours say, and their bias at how often they are met."""
+        vectors: Tensor = self.network.get_input_embeddings().weight
+        marks = frozenset(self.marks)
+        met = np.bincount(np.concatenate([np.array(row) for row in rows]), minlength=len(vectors)) + 1.0
+        with torch.no_grad():
+            vectors.copy_(torch.from_numpy(counted_vectors(rows, *vectors.shape, marks=marks, seed=self.plan.seed)))
+            self.bias.copy_(torch.from_numpy(np.log(met / met.sum())))
 
     def _states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         states: Tensor = self.network(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state

@@ -36,6 +36,12 @@ def test_a_model_from_nothing_learns_its_texts_and_is_repeatable(tmp_path):
     assert tokenizer.mask_token == "[MASK]"
 
 
+def test_words_that_begin_where_counts_put_them_are_learned_sooner(tmp_path):
+    plans = [Pretraining(epochs=1, counted=counted, **SMALL) for counted in (False, True)]
+    by_lot, counted = (pretrain(texts(), tmp_path / str(plan.counted), plan)[0] for plan in plans)
+    assert counted < 0.9 * by_lot
+
+
 def test_what_was_pretrained_is_a_model_for_a_text_reader(tmp_path):
     pretrain(texts(), tmp_path / "model", Pretraining(epochs=1, **SMALL))
     log = shop()
