@@ -49,8 +49,14 @@ def bundle(work, model):
 
 def test_a_bundle_holds_a_text_reader_beside_the_plain_ones(bundle):
     contract = json.loads((bundle / "contract.json").read_text())
-    assert contract["tasks"]["support"]["predictors"] == {"constant": "Constant", "text_reader": "TextReader"}
-    assert contract["tasks"]["support"]["served"] == "text_reader"
+    assert contract["tasks"]["support"]["predictors"] == {
+        "constant": "Constant",
+        "n_grams": "NGrams",
+        "text_reader": "TextReader",
+        "blend": "Blend",
+    }
+    assert contract["tasks"]["support"]["baseline"] == "n_grams"
+    assert contract["tasks"]["support"]["served"] == "blend"
     assert not list(bundle.rglob("*.bin"))
     assert not list(bundle.rglob("*.pkl"))
 
@@ -65,6 +71,8 @@ def test_it_is_judged_on_later_events(work, bundle):
     # One in ten messages is vague and one in twenty tags is wrong: nobody can do better than about .87.
     assert accuracy["constant"] < 0.4
     assert accuracy["constant"] < accuracy["text_reader"] < 0.95
+    assert 0.7 < accuracy["n_grams"] < 0.95
+    assert 0.7 < accuracy["blend"] < 0.95
 
 
 def test_the_newest_messages_are_answered_each_at_its_own_time(work, bundle):

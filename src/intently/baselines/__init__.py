@@ -13,6 +13,7 @@ from intently.baselines.lightgbm_hurdle import LightGBMHurdle
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.baselines.mean_56_days import Mean56Days
+from intently.baselines.n_grams import NGrams
 from intently.baselines.own_shares import OwnShares
 from intently.baselines.past_spend import PastSpend
 from intently.baselines.popularity import Popularity
@@ -30,6 +31,7 @@ PLAIN: tuple[Any, ...] = (
     PastSpend,
     BGNBD,
     LightGBMHurdle,
+    NGrams,
 )
 
 # These take a reading of the past as further columns: with it they are the stack.

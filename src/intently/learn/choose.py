@@ -13,11 +13,11 @@ from intently import metrics
 from intently.baselines import BOOSTED
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
-from intently.contract import Examples, Past, Predictor, Ranking, Scores, Shares, Task, weekly
+from intently.contract import EachEvent, Examples, OneOf, Past, Predictor, Ranking, Scores, Shares, Task, weekly
 from intently.errors import TooFewExamples
 from intently.evaluate.compare import Report, compare, encode
 from intently.learn.blend import WEIGHTS, Blend, blended
-from intently.learn.trained import BEFORE, BLEND, OPPONENT, READER, STACK
+from intently.learn.trained import BEFORE, BLEND, OPPONENT, READER, STACK, TEXT_OPPONENT, TEXT_READER
 from intently.log.log import Log
 from intently.log.pack import Array
 
@@ -112,7 +112,7 @@ def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
     if blend is not None:
         fitted[BLEND], predictions[BLEND] = blend
     report = compare(task, examples, predictions, replicates=100, rng=np.random.default_rng(0))
-    simple = [name for name in fitted if name not in (STACK, READER, BLEND, BEFORE)]
+    simple = [name for name in fitted if name not in (STACK, READER, TEXT_READER, BLEND, BEFORE)]
     return Chosen(
         fitted,
         served=_served(report, task.name, [name for name in fitted if name != BEFORE]),
@@ -133,23 +133,42 @@ def _blend(
     """The boosters in equal parts and the reader beside them, with the weight that is best by the primary metric; and
     the answers to judge that by, at each cut-off mixed with the weight that is best at the others.
     """
-    # Of rankings and shares the booster alone: half of the stack gains no more than half of a second seed would.
-    alike = (OPPONENT,) if isinstance(task.answer, Ranking | Shares) else (OPPONENT, STACK)
+    alike, reader = _blended(task)
     names = [name for name in alike if name in predictions]
-    if OPPONENT not in names or len({*names, READER} & predictions.keys()) < 2:
+    if alike[0] not in names or len({*names, reader} & predictions.keys()) < 2:
         return None
     boosters, said = {name: fitted[name] for name in names}, [predictions[name] for name in names]
-    if READER not in predictions:
+    if reader not in predictions:
         return Blend(boosters, None, 0.0), blended(said, None, 0.0)
-    read = predictions[READER]
+    read = predictions[reader]
     weigh = _Weighing.of(task, examples, said, read)
-    judged = [np.flatnonzero((examples.at == at).to_numpy()) for at in examples.cutoffs]
+    judged = _turns(task, examples)
     everything = np.arange(len(examples))
     parts = []
     for rows in judged:
         others = np.setdiff1d(everything, rows) if len(judged) > 1 else everything
         parts.append(blended([scores.take(rows) for scores in said], read.take(rows), weigh.best(others)))
-    return Blend(boosters, fitted[READER], weigh.best(everything)), _in_order(parts, np.concatenate(judged))
+    return Blend(boosters, fitted[reader], weigh.best(everything)), _in_order(parts, np.concatenate(judged))
+
+
+def _turns(task: Task, examples: Examples) -> list[Array]:
+    """The rows that are judged together: of a cut-off; of events, whose times all differ, as many parts by time."""
+    if isinstance(task.asks, EachEvent):
+        order = np.argsort(examples.at.dt.epoch("us").to_numpy(), kind="stable")
+        return [rows for rows in np.array_split(order, _JUDGED) if len(rows)]
+    return [np.flatnonzero((examples.at == at).to_numpy()) for at in examples.cutoffs]
+
+
+def _blended(task: Task) -> tuple[tuple[str, ...], str]:
+    """The names of the boosters that are blended, the first of which there must be, and of the reader beside them."""
+    match task.answer:
+        case OneOf() if isinstance(task.asks, EachEvent):
+            return (TEXT_OPPONENT,), TEXT_READER
+        case Ranking() | Shares():
+            # The booster alone: half of the stack gains no more than half of a second seed would.
+            return (OPPONENT,), READER
+        case _:
+            return (OPPONENT, STACK), READER
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ STACK = "stack"
 BLEND = "blend"
 OPPONENT = "lightgbm"
 READER = "reader"
+TEXT_OPPONENT = "n_grams"
+TEXT_READER = "text_reader"
 BEFORE = "reader_before"
 
 

@@ -39,7 +39,7 @@ from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.learn.text_reader import TextReader
 from intently.learn.texts import Text
-from intently.learn.trained import BEFORE, READER, Trained
+from intently.learn.trained import BEFORE, READER, TEXT_READER, Trained
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array
@@ -69,7 +69,7 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
             if isinstance(predictor, Blend):
                 told = {
                     "boosters": list(predictor.boosters),
-                    "reader": predictor.reader is not None,
+                    "reader": TEXT_READER if isinstance(predictor.reader, TextReader) else predictor.reader is not None,
                     "weight": predictor.weight,
                 }
                 _write_json(part / "predictors" / task / name / "settings.json", told)
@@ -169,9 +169,8 @@ def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = Non
                 settings = json.loads((folder / "predictors" / name / predictor / "settings.json").read_text())
                 # What it blends is listed, and so loaded, before it.
                 boosters = {part: predictors[name][part] for part in settings["boosters"]}
-                predictors[name][predictor] = Blend(
-                    boosters, reader if settings["reader"] else None, settings["weight"]
-                )
+                read = predictors[name][TEXT_READER] if settings["reader"] == TEXT_READER else reader
+                predictors[name][predictor] = Blend(boosters, read if settings["reader"] else None, settings["weight"])
             elif kind == TextReader.__name__:
                 predictors[name][predictor] = TextReader.read_from(
                     folder / "predictors" / name / predictor, known[name]

@@ -10,10 +10,11 @@ from intently.contract import Examples, Ranking, Scores
 from intently.evaluate.compare import compare
 from intently.learn.blend import WEIGHTS, blended
 from intently.learn.choose import _blend, _served
-from intently.learn.trained import BLEND, OPPONENT, READER, STACK
+from intently.learn.trained import BLEND, OPPONENT, READER, STACK, TEXT_OPPONENT, TEXT_READER
 from intently.log import schema
 from intently.tasks.next_item import TASK as NEXT_ITEM
 from intently.tasks.purchase_intent import TASK as INTENT
+from text_shop import TASK as LABELLED
 
 CUTOFFS = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(weeks=week) for week in range(3)]
 EACH = 40
@@ -105,6 +106,38 @@ def test_without_a_reader_there_is_nothing_to_weigh(asked):
     assert blend.weight == 0.0
     np.testing.assert_allclose(judged.values, booster.values, atol=1e-6)
     assert _blend(INTENT, asked, {READER: booster}, {}) is None
+
+
+def test_what_a_text_says_is_blended_from_counts_and_the_text_reader():
+    """Of events no two are of one time: three parts of them, by time, are judged with the weight best at the rest."""
+    labels = LABELLED.answer.labels
+    rng = np.random.default_rng(3)
+    truth = rng.integers(len(labels), size=90)
+    begin = datetime(2024, 1, 1, tzinfo=UTC)
+    frame = pl.DataFrame(
+        {
+            schema.EVENT: [f"e{n}" for n in range(90)],
+            schema.USER: ["u"] * 90,
+            "at": pl.Series([begin + timedelta(hours=n) for n in range(90)], dtype=schema.CLOCK),
+            "truth": [labels[place] for place in truth],
+        }
+    )
+    asked = Examples(LABELLED, frame[rng.permutation(90)])
+    number = np.array([labels.index(label) for label in asked.truth])
+
+    def said(wrong):
+        place = np.where(wrong, (number + 1) % len(labels), number)
+        return Scores(LABELLED.answer, (np.eye(len(labels))[place] * 0.7 + 0.1).astype(np.float32), labels=labels)
+
+    late = (asked.at >= begin + timedelta(hours=60)).to_numpy()
+    counts, reader = said(np.ones(90, dtype=bool)), said(late)
+    blend, judged = weighed(LABELLED, asked, {TEXT_OPPONENT: counts, TEXT_READER: reader})
+    assert list(blend.boosters) == [TEXT_OPPONENT]
+    assert blend.weight == WEIGHTS[-1]
+    right = judged.values.argmax(1) == number
+    assert right[~late].all()
+    assert not right[late].any()
+    assert _blend(LABELLED, asked, {TEXT_READER: reader}, {}) is None
 
 
 @pytest.mark.parametrize(("worse_by", "served"), [(0.01, BLEND), (0.2, OPPONENT)])
