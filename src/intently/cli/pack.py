@@ -20,7 +20,7 @@ def command(
 ) -> None:
     """Pack a log's rows by customer and by item. An interrupted run goes on where it stopped.
 
-    Parquet and CSV files are read in blocks, so the log may be larger than memory.
+    Parquet files in the schema are read in blocks, so such a log may be larger than memory; all else is read whole.
     """
     from intently.evaluate.cost import measured
     from intently.log.blocks import Unpacked

@@ -25,6 +25,8 @@ from intently.text.language_model import Progress, silent
 
 # In even steps histories are sorted by length times a factor drawn from here: wide enough to mix, and little is padded.
 _LIKE = (0.5, 1.5)
+# Histories read together to judge an epoch: in steps of eight that took a quarter of fine-tuning.
+_JUDGED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,9 @@ def finetune(
         pretrain(network, _pretraining(train), None, recipe, checkpoints=checkpoints, progress=progress)
     for name, parameter in network.named_parameters():
         parameter.requires_grad = recipe.train_reader or name.startswith("heads")
-    held_out = None if validation is None else grouped(validation, recipe.histories_per_step, recipe.seed)
+    # Nothing is learned of these: as many at once as are read fast.
+    at_once = max(_JUDGED_AT_ONCE, recipe.histories_per_step)
+    held_out = None if validation is None else grouped(validation, at_once, recipe.seed)
     groups = grouped(train, recipe.histories_per_step, recipe.seed)
     curve["finetune"] = _run(network, groups, held_out, recipe, recipe.epochs, checkpoints, "fine-tuning", progress)
     network.eval()
