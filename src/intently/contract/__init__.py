@@ -1,7 +1,7 @@
 """The core types: a Task asks, a Predictor answers, and time is cut here.
 
-With the log's own cuts (`Order.stop_before`, `Log.before` and `between`) this is the only code that compares an event's time
-with a cut-off; everyone else reads `age`.
+With the log's own cuts (`Order.stop_before`, `Log.before` and `between`) this is the only code that compares
+an event's time with a cut-off; everyone else reads `age`.
 """
 
 from intently.contract.answers import OTHER, QUANTILES, Amount, Answer, OneOf, Ranking, Shares, YesNo
