@@ -38,6 +38,7 @@ class Constants:
     move: float = 1 / 150  # that an interest moves on
     style: float = 2.0  # log odds of one's own style
     more: float = 0.3  # mean of the units after the first
+    wording: float = 0.0  # how far the words of a search go with taste
     noise: float = 0.25  # standard deviation of log amount
     weekday: tuple[float, ...] = (0.85, 0.85, 0.9, 0.95, 1.1, 1.25, 1.1)  # Monday first
     sale: tuple[int, int] = (98, 105)  # the days of the sale week, half-open

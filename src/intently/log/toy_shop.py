@@ -21,8 +21,8 @@ from intently.log import toy_events as around
 from intently.log.log import Log
 from intently.log.pack import Array
 from intently.log.toy_planted import Planted
-from intently.log.toy_process import ITEMS_PER_CATEGORY, Looks, Process
-from intently.log.toy_words import CATEGORIES, QUERIES, SENTIMENTS, SIZES, STYLES, SUPPORT
+from intently.log.toy_process import ITEMS_PER_CATEGORY, Constants, Looks, Process
+from intently.log.toy_words import CATEGORIES, OF_MONEY, QUERIES, SENTIMENTS, SIZES, STYLES, SUPPORT
 
 NOTE = "Synthetic: made up by intently toy. No customer, item or event of it is real."
 START = datetime(2024, 1, 1, tzinfo=UTC)  # a Monday
@@ -41,19 +41,21 @@ _STEP_SECONDS = 15
 _STEPS = 4
 
 
-def read(customers: int = 1500, days: int = 280, seed: int = 0) -> Log:
+def read(customers: int = 1500, days: int = 280, seed: int = 0, constants: Constants | None = None) -> Log:
     """A synthetic log of `days` whole days from Monday 2024-01-01, UTC."""
-    return plant(customers, days, seed)[0]
+    return plant(customers, days, seed, constants)[0]
 
 
-def plant(customers: int = 1500, days: int = 280, seed: int = 0) -> tuple[Log, Planted]:
+def plant(
+    customers: int = 1500, days: int = 280, seed: int = 0, constants: Constants | None = None
+) -> tuple[Log, Planted]:
     """The synthetic log with the truth that was planted in it; the same for the same arguments."""
     if customers < 1 or days < 1:
         raise ConfigError(
             f"A toy shop of {customers} customers and {days} days is empty.", mend="Give at least one of each."
         )
     rng = np.random.default_rng(seed)
-    process = Process.drawn(customers, rng)
+    process = Process.drawn(customers, rng, constants)
     states, pairs = process.walk(*process.first(rng), days, rng)
     language = (rng.random(customers) < _CHINESE).astype(np.int64)
     nouns = np.array([noun for _, names in CATEGORIES.values() for noun in names])
@@ -153,7 +155,9 @@ def _visits(
             }
         ).with_columns(pl.lit(kind).alias(schema.TYPE), pl.format("v{}", schema.SESSION).alias(schema.SESSION))
         if kind == "search":
-            texts = _queries(item[rows], language[looks.customer[rows]], nouns, rng)
+            who = looks.customer[rows]
+            spends = process.constants.wording * np.log(process.customers.taste[who])
+            texts = _queries(item[rows], language[who], spends, nouns, rng)
             frame = frame.drop("_item").with_columns(pl.Series(schema.TEXT, texts, dtype=pl.String))
         if kind in ("search", "view"):
             # What an app that was offline looked at is learned of later; what the till has done is known at once.
@@ -165,14 +169,15 @@ def _visits(
         yield frame
 
 
-def _queries(item: Array, language: Array, nouns: Array, rng: np.random.Generator) -> list[str]:
+def _queries(item: Array, language: Array, spends: Array, nouns: Array, rng: np.random.Generator) -> list[str]:
+    """A query for each item, the likelier one that speaks of money as the customer `spends` it (0: all alike)."""
     categories = [(name, zh) for name, (zh, _) in CATEGORIES.items()]
-    lot = rng.random(len(item))
+    running = np.cumsum(np.exp(spends[:, None] * np.array(OF_MONEY)), axis=1)
+    choice = (running <= (rng.random(len(item)) * running[:, -1])[:, None]).sum(axis=1)
     texts = []
-    for number, tongue, u in zip(item, language, lot, strict=True):
-        choices = QUERIES[around.LANGUAGES[tongue]]
+    for number, tongue, chosen in zip(item, language, choice, strict=True):
         texts.append(
-            choices[int(u * len(choices))].format(
+            QUERIES[around.LANGUAGES[tongue]][chosen].format(
                 noun=nouns[number][tongue],
                 style=STYLES[number % len(STYLES)][1 + tongue],
                 category=categories[number // ITEMS_PER_CATEGORY][tongue],

@@ -97,6 +97,9 @@ QUERIES: Phrases = {
     "zh": ("{noun}", "{style}{noun}", "好用的{noun}", "便宜的{noun}", "{category} {noun}", "送礼 {noun}"),
 }
 
+# What each of these queries says of money: looking for the best, or a gift, and for what is cheap.
+OF_MONEY = (0, 0, 1, -1, 0, 1)
+
 SENTIMENTS = ("negative", "neutral", "positive")
 
 # Each review is an opening and an ending of its polarity.

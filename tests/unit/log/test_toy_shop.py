@@ -11,6 +11,7 @@ from intently.errors import ConfigError
 from intently.log import toy_shop
 from intently.log.log import Log
 from intently.log.toy_planted import Planted
+from intently.log.toy_process import Constants
 
 DAYS = 120
 
@@ -101,6 +102,21 @@ def test_texts_are_in_both_languages_and_mixed(shop):
         assert text.n_unique() > 40
     both = rows(log, "review")["text"].str.contains(r"\p{Han}.*[a-z]{3}|[a-z]{3}.*\p{Han}")
     assert 0.02 < both.mean() < 0.2
+
+
+def test_with_wording_the_words_of_a_search_go_with_taste_and_nothing_else_changes(shop):
+    log, planted = toy_shop.plant(200, DAYS, seed=3, constants=Constants(wording=2.0))
+    assert log.events.drop("text").equals(shop[0].events.drop("text"))
+    others = pl.col("event_type") != "search"
+    assert log.events.filter(others).equals(shop[0].events.filter(others))
+    taste = pl.DataFrame({"user_id": planted.user_ids, "dear": planted.process.customers.taste > 1})
+    said = rows(log, "search").join(taste, on="user_id")
+    share = {
+        word: dict(said.group_by("dear").agg(pl.col("text").str.contains(word).mean()).rows())
+        for word in ("cheap|便宜", "best|好用|gift|送礼")
+    }
+    assert share["cheap|便宜"][False] > 2 * share["cheap|便宜"][True]
+    assert share["best|好用|gift|送礼"][True] > 1.5 * share["best|好用|gift|送礼"][False]
 
 
 def test_interests_move_to_what_was_second(shop):
