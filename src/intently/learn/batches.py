@@ -37,6 +37,10 @@ DESCRIBED = ("item_text", "item_delta", "item_count", "item_attribute", "item_at
 HALF_LIVES = (7.0, 28.0, 84.0, 336.0)
 MEMORY_FEATURES = len(HALF_LIVES) + 7
 
+# Where histories are packed: at most so many a row; a place costs as much as so many pairs of places do in attention.
+_MOST_A_ROW = 16
+_PLACE_COSTS = 64
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -112,7 +116,7 @@ class Batches:
 
     `numbers` (nows, columns) is what is told of each now outright. With `pretrain` a batch asks every moment for the
     next one, with `last_only` the last but one alone. `negatives` shared by a batch stand for the whole catalogue;
-    with none, `whole` hands over the catalogue itself.
+    with none, `whole` hands over the catalogue itself. `packed` puts several histories into a row, for less padding.
     """
 
     sequences: Sequences
@@ -126,6 +130,7 @@ class Batches:
     pretrain: bool = False
     last_only: bool = False
     whole: bool = False
+    packed: bool = False
 
     def __len__(self) -> int:
         return self.sequences.histories
@@ -149,9 +154,11 @@ def _collate(data: Batches, chosen: Array) -> Batch:
     seq = data.sequences
     stop = seq.moment_start[chosen + 1]
     start = np.maximum(seq.moment_start[chosen], stop - data.longest)
-    longest = max(int((stop - start).max(initial=0)), 1)
     moment, owner = ragged(start, stop)
-    slot = owner * longest + moment - start[owner]
+    rows, longest, first = _rows(stop - start, data.packed)
+    size = rows * longest
+    slot = first[owner] + moment - start[owner]
+    asks = (moment < stop[owner] - 1) & (moment >= (stop - 2 if data.last_only else start)[owner])
     lines, line_moment = ragged(seq.line_start[moment], seq.line_start[moment + 1])
     now_order, now_start = data.now_order if data.truths or not data.pretrain else (np.zeros(0, int), None)
     if now_start is None:
@@ -176,12 +183,11 @@ def _collate(data: Batches, chosen: Array) -> Batch:
                 axis=1,
             ),
             slot,
-            len(chosen) * longest,
-        ).reshape(len(chosen), longest, 3),
-        "moment_hour": _padded(seq.moment_hour[moment], slot, len(chosen) * longest).reshape(len(chosen), longest),
-        "moment_age": _padded(seq.moment_age[moment], slot, len(chosen) * longest).reshape(len(chosen), longest),
-        "moments": (stop - start).astype(np.int64),
-        "asked_from": (stop - start - 2 if data.last_only else np.zeros(len(chosen))).astype(np.int64),
+            size,
+        ).reshape(rows, longest, 3),
+        "moment_hour": _padded(seq.moment_hour[moment], slot, size).reshape(rows, longest),
+        "moment_age": _padded(seq.moment_age[moment], slot, size).reshape(rows, longest),
+        "asking": slot[asks],
         "line_slot": slot[line_moment],
         "line_type": data.catalogue.event_type[seq.event_type[lines]].astype(np.int64),
         "line_numbers": np.stack(
@@ -196,6 +202,8 @@ def _collate(data: Batches, chosen: Array) -> Batch:
             [np.log1p(np.maximum(since, 0)), np.log1p(visible), np.log1p(_tenure(seq, nows))], axis=1
         ).astype(np.float32),
     }
+    if data.packed:
+        batch["moment_history"] = _padded(owner + 1, slot, size).reshape(rows, longest)
     items = _Items(len(data.catalogue), data.whole)
     batch["line_item"] = items.add(seq.item[lines])
     if data.negatives and data.sampler is not None:
@@ -218,6 +226,37 @@ def _collate(data: Batches, chosen: Array) -> Batch:
     return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in batch.items()} | {
         "labels": torch.zeros(1)
     }
+
+
+def _rows(length: Array, packed: bool) -> tuple[int, int, Array]:
+    """How many rows of how many places hold histories of these lengths, and the slot each begins at.
+
+    Packed, each row gets as many histories: dealt out to and fro, the longest first, so that rows come out alike.
+    """
+    histories = len(length)
+    rows, longest = histories, max(int(length.max(initial=0)), 1)
+    if not packed:
+        return rows, longest, np.arange(histories) * longest
+    order = np.argsort(-length, kind="stable")
+    sorted_length = length[order]
+    best = None
+    for each in range(1, min(histories, _MOST_A_ROW) + 1):
+        tried = -(-histories // each)
+        turn, place = np.divmod(np.arange(histories), tried)
+        row = np.where(turn % 2, tried - 1 - place, place)
+        width = max(int(np.bincount(row, weights=sorted_length).max()), 1)
+        cost = tried * width * (width + _PLACE_COSTS)
+        if best is None or cost < best[0]:
+            best = cost, tried, width, row
+    assert best is not None
+    _, rows, longest, row = best
+    # Within a row those before: histories sorted by row, the running total less that of the rows before.
+    by_row = np.argsort(row, kind="stable")
+    before = np.cumsum(sorted_length[by_row]) - sorted_length[by_row]
+    starts = np.searchsorted(row[by_row], np.arange(rows))
+    first = np.empty(histories, dtype=np.int64)
+    first[order[by_row]] = row[by_row] * longest + before - before[starts][row[by_row]]
+    return rows, longest, first
 
 
 class _Items:

@@ -188,8 +188,11 @@ def pretrain(
     """
     torch.set_num_threads(recipe.threads)
     network.pretraining = True
-    group = EvenGroups if recipe.even_steps else grouped
-    groups = group(train, recipe.histories_per_step, recipe.seed)
+    if recipe.even_steps:
+        # Histories of unlike lengths meet in a step.
+        groups: Groups | EvenGroups = EvenGroups(replace(train, packed=True), recipe.histories_per_step, recipe.seed)
+    else:
+        groups = grouped(train, recipe.histories_per_step, recipe.seed)
     judged = None if held_out is None else grouped(held_out, recipe.histories_per_step, recipe.seed)
     curve = _run(network, groups, judged, recipe, recipe.pretrain_epochs, checkpoints, "pretrain", progress)
     network.pretraining = False

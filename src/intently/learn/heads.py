@@ -278,11 +278,11 @@ class NextMoment(nn.Module):
     def asked(self, states: Tensor) -> Tensor:
         """What states (n, width) ask for: queries (n, item_width) whose products with `aimed` vectors are logits."""
         query = self.query(states)
-        return functional.normalize(query, dim=-1) * self.log_scale.exp() if self.cosine else query
+        return _unit(query) * self.log_scale.exp() if self.cosine else query
 
     def aimed(self, vectors: Tensor) -> Tensor:
         """Item vectors (items, item_width) as they are asked for."""
-        return functional.normalize(vectors, dim=-1) if self.cosine else vectors
+        return _unit(vectors) if self.cosine else vectors
 
     def loss(self, states: Tensor, batch: Batch, vectors: Tensor, bias: Tensor) -> Tensor:
         """Softmax over items (divided by 10) + errors of log gap, log money and event types unless `items_alone`.
@@ -295,17 +295,13 @@ class NextMoment(nn.Module):
         """
         b, t, width = states.shape
         flat = states.reshape(b * t, width)
-        line_from = batch["line_slot"] - 1
-        first = batch["line_slot"] % t == 0
-        source, target = line_from[~first], batch["line_item"][~first]
-        place = torch.arange(t, device=states.device).unsqueeze(0)
-        has_next = place < batch["moments"].unsqueeze(1) - 1
-        has_next = (has_next & (place >= batch["asked_from"].unsqueeze(1))).reshape(-1)
-        if not bool(has_next.any()):
+        asked = batch["asking"]
+        if not len(asked):
             return states.sum() * 0
-        asked = torch.nonzero(has_next).squeeze(1)
         row = torch.full((b * t,), -1, dtype=torch.long, device=states.device)
         row[asked] = torch.arange(len(asked), device=states.device)
+        # The slot before a history's first is no slot that asks: the last of another history, padding, or the very last.
+        source, target = batch["line_slot"] - 1, batch["line_item"]
         known = row[source] >= 0
         owner, target = row[source][known], target[known]
         query, aimed = self.asked(flat[asked]), self.aimed(vectors)
@@ -333,6 +329,11 @@ class NextMoment(nn.Module):
         shared = query @ vectors[batch["negative"]].T + bias[batch["negative"]] - batch["negative_log_q"]
         total = torch.logsumexp(shared, dim=1)
         return functional.softplus(total[owner] - logit)  # -log(e^logit / (e^logit + total))
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Vectors of length 1, as functional.normalize gives them, but with fewer passes backwards."""
+    return x * x.square().sum(dim=-1, keepdim=True).clamp(min=1e-24).rsqrt()
 
 
 def _gain(query: Tensor, target: Tensor, vectors: Tensor, bias: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intently.learn.batches import Batch
+from intently.learn.dropout import dropout
 
 # Attention falls off with time between events; each attention head starts at its own rate.
 _SLOPES = (0.0, 0.25, 0.5, 1.0)
@@ -125,12 +126,17 @@ class Block(nn.Module):
         k, v = map(self._by_head, self.key_value(before).chunk(2, dim=-1))
         bias = -self.slope.view(1, -1, 1, 1) * log_gap[:, first:].unsqueeze(1)  # (batch, heads, time - first, time)
         bias = bias.masked_fill(hidden[:, first:].unsqueeze(1), -1e9)
-        dropout = self.dropout if self.training else 0.0
-        read = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
+        read = self._attended(q, k, v, bias)
         x = x[:, first:] + self.out(read.transpose(1, 2).reshape(b, t - first, width))
         gate, value = self.gate(self.before_mlp(x)).chunk(2, dim=-1)
         mlp = self.down(functional.silu(gate) * value)
-        return x + functional.dropout(mlp, dropout, self.training)
+        return x + dropout(mlp, self.dropout, self.training)
+
+    def _attended(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        if not (self.training and self.dropout):
+            return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        scores = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + bias, dim=-1)
+        return dropout(scores, self.dropout) @ v
 
     def _by_head(self, x: Tensor) -> Tensor:
         """(batch, time, width) as (batch, heads, time, width / heads)."""
@@ -170,8 +176,11 @@ class Reader(nn.Module):
         """States of moments, (batch, moments, width)."""
         moments = self._moments(batch, items)
         place = torch.arange(moments.shape[1], device=moments.device)
-        later = (place.view(1, 1, -1) > place.view(1, -1, 1)).expand(len(moments), -1, -1)
-        return self._read(moments, batch["moment_age"], later)
+        hidden = (place.view(1, 1, -1) > place.view(1, -1, 1)).expand(len(moments), -1, -1)
+        if "moment_history" in batch:
+            history = batch["moment_history"]
+            hidden = hidden | (history.unsqueeze(1) != history.unsqueeze(2))
+        return self._read(moments, batch["moment_age"], hidden)
 
     def nows(self, batch: Batch, items: Tensor) -> Tensor:
         """States of nows, (nows, width)."""
@@ -193,7 +202,7 @@ class Reader(nn.Module):
     def now_tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What is told of each now outright, and each now as a token, (nows, width) both."""
         told = functional.silu(self.told(batch["now_told"]))
-        told = functional.dropout(told, self.shape.dropout, self.training)
+        told = dropout(told, self.shape.dropout, self.training)
         return told, self.now(batch["now_numbers"]) + self._calendar(batch["now_hour"]) + told
 
     def last_states(self, moments: Tensor, ages: Tensor, nows: Tensor, now_ages: Tensor, visible: Tensor) -> Tensor:
@@ -209,7 +218,7 @@ class Reader(nn.Module):
     def _read(self, x: Tensor, ages: Tensor, hidden: Tensor, first: int = 0) -> Tensor:
         """Tokens through all blocks; the states of those from `first` on, which are all the last block makes."""
         dropped = self.shape.dropout if self.shape.input_dropout is None else self.shape.input_dropout
-        x = functional.dropout(x, dropped, self.training)
+        x = dropout(x, dropped, self.training)
         log_gap = torch.log1p((ages.unsqueeze(1) - ages.unsqueeze(2)).clamp(min=0))  # (batch, reader, read)
         for number, block in enumerate(self.blocks, start=1):
             x = block(x, log_gap, hidden, first if number == len(self.blocks) else 0)

@@ -8,6 +8,7 @@ import torch
 
 from intently.errors import ConfigError, DataError
 from intently.learn import network
+from intently.learn.batches import Batches
 from intently.learn.finetune import EvenGroups, Recipe
 from intently.learn.next_item import About, NextItemReader, Orders, _batches, _catalogue
 
@@ -187,6 +188,35 @@ def test_even_steps_are_grouped_anew_every_epoch(monkeypatch):
     )
     fit(replace(READER, recipe=replace(RECIPE, pretrain_epochs=3, even_steps=True)), planted(60))
     assert set(told) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("reader", [READER, CLOCKED])
+def test_histories_packed_into_rows_are_read_as_if_each_had_its_own(reader, monkeypatch):
+    histories = orders([np.arange(place % 11 + 1) * 7 % ITEMS for place in range(60)])
+    network = fit(replace(reader, shape={**reader.shape, "dropout": 0.0}), planted(60)).network
+    network.train().pretraining = True
+    apart = _batches(histories.sequences, _catalogue(planted(60).sequences, ITEMS, About()), 8, RECIPE)
+    packed = replace(apart, packed=True)
+    chosen = np.random.default_rng(0).permutation(60)
+    rows, places = packed.collate(chosen)["moment_age"].shape
+    assert rows < 60
+    assert rows * places < 1.2 * np.minimum(histories.length, 8).sum()
+    found = []
+    for data in (apart, packed):
+        network.zero_grad()
+        loss = network(**data.collate(chosen))["loss"]
+        loss.backward()
+        found.append([loss.detach(), *(each.grad for each in network.parameters() if each.grad is not None)])
+    for alone, together in zip(*found, strict=True):
+        torch.testing.assert_close(together, alone, rtol=2e-2, atol=2e-4)
+    told = []
+    monkeypatch.setattr(
+        Batches,
+        "collate",
+        lambda self, chosen, really=Batches.collate: (told.append(self.packed), really(self, chosen))[1],
+    )
+    fit(replace(reader, recipe=replace(RECIPE, pretrain_epochs=1, even_steps=True)), planted(60), planted(60, 1))
+    assert set(told) == {True, False}
 
 
 def attributes() -> About:
