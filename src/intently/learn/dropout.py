@@ -1,4 +1,4 @@
-"""Dropout whose randomness costs a byte a number: torch's own draws a double each, which is dearer than what it is for."""
+"""Dropout that draws a byte a number: torch's own draws a double each, and so costs more than what it is for."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _CHANCES = 256
 
 
 def dropout(x: Tensor, chance: float, training: bool = True) -> Tensor:
-    """`x` with that share of its numbers at 0 and the others enlarged to make up for it, exactly; `x` if not `training`.
+    """`x` with that share of its numbers at 0 and the others enlarged to make up for it; `x` if not `training`.
 
-    The share is `chance` to the nearest 256th. Drawn from torch's generator, whose state a checkpoint keeps.
+    The share is `chance`, to the nearest 256th. Drawn from torch's generator, whose state a checkpoint keeps.
     """
     kept = _CHANCES - round(_CHANCES * chance)
     if not training or kept == _CHANCES:

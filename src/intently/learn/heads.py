@@ -300,7 +300,7 @@ class NextMoment(nn.Module):
             return states.sum() * 0
         row = torch.full((b * t,), -1, dtype=torch.long, device=states.device)
         row[asked] = torch.arange(len(asked), device=states.device)
-        # The slot before a history's first is no slot that asks: the last of another history, padding, or the very last.
+        # The slot before a history's first asks for nothing: another history's last, padding, or the batch's last.
         source, target = batch["line_slot"] - 1, batch["line_item"]
         known = row[source] >= 0
         owner, target = row[source][known], target[known]

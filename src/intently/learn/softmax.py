@@ -2,8 +2,8 @@
 
 The logits of n queries over all items are n x items numbers, and it is reading and writing them that costs. Forward
 makes them once, in place: product, exponential, sum. Backward needs that one array and two products. What belongs to a
-row (its gradient over its sum) or to an item (the exponential of its bias) is folded into the smaller factor. Only where
-a logit may be too large for its exponential are there two passes more: the bias added, and the row's peak taken away.
+row (its gradient over its sum) or to an item (the exponential of its bias) is folded into the smaller factor. Only
+where a logit may be too large for its exponential are there more passes: the bias added, the row's peak taken away.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 _AT_ONCE = 64_000_000
 # A row's sum is taken in so many parts, so that rounding them does not matter.
 _SUMS = 4
-# Exponentials of up to this and down to minus this, and the sums of a catalogue of them, are float32 and bfloat16 numbers.
+# Exponentials of numbers no further from 0 than this, and sums of them over a catalogue, are numbers in bfloat16 too.
 _SAFE = 60.0
 
 
