@@ -94,3 +94,8 @@ def asked(connection: http.client.HTTPConnection, method: str, path: str, body: 
     answer = connection.getresponse()
     text = answer.read()
     return answer.status, json.loads(text) if text.startswith((b"{", b"[")) else text.decode()
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that a key comes in."""
+    return {"Authorization": f"Bearer {key}"}

@@ -19,6 +19,8 @@ from intently.log.pack import Array, Derived, Made, Order, Pack, days, hour_of_w
 
 # Sums over pasts are taken this many rows at a time, so that a log larger than memory can be read.
 _ROWS_AT_ONCE = 4_000_000
+# Rows of a past that are kept once read: a few customers' of a service, not a training's.
+_KEPT = 100_000
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,14 @@ class Known(Protocol):
 class Past:
     """What was known before each example's `at`: slices of the pack, and the shop as it stood then."""
 
-    def __init__(self, log: Known, examples: Examples) -> None:
+    def __init__(self, log: Known, examples: Examples, found: tuple[Array, Array] | None = None) -> None:
+        """`found` are the examples' codes and times (microseconds), where who asks knows them already."""
         self._log = log
         self._examples = examples
         pack = log.pack
         self._by_item = schema.USER not in examples.frame.columns
         self._order: Order = pack.by_item if self._by_item else pack.by_user
-        ids, found = (pack.item_ids, pack.item_codes) if self._by_item else (pack.user_ids, pack.user_codes)
-        self.code = found.codes(examples.household.cast(ids.dtype, strict=False))
-        self._at = examples.at.dt.epoch("us").to_numpy()
+        self.code, self._at = _found(pack, examples, by_item=self._by_item) if found is None else found
         key = np.maximum(self.code, 0)
         self._start = self._order.offsets[key].astype(np.int64)
         stop = self._order.stop_before(key, self._at)
@@ -145,8 +146,15 @@ class Past:
 
     def rows(self, last: int | None = None) -> Rows:
         """Every example's earlier events (the newest `last` of them), end to end."""
+        if last is None and self.lengths.sum() <= _KEPT:
+            return self._all_rows
         start = self._start if last is None else np.maximum(self._start, self._stop - last)
         return self._rows(self.code, start, self._stop, self._at)
+
+    @cached_property
+    def _all_rows(self) -> Rows:
+        """Every row, of a past so short that several who read it may share them."""
+        return self._rows(self.code, self._start, self._stop, self._at)
 
     def texts(self, last: int | None = None) -> pl.Series:
         """What the customer wrote in each of `rows(last)`; null where nothing, or where the pack keeps no texts."""
@@ -275,6 +283,12 @@ class Past:
             amount=read(order.amount),
             extra={name: read(values) for name, values in order.extra.items()},
         )
+
+
+def _found(pack: Pack, examples: Examples, *, by_item: bool) -> tuple[Array, Array]:
+    """The examples' codes in a pack, and their times."""
+    ids, codes = (pack.item_ids, pack.item_codes) if by_item else (pack.user_ids, pack.user_codes)
+    return codes.codes(examples.household.cast(ids.dtype, strict=False)), examples.at.dt.epoch("us").to_numpy()
 
 
 def _ranges(start: Array, stop: Array) -> Array:

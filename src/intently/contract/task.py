@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -205,6 +206,13 @@ class Examples:
     def at(self) -> pl.Series:
         """When each is asked, UTC."""
         return self.frame[AT]
+
+    @cached_property
+    def first(self) -> datetime:
+        """The earliest time asked at; there must be an example."""
+        first = self.at.min()
+        assert isinstance(first, datetime)
+        return first
 
     @property
     def truth(self) -> pl.Series:

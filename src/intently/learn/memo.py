@@ -39,18 +39,21 @@ class Memo:
             if entry.found is None:
                 entry.found = make()
             found: Found = entry.found
-        whole = len(rows) == len(entry.past) and np.array_equal(rows, np.arange(len(rows)))
-        return found if whole else part(found, rows)
+        return found if rows is None else part(found, rows)
 
-    def _entry(self, what: str, past: Past) -> tuple[_Entry, Array]:
+    def _entry(self, what: str, past: Past) -> tuple[_Entry, Array | None]:
+        """What is remembered, and which of its rows are asked for; None for all as they stand."""
         with self._lock:
             for entry in self._entries:
+                if entry.what == what and entry.past is past:
+                    return entry, None
                 rows = past.rows_in(entry.past) if entry.what == what else None
                 if rows is not None:
-                    return entry, rows
+                    whole = len(rows) == len(entry.past) and np.array_equal(rows, np.arange(len(rows)))
+                    return entry, None if whole else rows
             entry = _Entry(what, past)
             self._entries = [*self._entries, entry][-_KEPT:]
-            return entry, np.arange(len(past))
+            return entry, None
 
     def clear(self) -> None:
         """Remember nothing."""

@@ -43,6 +43,10 @@ class Rolling:
 
     def parts(self, examples: Examples, past: Past) -> Iterator[tuple[FittedReader, Array, Past]]:
         """Each reader with the rows that are its to answer and their past; rows before the first are nobody's."""
+        since, newest = self.stages[-1]
+        if len(examples) and examples.first >= since:
+            yield newest, np.arange(len(examples)), past
+            return
         at = examples.at
         until = [since for since, _ in self.stages[1:]]
         for number, (since, reader) in enumerate(self.stages):
@@ -56,13 +60,13 @@ class Rolling:
     def predict(self, examples: Examples, past: Past) -> Scores:
         """Answers of the newest reader fitted before each question (of the oldest, where none was)."""
         first, oldest = self.stages[0]
-        if (examples.at < first).any():
+        if len(examples) and examples.first < first:
             return replace(self, stages=((examples.cutoffs[0], oldest), *self.stages[1:])).predict(examples, past)
         found: Scores | None = None
         for reader, rows, some in self.parts(examples, past):
-            scores = reader.predict(examples.take(rows), some)
             if len(rows) == len(examples):
-                return scores
+                return reader.predict(examples, some)
+            scores = reader.predict(examples.take(rows), some)
             if found is None:
                 shape = (len(examples), scores.values.shape[1])
                 ids = None if scores.ids is None else np.empty(shape, dtype=scores.ids.dtype)

@@ -32,6 +32,7 @@ FORMAT = 1
 Made = TypeVar("Made")
 
 _EXTRA = "extra."
+_FEW = 32
 _MICROSECONDS_PER_DAY = 86_400_000_000
 
 
@@ -58,6 +59,13 @@ class Order:
         """For each (key, at): the end of the key's rows known strictly before `at`."""
         low = self.offsets[key].astype(np.int64)
         high = self.offsets[key + 1].astype(np.int64)
+        if len(low) <= _FEW:
+            # One search each: to step through all keys together takes longer than to search a few.
+            found = [
+                start + np.searchsorted(self.known[start:stop], when)
+                for start, stop, when in zip(low.tolist(), high.tolist(), at.tolist(), strict=True)
+            ]
+            return np.array(found, dtype=np.int64)
         while True:
             open_ = low < high
             if not open_.any():

@@ -18,6 +18,7 @@ from intently.serve.forms import ProblemBody
 from intently.serve.gate import Gate
 from intently.serve.problems import Problem, of_error, problem, told
 from intently.serve.service import Service
+from intently.serve.straight import Straight
 
 _STATUSES = (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 503, 507)
 
@@ -39,6 +40,8 @@ def create_app(service: Service, *, close: bool = True) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(SCHEME)],
+        # It would tell paths, which hold ids of customers, and what was sent where that has a fault: see `traces.py`.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         responses={status: {"model": ProblemBody, "description": "A problem document"} for status in _STATUSES},
     )
     app.state.service = service
@@ -49,6 +52,7 @@ def create_app(service: Service, *, close: bool = True) -> FastAPI:
     for router in (routes_events.router, routes_scores.router, routes_admin.router):
         app.include_router(router)
     # What is added last is passed first.
+    app.add_middleware(Straight, service=service)
     app.add_middleware(Access, service=service)
     app.add_middleware(Gate, monitor=service.monitor, body=service.settings.body)
     return app

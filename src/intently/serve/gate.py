@@ -87,7 +87,7 @@ class Gate:
 
     def _tell(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", "none")
-        self._monitor.latency.labels(route, str(status)).observe(seconds)
+        self._monitor.answered(route, status, seconds)
         if _ACCESS.isEnabledFor(logging.INFO):
             # The route, never the path: a path holds ids of customers.
             line = {"request_id": request_id, "method": scope["method"], "route": route, "status": status}

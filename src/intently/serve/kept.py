@@ -24,7 +24,10 @@ _AGEING = 0.6
 
 @dataclass(frozen=True)
 class Answer:
-    """One customer's answers as plain values, with what they were made of."""
+    """One customer's answers as plain values, with what they were made of.
+
+    `bodies` lives as long as the answer is kept: who writes it out may leave there what was written.
+    """
 
     model: str
     as_of: int
@@ -33,6 +36,7 @@ class Answer:
     newest: int
     unread: int
     reused: bool
+    bodies: dict[Any, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, told: Told, history: History, most: int) -> Answer:
@@ -68,6 +72,7 @@ class _Entry:
     told: Told
     asked: int
     said: dict[str, Any] = field(default_factory=dict)
+    bodies: dict[Any, bytes] = field(default_factory=dict)
 
 
 class Kept:
@@ -123,7 +128,8 @@ class Kept:
             answers = {task: entry.said[f"{task}:{most}"] for task in tasks}
         if wakes:
             self._wake()
-        return Answer(told.model, told.as_of, answers, len(history), history.newest, told.unread, reused=True)
+        events, newest, bodies = len(history), history.newest, entry.bodies
+        return Answer(told.model, told.as_of, answers, events, newest, told.unread, reused=True, bodies=bodies)
 
     def put(self, key: Key, history: History, told: Told, asked: int, forgettings: int) -> None:
         """Keep an answer that was made of a history read after so many `forgettings`.

@@ -8,12 +8,13 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from intently.contract import Ranking, Task
+from intently.contract import Answer, Ranking, Task
 from intently.errors import ConfigError
 from intently.learn.trained import Trained
 from intently.log import schema
@@ -34,10 +35,19 @@ class Served:
     contract: dict[str, Any]
     shelf: Shelf
 
-    @property
+    @cached_property
     def tasks(self) -> tuple[str, ...]:
         """The questions that it answers of a customer as they stand."""
         return tuple(task.name for task in self.trained.tasks if of_customers(task))
+
+    @cached_property
+    def but_rankings(self) -> tuple[str, ...]:
+        """What `scores` gives without a choice: rankings have a path of their own."""
+        return tuple(name for name in self.tasks if name not in self.of_kind(Ranking))
+
+    def of_kind(self, kind: type[Answer]) -> tuple[str, ...]:
+        """Its questions about customers with one kind of answer."""
+        return tuple(name for name in self.tasks if isinstance(self.trained.task(name).answer, kind))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ class Monitor:
         self.latency = Histogram(
             "intently_request_seconds", "Time to answer", ["route", "status"], buckets=_SECONDS, registry=registry
         )
+        # To look a child up by its labels takes longer than to count.
+        self._latencies: dict[tuple[str, int], Histogram] = {}
         self.events = Counter("intently_events", "Events taken, by outcome", ["outcome"], registry=registry)
         self.refused = Counter("intently_refused", "Requests without a key that holds", registry=registry)
         self.batch = Histogram(
@@ -70,6 +72,13 @@ class Monitor:
         )
         self._inputs: Array | None = None
         self.dead = Counter("intently_dead_letters", "Messages of a stream set aside", registry=registry)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        found = self._latencies.get((route, status))
+        if found is None:
+            found = self._latencies[route, status] = self.latency.labels(route, str(status))
+        found.observe(seconds)
 
     def score(self, told: Told) -> None:
         """Count one customer's answers."""

@@ -11,11 +11,17 @@ from intently.serve.clock import written
 from intently.serve.kept import Answer
 from intently.serve.service import Service
 
+_WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 
 def reply(content: Any, status: int = 200) -> Response:
     """JSON, written at once: nothing in it needs to be checked again."""
-    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(body, status_code=status, media_type="application/json")
+    return Response(body_of(content), status_code=status, media_type="application/json")
+
+
+def body_of(content: Any) -> bytes:
+    """Content as the JSON of a body."""
+    return _WRITE(content).encode()
 
 
 def meta(service: Service) -> dict[str, Any]:

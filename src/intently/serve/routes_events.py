@@ -34,13 +34,13 @@ _MOST_FAULTS = 100
 @router.post("/v1/events", response_model=Accepted, status_code=201)
 async def one_event(request: Request, event: EventIn, caller: Writes) -> Response:
     """Take one event. The answer comes when it is on disk; every later score has seen it."""
-    return await _take(request, [event], caller)
+    return await took(request.app.state.service, [event], caller, request.state.request_id)
 
 
 @router.post("/v1/events/batch", response_model=Accepted, status_code=201)
 async def many_events(request: Request, batch: EventBatch, caller: Writes) -> Response:
     """Take up to 1,000 events: all of them, or none where one has a fault."""
-    return await _take(request, batch.events, caller)
+    return await took(request.app.state.service, batch.events, caller, request.state.request_id)
 
 
 @router.post(
@@ -103,11 +103,11 @@ async def items(request: Request, batch: ItemBatch, caller: Writes) -> Response:
     return reply({"changed": changed, "items_behind": service.shelver.behind} | meta(service))
 
 
-async def _take(request: Request, given: list[EventIn], caller: Caller) -> Response:
-    service: Service = request.app.state.service
+async def took(service: Service, given: list[EventIn], caller: Caller, request_id: str) -> Response:
+    """Take events, all or none, and say so when they are on disk."""
     events = service.receive(given)
     accepted, duplicates, _ = await _written(service, events)
-    _noted(request, service, caller, "events", 201)
+    service.audit.note(service.clock.now(), caller.key_id, "events", None, 201, request_id)
     ids = [event.event_id for event in events]
     return reply({"accepted": accepted, "duplicates": duplicates, "event_ids": ids} | meta(service), 201)
 

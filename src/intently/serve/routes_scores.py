@@ -20,6 +20,9 @@ from intently.serve.reply import meta, reply, scored
 from intently.serve.rules import read
 from intently.serve.service import Service
 
+# Labels and items in an answer, without `most`.
+MOST_LABELS, MOST_ITEMS = 20, 10
+
 router = APIRouter(tags=["scores"])
 # An id may hold a slash, which comes encoded and is decoded before a path is looked up: `:path` takes it.
 Reads = Annotated[Caller, Depends(needs(READ))]
@@ -34,27 +37,32 @@ Most = Annotated[int, Query(ge=1, le=100, description="Labels or items at most."
 
 @router.get("/v1/users/{user_id:path}/scores", response_model=Scored)
 async def of_user(
-    request: Request, user_id: Who, caller: Reads, tasks: Tasks = None, max_age: Fresh = None, most: Most = 20
+    request: Request, user_id: Who, caller: Reads, tasks: Tasks = None, max_age: Fresh = None, most: Most = MOST_LABELS
 ) -> Response:
     """Every answer about a customer as of now, or those named by `tasks`."""
     service: Service = request.app.state.service
-    names = service.asked_tasks(_names(tasks) or _but_rankings(service))
+    names = service.asked_tasks(_names(tasks) or service.models.champion.but_rankings)
     return await _one(request, caller, "scores", user_id, names, most, max_age)
 
 
 @router.get("/v1/sessions/{session_id:path}/scores", response_model=Scored)
 async def of_session(
-    request: Request, session_id: Who, caller: Reads, tasks: Tasks = None, max_age: Fresh = None, most: Most = 20
+    request: Request,
+    session_id: Who,
+    caller: Reads,
+    tasks: Tasks = None,
+    max_age: Fresh = None,
+    most: Most = MOST_LABELS,
 ) -> Response:
     """Every answer about a visitor without a name, whose session stands for them."""
     service: Service = request.app.state.service
-    names = service.asked_tasks(_names(tasks) or _but_rankings(service))
+    names = service.asked_tasks(_names(tasks) or service.models.champion.but_rankings)
     return await _one(request, caller, "scores", session_id, names, most, max_age)
 
 
 @router.get("/v1/users/{user_id:path}/recommendations", response_model=Scored)
 async def recommended(
-    request: Request, user_id: Who, caller: Reads, max_age: Fresh = None, most: Most = 10
+    request: Request, user_id: Who, caller: Reads, max_age: Fresh = None, most: Most = MOST_ITEMS
 ) -> Response:
     """The items that a customer is most likely to want next, best first, over the whole catalogue."""
     return await _recommended(request, caller, user_id, None, most, max_age)
@@ -67,9 +75,11 @@ async def recommended_by_rules(request: Request, user_id: Who, wanted: Wanted, c
 
 
 @router.get("/v1/users/{user_id:path}/interest", response_model=Scored)
-async def interested(request: Request, user_id: Who, caller: Reads, max_age: Fresh = None, most: Most = 20) -> Response:
+async def interested(
+    request: Request, user_id: Who, caller: Reads, max_age: Fresh = None, most: Most = MOST_LABELS
+) -> Response:
     """What a customer is interested in, as shares."""
-    names = _of_kind(request.app.state.service, Shares)
+    names = of_kind(request.app.state.service, Shares)
     return await _one(request, caller, "interest", user_id, names, most, max_age)
 
 
@@ -88,7 +98,7 @@ async def of_history(request: Request, asked: PostedHistory, caller: Reads) -> R
 async def of_many(request: Request, asked: ManyUsers, caller: Reads) -> Response:
     """Answers about up to 200 customers."""
     service: Service = request.app.state.service
-    names = service.asked_tasks(asked.tasks or _but_rankings(service))
+    names = service.asked_tasks(asked.tasks or service.models.champion.but_rankings)
     users = [service.door.user(user) for user in asked.user_ids]
     answers = await service.answer(users, names, most=asked.most, reuse=asked.max_age)
     for user in users:
@@ -174,7 +184,7 @@ async def _recommended(
 ) -> Response:
     service: Service = request.app.state.service
     held_to = service.settings.rules if rules is None else read(rules)
-    user, task = service.door.user(asked), _of_kind(service, Ranking)[0]
+    user, task = service.door.user(asked), of_kind(service, Ranking)[0]
     answer = await service.recommend(user, task, held_to, most=most, reuse=max_age)
     _note(request, service, caller, "recommendations", user)
     return reply(scored(asked, answer))
@@ -184,18 +194,12 @@ def _names(tasks: str | None) -> list[str]:
     return [name.strip() for name in (tasks or "").split(",") if name.strip()]
 
 
-def _of_kind(service: Service, kind: type) -> tuple[str, ...]:
-    trained = service.models.champion.trained
-    names = tuple(n for n in service.models.champion.tasks if isinstance(trained.task(n).answer, kind))
+def of_kind(service: Service, kind: type) -> tuple[str, ...]:
+    """The questions of one kind that the model in service answers. Raises Problem where there is none."""
+    names = service.models.champion.of_kind(kind)
     if not names:
         raise Problem(404, "The model in service was not trained on that question.")
     return names
-
-
-def _but_rankings(service: Service) -> list[str]:
-    """What `scores` gives without a choice: all but rankings, which have a path of their own."""
-    trained = service.models.champion.trained
-    return [n for n in service.models.champion.tasks if not isinstance(trained.task(n).answer, Ranking)]
 
 
 def _somebody(event: Any) -> Any:

@@ -55,8 +55,12 @@ class Standing:
 
     shelf: Shelf
     pack: Pack
-    users: pl.DataFrame
-    pending: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    pending: Array
+
+    @property
+    def users(self) -> pl.DataFrame:
+        """Nothing is said of customers here but who they are."""
+        return pl.DataFrame({schema.USER: self.pack.user_ids})
 
     @property
     def catalogue(self) -> pl.DataFrame:
@@ -106,18 +110,19 @@ class Standing:
         )
         ids = pl.Series(schema.USER, np.arange(len(histories), dtype=np.int64))
         pack = Pack(ids, shelf.ids, shelf.event_types, order, _empty(shelf))
-        return cls(shelf, pack, pl.DataFrame({schema.USER: ids}), np.bincount(owner[unread], minlength=len(histories)))
+        return cls(shelf, pack, np.bincount(owner[unread], minlength=len(histories)))
 
     def asked(self, at: int) -> Callable[[Task], tuple[Examples, Past]]:
         """Questions about every customer here, at one time (microseconds): they share one past."""
-        when = pl.Series(AT, np.full(len(self.users), at), dtype=pl.Int64).cast(schema.CLOCK)
-        frame = self.users.with_columns(when)
+        customers, when = len(self.pending), np.full(len(self.pending), at)
+        frame = pl.DataFrame([self.pack.user_ids, pl.Series(AT, when.astype("datetime64[us]")).cast(schema.CLOCK)])
+        found = np.arange(customers, dtype=np.int32), when
         past: Past | None = None
 
         def ask(task: Task) -> tuple[Examples, Past]:
             nonlocal past
             examples = Examples(task, frame)
-            past = past or Past(self, examples)
+            past = past or Past(self, examples, found)
             return examples, past
 
         return ask

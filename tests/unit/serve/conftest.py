@@ -6,6 +6,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from intently.serve.service import Service, Settings
 from intently.serve.store import Store
 from intently.ship.bundle import load
 from intently.tasks import BUILT_IN
+from serving import bearer
 
 _NUMBER = itertools.count()
 
@@ -90,3 +92,17 @@ def service(shop: tuple[Path, Path], tmp_path: Path, hands: Hands) -> Iterator[S
     made = Service(opened, bundle, read, Settings(forecast_hours=1e6, rate=1e6), clock=Clock(hands))
     yield made
     made.close()
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Any]:
+    testing = pytest.importorskip("starlette.testclient")
+    from intently.serve.app import create_app
+
+    with testing.TestClient(create_app(service, close=False), raise_server_exceptions=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def admin(service: Service) -> dict[str, str]:
+    return bearer(service.keys.make(["admin"]))

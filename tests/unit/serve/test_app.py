@@ -21,25 +21,11 @@ from intently.serve import run
 from intently.serve.app import create_app
 from intently.serve.arrivals import EventIn
 from intently.serve.clock import moment, written
+from serving import bearer
 
 testclient = pytest.importorskip("starlette.testclient")
 
 STRANGER = f"ik_{'0' * 12}_{'A' * 43}"
-
-
-@pytest.fixture
-def client(service):
-    with testclient.TestClient(create_app(service, close=False), raise_server_exceptions=False) as opened:
-        yield opened
-
-
-@pytest.fixture
-def admin(service) -> dict[str, str]:
-    return bearer(service.keys.make(["admin"]))
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
 
 
 def body(service, user: str = "c001", **more: object) -> dict[str, object]:
