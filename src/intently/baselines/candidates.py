@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from intently.baselines.catalogue import best_of, item_codes, open_items
+from intently.baselines.catalogue import TOP, best_of, item_codes, open_items, unseen
 from intently.baselines.category_shares import CategoryShares
-from intently.baselines.co_visitation import Neighbours, from_recent
+from intently.baselines.co_visitation import Neighbours, nearness
 from intently.baselines.pair_features import ITEM_COLUMNS, ItemTable, OwnTable
 from intently.baselines.purchases import decay
 from intently.baselines.top_k import top_pairs
@@ -58,12 +58,14 @@ class Shop:
 class Shelved:
     """What a shop has learned, by item code: `table` (items, ITEM_COLUMNS), neighbours, what is popular and known.
 
-    `popular` is customers of the last 28 days (of 84 days where equal), `known` whether anybody had bought an item.
+    `popular` is customers of the last 28 days (of 84 days where equal), `greatest` the codes of its first hundred,
+    `known` whether anybody had bought an item.
     """
 
     table: Array
     near: sparse.csr_matrix
     popular: Array
+    greatest: Array
     known: Array
 
     @classmethod
@@ -76,7 +78,9 @@ class Shelved:
         known = np.zeros(len(items), dtype=bool)
         code = item_codes(shop.table.ids, items)
         known[code[code >= 0]] = True
-        return cls(table, shop.near.matrix(items), month + 1e-3 * quarter, known)
+        popular = month + 1e-3 * quarter
+        greatest = best_of(popular, np.ones(len(items), dtype=bool), TOP)
+        return cls(table, shop.near.matrix(items), popular, greatest, known)
 
 
 def candidates(
@@ -111,7 +115,8 @@ def candidates(
         inside = np.zeros(n, dtype=bool)
         inside[rows] = True
         kept.append(key[inside[key // len(items)] & mask[key % len(items)]])
-        popular = best_of(shelved.popular, mask, sources.popular)
+        whole = not unseen(examples) and sources.popular <= TOP
+        popular = shelved.greatest[: sources.popular] if whole else best_of(shelved.popular, mask, sources.popular)
         kept.append((rows[:, None] * len(items) + popular).ravel())
     key = np.unique(np.concatenate(kept))
     return key // len(items), key % len(items)
@@ -124,8 +129,7 @@ def _keys(item: Array, items: int) -> Array:
 
 def _near(own: OwnTable, similar: sparse.csr_matrix, n: int, k: int) -> Array:
     """The items nearest to each customer's latest that they have not bought, as keys."""
-    found = from_recent(own.example, own.item, own.nth_last_age(1), similar, n, latest=25).tocoo()
-    key = found.row.astype(np.int64) * own.items + found.col
-    new = own.find(key) < 0
-    near, _ = top_pairs(found.row[new], found.col[new].astype(np.int64), found.data[new], np.zeros(new.sum()), n, k)
+    row, item, value = nearness(own.example, own.item, own.nth_last_age(1), similar, n, latest=25)
+    new = own.find(row * own.items + item) < 0
+    near, _ = top_pairs(row[new], item[new], value[new], np.zeros(new.sum()), n, k)
     return _keys(near, own.items)

@@ -99,11 +99,20 @@ def open_items(examples: Examples, past: Past, items: pl.Series, known: Array) -
         yield np.flatnonzero((examples.at == at).to_numpy()), mask
 
 
-def ranked(examples: Examples, past: Past, pairs: Pairs, shop: Array, known: Array, k: int = TOP) -> Scores:
+def ranked(
+    examples: Examples,
+    past: Past,
+    pairs: Pairs,
+    shop: Array,
+    known: Array,
+    k: int = TOP,
+    greatest: Array | None = None,
+) -> Scores:
     """The k best of each example's pairs, filled up by the greatest of `shop` (one score an item).
 
     Pairs score above -1; what is filled up scores -1, -2, and so on. Rows that have fewer than k open items end
-    with scores of -inf and ids that are no item's.
+    with scores of -inf and ids that are no item's. `greatest` are the codes that `best_of` gives of the whole `shop`,
+    k or more, where they are known: to look for them anew takes as long as all the rest for one customer.
     """
     items = past.items[schema.ITEM]
     n = len(examples)
@@ -113,19 +122,29 @@ def ranked(examples: Examples, past: Past, pairs: Pairs, shop: Array, known: Arr
         place[rows] = np.arange(len(rows))
         keep = (place[pairs.example] >= 0) & mask[pairs.item]
         part = Pairs(place[pairs.example[keep]], pairs.item[keep], pairs.score[keep], pairs.tie[keep])
-        codes_[rows], values[rows] = _filled(part, shop, mask, len(rows), k)
-    return as_scores(examples, items, codes_, values)
+        whole = greatest is not None and not unseen(examples)
+        filling = greatest[:k] if greatest is not None and whole else best_of(shop, mask, k)
+        codes_[rows], values[rows] = _filled(part, filling, len(shop), len(rows), k)
+    return as_scores(examples, past, codes_, values)
 
 
-def as_scores(examples: Examples, items: pl.Series, item: Array, values: Array) -> Scores:
+def unseen(examples: Examples) -> bool:
+    """Whether only items may be answered that nobody has bought before."""
+    return isinstance(examples.task.answer, Ranking) and examples.task.answer.unseen
+
+
+def as_scores(examples: Examples, past: Past, item: Array, values: Array) -> Scores:
     """Item codes (n, k), -1 for none, as the Scores of a Ranking."""
+    ids = past.of_items("ids and none", lambda: _ids_and_none(past.items[schema.ITEM]))
+    return Scores(examples.task.answer, values.astype(np.float32), ids=ids[item])
+
+
+def _ids_and_none(items: pl.Series) -> Array:
+    """The ids of a catalogue and one more, which code -1 picks and which is no item's."""
     if items.dtype.is_integer():
         ids = items.to_numpy()
-        ids = np.append(ids, np.array([np.iinfo(ids.dtype).max], dtype=ids.dtype))
-    else:
-        ids = np.append(items.cast(pl.String).to_numpy().astype(object), "")
-    # Code -1 picks the appended id, which is no item's.
-    return Scores(examples.task.answer, values.astype(np.float32), ids=ids[item])
+        return np.append(ids, np.array([np.iinfo(ids.dtype).max], dtype=ids.dtype))
+    return np.append(items.cast(pl.String).to_numpy().astype(object), "")
 
 
 def best_of(shop: Array, mask: Array, k: int) -> Array:
@@ -140,12 +159,11 @@ def best_of(shop: Array, mask: Array, k: int) -> Array:
     return best
 
 
-def _filled(pairs: Pairs, shop: Array, mask: Array, n: int, k: int) -> tuple[Array, Array]:
-    filling = best_of(shop, mask, k)
+def _filled(pairs: Pairs, filling: Array, items: int, n: int, k: int) -> tuple[Array, Array]:
     row, item = np.repeat(np.arange(n), len(filling)), np.tile(filling, n)
     step = np.tile(np.arange(len(filling), dtype=np.float64), n)
-    new = ~np.isin(row * len(shop) + item, pairs.example * len(shop) + pairs.item)
+    new = ~np.isin(row * items + item, pairs.example * items + pairs.item)
     score = np.concatenate([pairs.score, -1 - step[new]])
     tie = np.concatenate([pairs.tie, np.zeros(new.sum())])
-    rows, items = np.concatenate([pairs.example, row[new]]), np.concatenate([pairs.item, item[new]])
-    return top_pairs(rows, items, score, tie, n, k)
+    rows, codes_ = np.concatenate([pairs.example, row[new]]), np.concatenate([pairs.item, item[new]])
+    return top_pairs(rows, codes_, score, tie, n, k)

@@ -67,7 +67,7 @@ class CategoryShares:
         found, values = np.full((len(examples), k), NONE, dtype=np.int64), np.full((len(examples), k), -np.inf)
         for rows, mask in open_items(examples, past, ids, known):
             found[rows], values[rows] = _best(own[rows], label, mask, order, k)
-        return as_scores(examples, ids, found, values)
+        return as_scores(examples, past, found, values)
 
     def _shares(self, bought: Purchases, label: Array, n: int) -> Array:
         """Smoothed own shares, (n, categories + 1); the last column is for items without a category."""

@@ -95,11 +95,31 @@ def from_recent(
     From distinct (example, item) pairs and the days since each was last bought: the sum of similarities
     to the `latest` of them, each weighted by its decayed recency.
     """
+    row, column, value = nearness(example, item, recency, similar, n, latest, half_life)
+    return sparse.csr_matrix((value, (row, column)), shape=(n, similar.shape[0]))
+
+
+def nearness(
+    example: Array,
+    item: Array,
+    recency: Array,
+    similar: sparse.csr_matrix,
+    n: int,
+    latest: int = RECENT_ITEMS,
+    half_life: float = 28.0,
+) -> tuple[Array, Array, Array]:
+    """What `from_recent` gives, as (example, item, value) in order: a matrix takes longer to make than to fill."""
     seed, age = top_pairs(example, item, -recency, np.zeros(len(item)), n, latest)
     some = seed >= 0
-    weight = decay(-age[some], half_life)
-    seeds = sparse.csr_matrix((weight, (np.nonzero(some)[0], seed[some])), shape=(n, similar.shape[0]))
-    return (seeds @ similar).tocsr()
+    row, seed, weight = np.nonzero(some)[0], seed[some], decay(-age[some], half_life)
+    start, stop = similar.indptr[seed].astype(np.int64), similar.indptr[seed + 1].astype(np.int64)
+    length = stop - start
+    place = np.arange(length.sum()) + np.repeat(start - np.cumsum(length) + length, length)
+    width = similar.shape[1]
+    key = np.repeat(row, length) * width + similar.indices[place]
+    cell, found = np.unique(key, return_inverse=True)
+    value = np.bincount(found, np.repeat(weight, length) * similar.data[place], minlength=len(cell))
+    return cell // width, cell % width, value.astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -55,12 +55,15 @@ def _windowed(past: Past) -> tuple[Array, tuple[str, ...]]:
     for rows in chunks(past.lengths, widest):
         columns = _columns(past.take(rows), groups)
         found = tuple(columns)
-        parts.append(np.column_stack(list(columns.values())).astype(np.float32))
+        # To stack some two hundred columns takes as long as to compute them, where there is one customer.
+        table = np.array(list(columns.values()), dtype=np.float64)
+        parts.append(table.T.astype(np.float32, order="C"))
     return np.concatenate(parts), found
 
 
 def _groups(items: pl.DataFrame) -> Mapping[str, Array]:
-    return {name: group_codes(items[name]) for name in _GROUPS if name in items.columns}
+    """Codes of the groups of items; the last is that of rows without an item, whose code is -1: none."""
+    return {name: np.append(group_codes(items[name]), -1) for name in _GROUPS if name in items.columns}
 
 
 def aligned(values: Array, found: tuple[str, ...], names: tuple[str, ...]) -> Array:
@@ -223,8 +226,7 @@ def _rhythm(baskets: _Baskets, n: int) -> Columns:
 
 def _concentration(name: str, rows: Rows, buys: Array, codes: Array, n: int) -> Columns:
     """How many groups a customer buys from, and how much of the money goes to the largest."""
-    # An item that is none (-1) takes the last one's code, which is none.
-    code = np.append(codes, -1)[rows.item]
+    code = codes[rows.item]
     used = buys & (code >= 0)
     width = int(codes.max(initial=0)) + 1
     columns: Columns = {}

@@ -69,10 +69,9 @@ class Told:
         assert isinstance(answer, Shares)
         rows = past.rows()
         # The last stands for rows without an item, whose code is -1.
-        label = np.append(
-            past.of_items(f"labels by {answer.of}", lambda: label_codes(past.items, answer.of, labels), labels), UNKNOWN
-        )
-        label = label[rows.item]
+        label = past.of_items(
+            f"labels by {answer.of}", lambda: np.append(label_codes(past.items, answer.of, labels), UNKNOWN), labels
+        )[rows.item]
         age = np.maximum(rows.age.astype(np.float64), 0.0)
         found = {kind: LabelRows.none(len(examples), len(labels)) for kind in (schema.BUY, *kinds)}
         for kind in found.keys() & set(past.event_types):

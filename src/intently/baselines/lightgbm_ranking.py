@@ -187,7 +187,7 @@ class LightGBMRanking:
             np.zeros(len(score) + len(rest)),
         )
         shelved = self.shop.shelved(past)
-        return ranked(examples, past, pairs, shelved.popular, shelved.known)
+        return ranked(examples, past, pairs, shelved.popular, shelved.known, greatest=shelved.greatest)
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and settings to be saved; a reading is not among them and is handed to `from_state`."""

@@ -61,7 +61,7 @@ class Spread:
     def around(self, mean: Array) -> Array:
         """Quantiles at QUANTILES for means (n,): shape (n, 19), rising from left to right, never negative."""
         log_mean = _log(mean)
-        quantiles = np.column_stack([np.interp(log_mean, self.knots, level) for level in self.levels.T])
+        quantiles = self._between(np.clip(log_mean, self.knots[0], self.knots[-1]))
         if self.whole:
             # Outside the knots nothing is known of the numbers; they are taken to grow with the mean.
             beyond = np.exp(log_mean - np.clip(log_mean, self.knots[0], self.knots[-1]))
@@ -69,6 +69,14 @@ class Spread:
         else:
             quantiles *= np.exp(log_mean)[:, None]
         return np.maximum.accumulate(quantiles, axis=1)
+
+    def _between(self, log_mean: Array) -> Array:
+        """The levels at means within the knots, on straight lines between them, (n, 19)."""
+        above = np.searchsorted(self.knots, log_mean, side="right").clip(1, max(len(self.knots) - 1, 1))
+        below, above = above - 1, np.minimum(above, len(self.knots) - 1)
+        width = self.knots[above] - self.knots[below]
+        part = np.divide(log_mean - self.knots[below], width, out=np.zeros(len(log_mean)), where=width > 0)
+        return np.asarray(self.levels[below] + part[:, None] * (self.levels[above] - self.levels[below]))
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and JSON-able settings that `from_state` takes."""
