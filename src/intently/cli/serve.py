@@ -45,6 +45,10 @@ def command(
     rate: Annotated[float, typer.Option("--rate", min=1, help="Requests a second for each key.")] = 1000.0,
     cache_events: Annotated[int, typer.Option("--cache-events", min=0, help="Events of pasts in memory.")] = 5_000_000,
     threads: console.THREADS = 1,
+    traces: Annotated[
+        str | None,
+        typer.Option("--traces", help="Send a span a request to http://host:4318 (OpenTelemetry), or to console."),
+    ] = None,
     now: Annotated[
         str | None, typer.Option("--now", help="Let the service's time begin here (UTC): to try out an old log.")
     ] = None,
@@ -67,6 +71,7 @@ def command(
     from intently.serve.service import Settings
     from intently.serve.store import Store
     from intently.serve.stream import Consumer, Source
+    from intently.serve.traces import Traces
     from intently.ship.bundle import load, refuse_other
 
     if log_level not in ("debug", "info", "warning", "error"):
@@ -74,6 +79,7 @@ def command(
     source = None if stream is None else Source.written(stream)
     if source is not None and find_spec("faststream") is None:
         raise ConfigError("Reading a stream needs FastStream.", mend='pip install "intently[stream]"')
+    sent = None if traces is None else Traces.to(traces)
     # Before anything is written.
     refuse_other(bundle)
     address = run.Address(host, port, tls_cert, tls_key)
@@ -102,7 +108,7 @@ def command(
             f"warning: {host} can be reached by other machines, and nothing is encrypted: give --tls-cert and --tls-key"
         )
     consumer = None if source is None else Consumer(source, service)
-    run.serve(service, address, console.say, consumer)
+    run.serve(service, address, console.say, consumer, sent)
 
 
 def clock_from(now: str | None) -> Clock:

@@ -89,6 +89,11 @@ class Known(Protocol):
         """What is said of each customer."""
         ...
 
+    @property
+    def written(self) -> pl.Series | None:
+        """What customers wrote, by `Order.row`; None where texts are not kept."""
+        ...
+
     def before(self, at: datetime) -> Log:
         """The whole shop as it stood at `at`."""
         ...
@@ -159,10 +164,10 @@ class Past:
     def texts(self, last: int | None = None) -> pl.Series:
         """What the customer wrote in each of `rows(last)`; null where nothing, or where the pack keeps no texts."""
         start = self._start if last is None else np.maximum(self._start, self._stop - last)
-        log, index = self._log, _ranges(start, self._stop)
-        if not isinstance(log, Log) or schema.TEXT not in log.events.columns:
+        written, index = self._log.written, _ranges(start, self._stop)
+        if written is None:
             return pl.Series(schema.TEXT, [None] * len(index), dtype=pl.String)
-        return log.events[schema.TEXT].cast(pl.String).gather(np.asarray(self._order.row).take(index))
+        return written.cast(pl.String).gather(np.asarray(self._order.row).take(index))
 
     def count(self, days: float | None = None) -> Array:
         """How many events became known in the `days` before each `at` (all, without `days`)."""

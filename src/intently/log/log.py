@@ -118,6 +118,11 @@ class Log:
         """The log's rows by customer and by item."""
         return Pack.of(self.events, self.items)
 
+    @property
+    def written(self) -> pl.Series | None:
+        """What customers wrote, by row of the events; None in a log without texts."""
+        return self.events[schema.TEXT] if schema.TEXT in self.events.columns else None
+
     @cached_property
     def catalogue(self) -> pl.DataFrame:
         """The items in the order of item codes."""

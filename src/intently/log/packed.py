@@ -54,6 +54,11 @@ class PackedLog:
         """The log as it stood at `at`, read from where it was packed from."""
         return self.log.before(at)
 
+    @property
+    def written(self) -> None:
+        """A pack keeps no texts."""
+        return None
+
     @cached_property
     def catalogue(self) -> pl.DataFrame:
         """The items in the order of item codes."""

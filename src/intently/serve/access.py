@@ -10,7 +10,7 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from intently.serve.keys import SCOPES, Caller
-from intently.serve.limits import Bucket
+from intently.serve.limits import Bucket, neighbourhood
 from intently.serve.problems import Problem
 
 if TYPE_CHECKING:
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 SCHEME = HTTPBearer(auto_error=False, scheme_name="key", description="An API key: Authorization: Bearer ik_...")
 # Paths that need no key.
 OPEN = ("/health", "/ready", "/openapi.json")
-_MINUTE = 60_000_000
+# Keys a second, and as many at once, that one address may try.
+_TRIED = 10.0
 
 
 class Access:
     """ASGI middleware: a key that holds, as often as it may ask. Nothing of a request is read before.
 
-    Who has none can make no work of it: they are counted, and noted in the audit once a minute.
+    Who has none can make no work of it: they are counted, and noted in the audit once a minute. A key that is not
+    known yet has to be looked for in the database, so one address may try only so many.
     """
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
         self._app, self._service = app, service
-        self._bucket = Bucket(service.settings.rate)
-        self._refused, self._noted = 0, 0
+        self._bucket, self._tried = Bucket(service.settings.rate), Bucket(_TRIED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -47,21 +48,30 @@ class Access:
     async def _caller(self, scope: Scope) -> Caller:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
         kind, _, key = given.partition(" ")
-        caller = await self._service.keys.caller(key.strip()) if kind.lower() == "bearer" else None
+        key, keys = key.strip(), self._service.keys
+        caller = None
+        if kind.lower() == "bearer":
+            wait = 0.0 if keys.knows(key) else self._tried.wait(_from(scope))
+            if wait > 0:
+                self._refuse(scope, 429)
+                said = f"At most {_TRIED:g} keys a second that are not known yet."
+                raise Problem(429, said, {"Retry-After": str(max(1, round(wait))), "Connection": "close"})
+            caller = await keys.caller(key)
         if caller is None:
-            self._refuse(scope)
+            self._refuse(scope, 401)
             headers = {"WWW-Authenticate": "Bearer", "Connection": "close"}
             raise Problem(401, "Send a key that holds: Authorization: Bearer ik_...", headers)
         return caller
 
-    def _refuse(self, scope: Scope) -> None:
+    def _refuse(self, scope: Scope, status: int) -> None:
         self._service.monitor.refused.inc()
-        self._refused += 1
-        now = self._service.clock.now()
-        if now - self._noted >= _MINUTE:
-            said = f"refused ({self._refused})"
-            self._service.audit.note(now, None, said, None, 401, scope["state"]["request_id"])
-            self._refused, self._noted = 0, now
+        self._service.audit.refuse(self._service.clock.now(), status, scope["state"]["request_id"])
+
+
+def _from(scope: Scope) -> str:
+    """Where a request comes from."""
+    client = scope.get("client")
+    return neighbourhood(client[0]) if client else ""
 
 
 def needs(scope: str) -> Callable[[Request], Awaitable[Caller]]:

@@ -19,11 +19,12 @@ from intently.serve.gate import Gate
 from intently.serve.problems import Problem, of_error, problem, told
 from intently.serve.service import Service
 from intently.serve.straight import Straight
+from intently.serve.traces import Traces
 
 _STATUSES = (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 503, 507)
 
 
-def create_app(service: Service, *, close: bool = True) -> FastAPI:
+def create_app(service: Service, *, close: bool = True, traces: Traces | None = None) -> FastAPI:
     """The application of a service; when it ends, what was begun is finished and the service closed."""
 
     @asynccontextmanager
@@ -54,7 +55,7 @@ def create_app(service: Service, *, close: bool = True) -> FastAPI:
     # What is added last is passed first.
     app.add_middleware(Straight, service=service)
     app.add_middleware(Access, service=service)
-    app.add_middleware(Gate, monitor=service.monitor, body=service.settings.body)
+    app.add_middleware(Gate, monitor=service.monitor, body=service.settings.body, traces=traces)
     return app
 
 

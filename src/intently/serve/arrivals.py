@@ -15,6 +15,7 @@ from intently.errors import DataError
 from intently.log.mask import mask
 from intently.log.protect import Protect, named_personal
 from intently.log.protect import keyed as keyed_hash
+from intently.serve.ads import Ad
 from intently.serve.clock import micros
 from intently.serve.event import Event
 
@@ -71,6 +72,18 @@ class EventIn(BaseModel):
     arrived_at: datetime | None = None
 
 
+class AdIn(BaseModel):
+    """An ad or a mailing as it would be shown: its words, the item that it is for, or both.
+
+    Further keys are read where the shop's own question sees them.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    ad_id: Id
+    item_id: Id | None = None
+    text: Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_writable)] | None = None
+
+
 @dataclass(frozen=True)
 class Door:
     """What is done to every event on its way in: ids as the shop's log has them, texts masked, numbers kept.
@@ -99,6 +112,12 @@ class Door:
         if not -(2**63) <= number < 2**63:
             raise DataError("item_id is not a whole number.", mend="This shop's item ids are whole numbers.")
         return str(number)
+
+    def ad(self, given: AdIn) -> Ad:
+        """An ad as it would stand in the log."""
+        item = None if given.item_id is None else self.item(given.item_id)
+        text = given.text
+        return Ad(item, mask(text) if text and self.protect.mask else text, given.model_extra or {})
 
     def take(self, given: EventIn) -> Event:
         """The event as it is kept. Raises DataError for what cannot be."""

@@ -15,6 +15,7 @@ from intently.serve.tables import AUDIT
 _SAY = logging.getLogger("intently.serve")
 _EVERY = 0.5
 _MOST = 100_000
+_MINUTE = 60_000_000
 
 
 class Audit:
@@ -24,6 +25,9 @@ class Audit:
         self._store = store
         self._waiting: list[dict[str, Any]] = []
         self._lock = threading.Lock()
+        # Requests that were refused since the last note of it: how many, and the newest of them.
+        self._refused, self._noted = 0, 0
+        self._newest: tuple[int, int, str | None] = (0, 0, None)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intently-audit", daemon=True)
         self._thread.start()
@@ -38,6 +42,24 @@ class Audit:
             self._waiting.append(row | {"request_id": request_id})
             # A database that stays away must not fill the memory.
             del self._waiting[:-_MOST]
+
+    def refuse(self, at: int, status: int, request_id: str | None) -> None:
+        """Count a request that was refused; noted once a minute, and when the service ends."""
+        with self._lock:
+            self._refused += 1
+            self._newest = (at, status, request_id)
+            due = at - self._noted >= _MINUTE
+            if due:
+                self._noted = at
+        if due:
+            self._tell_refused()
+
+    def _tell_refused(self) -> None:
+        with self._lock:
+            refused, self._refused = self._refused, 0
+            at, status, request_id = self._newest
+        if refused:
+            self.note(at, None, f"refused ({refused})", None, status, request_id)
 
     def flush(self) -> None:
         """Write what waits."""
@@ -65,6 +87,7 @@ class Audit:
         """Write what waits, then stop."""
         self._stop.set()
         self._thread.join(timeout=30)
+        self._tell_refused()
         self.flush()
 
     def _run(self) -> None:

@@ -12,7 +12,8 @@ from intently.serve.kept import Kept, Key
 from intently.serve.loader import Loader
 from intently.serve.models import Line
 from intently.serve.monitor import Monitor
-from intently.serve.pasts import Pasts
+from intently.serve.onlookers import Onlookers
+from intently.serve.pasts import History, Pasts
 from intently.serve.store import Store
 from intently.serve.told import Told
 from intently.serve.worker import Worker, tell
@@ -39,10 +40,11 @@ class Beforehand:
         line: Callable[[], Line],
         loader: Loader,
         monitor: Monitor,
+        onlookers: Onlookers,
         now: Callable[[], int],
     ) -> None:
         self._kept, self._pasts, self._line = kept, pasts, line
-        self._loader, self._monitor, self._now = loader, monitor, now
+        self._loader, self._monitor, self._onlookers, self._now = loader, monitor, onlookers, now
         self._closing = threading.Event()
         self._filling: threading.Thread | None = None
 
@@ -104,6 +106,7 @@ class Beforehand:
                 continue
             for key, history, one in zip(keys, histories, told, strict=True):
                 self._kept.put(key, history, one, 0, forgettings)
+            self._onlookers.see(line, histories, told)
 
     def renew(self) -> bool:
         """Make some answers anew that will be asked for again; whether there were any. In the worker, when idle."""
@@ -119,15 +122,33 @@ class Beforehand:
             if history is not None and one.served in self._line().loaded and not self._kept.holds(now, history):
                 wanted.append((now, history, asked))
         if wanted:
-            told: list[Told] | None = None
-            futures = [self._kept.begin(one, history) for one, history, _ in wanted]
-            try:
-                told = tell(key.served, [history for _, history, _ in wanted], key.tasks, self._now())
-            finally:
-                for number, ((one, history, asked), future) in enumerate(zip(wanted, futures, strict=True)):
-                    if told is not None:
-                        self._kept.put(one, history, told[number], asked, forgettings)
-                    self._kept.end(one)
-                    future.set_result(None if told is None else told[number])
+            self._make(key, wanted, forgettings)
             self._monitor.renewed.inc(len(wanted))
         return True
+
+    def _make(self, key: Key, wanted: Sequence[tuple[Key, History, int]], forgettings: int) -> None:
+        """Answers to the questions of `key` about customers; who asks for less than all of them gets that earlier."""
+        served = key.served
+        first = tuple(name for name in key.tasks if name in served.but_rankings)
+        halves = [(Key(one.user, first, served, one.items), history, asked) for one, history, asked in wanted]
+        # What is made earlier is found earlier by who asks meanwhile.
+        waiting = [
+            [(one, history, asked, self._kept.begin(one, history)) for one, history, asked in part]
+            for part in ([halves] if 0 < len(first) < len(key.tasks) else []) + [wanted]
+        ]
+
+        def give(told: Sequence[Told] | None) -> None:
+            for number, (one, history, asked, future) in enumerate(waiting.pop(0)):
+                if told is not None:
+                    self._kept.put(one, history, told[number], asked, forgettings)
+                self._kept.end(one)
+                future.set_result(None if told is None else told[number])
+
+        histories = [history for _, history, _ in wanted]
+        try:
+            told = tell(served, histories, key.tasks, self._now(), self._monitor, halfway=give)
+            give(told)
+            self._onlookers.see(self._line(), histories, told)
+        finally:
+            while waiting:
+                give(None)

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from intently.serve.arrivals import EventIn, Id
+from intently.serve.arrivals import AdIn, EventIn, Id
 
 MOST_EVENTS = 1000
 MOST_USERS = 200
 MOST_ITEMS = 1000
+MOST_ADS = 100
 MOST_HISTORY = 2000
 
 
@@ -48,6 +49,13 @@ class Wanted(Strict):
 
     most: Annotated[int, Field(ge=1, le=100)] = 10
     rules: dict[str, Any] | None = None
+
+
+class Ads(Strict):
+    """Up to 100 ads to be ranked, by the one question about showings that there is or by the one that is named."""
+
+    ads: Annotated[list[AdIn], Field(min_length=1, max_length=MOST_ADS)]
+    task: Annotated[str, Field(max_length=64)] | None = None
 
 
 class ItemIn(BaseModel):
@@ -121,3 +129,25 @@ class ProblemBody(BaseModel):
     detail: str
     instance: str | None = None
     faults: list[Any] = []
+
+
+class RankedAd(BaseModel):
+    """One ad: the likeliest to be responded to has rank 1."""
+
+    ad_id: str
+    probability: float
+    rank: int
+
+
+class RankedAds(BaseModel):
+    """Ads, the likeliest first; `tells_apart` says whether the model reads the ads at all."""
+
+    user_id: str
+    task: str
+    known: bool
+    events: int
+    model_version: str
+    as_of: str
+    lag_seconds: float | None
+    tells_apart: bool
+    ads: list[RankedAd]

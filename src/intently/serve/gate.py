@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from intently.errors import IntentlyError
 from intently.serve.monitor import Monitor
 from intently.serve.problems import Problem, of_error, problem
+from intently.serve.traces import Traces
 
 _ACCESS = logging.getLogger("intently.serve.access")
 _SAY = logging.getLogger("intently.serve")
@@ -31,10 +32,10 @@ _HEADERS = (
 
 
 class Gate:
-    """ASGI middleware: ids, body limit, patience with slow senders, metrics, a log line."""
+    """ASGI middleware: ids, body limit, patience with slow senders, metrics, a log line, a span."""
 
-    def __init__(self, app: ASGIApp, *, monitor: Monitor, body: int) -> None:
-        self._app, self._monitor, self._body = app, monitor, body
+    def __init__(self, app: ASGIApp, *, monitor: Monitor, body: int, traces: Traces | None = None) -> None:
+        self._app, self._monitor, self._body, self._traces = app, monitor, body, traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -46,6 +47,7 @@ class Gate:
         request_id = given.decode() if _ID.fullmatch(given) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
+        span = None if self._traces is None else self._traces.begin(scope)
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -59,7 +61,10 @@ class Gate:
                 scope, _limited(scope, receive, self._most(scope)), answer, request_id, lambda: status > 0
             )
         finally:
-            self._tell(scope, request_id, status, time.perf_counter() - begun)
+            route = getattr(scope.get("route"), "path_format", "none")
+            self._tell(scope, route, status, time.perf_counter() - begun)
+            if self._traces is not None and span is not None:
+                self._traces.end(span, scope["method"], route, status, request_id)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, request_id: str, begun: Any) -> None:
         try:
@@ -85,12 +90,16 @@ class Gate:
         """How many bytes a request may have: a stream is taken line by line, and may be long."""
         return STREAM_BYTES if scope["path"] == STREAM else self._body
 
-    def _tell(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path_format", "none")
+    def _tell(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         self._monitor.answered(route, status, seconds)
         if _ACCESS.isEnabledFor(logging.INFO):
             # The route, never the path: a path holds ids of customers.
-            line = {"request_id": request_id, "method": scope["method"], "route": route, "status": status}
+            line = {
+                "request_id": scope["state"]["request_id"],
+                "method": scope["method"],
+                "route": route,
+                "status": status,
+            }
             caller = scope["state"].get("key_id")
             _ACCESS.info(json.dumps(line | {"ms": round(seconds * 1000, 2), "key": caller}))
 

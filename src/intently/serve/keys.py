@@ -98,6 +98,11 @@ class Keys:
         self.revoke(key_id)
         return key
 
+    def knows(self, key: str) -> bool:
+        """Whether it can be told without the database who comes with a key, or that nobody does."""
+        form = _FORM.fullmatch(key)
+        return form is None or form[1] in self._known
+
     async def caller(self, key: str) -> Caller | None:
         """Who comes with a key; None for one that is not known or was revoked. Compared in constant time.
 

@@ -162,17 +162,24 @@ class Models:
         with self._lock:
             self._exchange(replace(self.line, challenger=None, trial=None))
 
-    def restore(self, told: Mapping[str, Any], load: Callable[[str], Served]) -> None:
-        """Let those serve who did when `Line.told` was told, unless another bundle is given now than was then."""
-        if told.get("given") != self.given.version:
+    def restore(self, told: object, load: Callable[[str], Served]) -> None:
+        """Let those serve who did when `Line.told` was told, unless another bundle is given now than was then.
+
+        Raises ConfigError where that is not what was told, BundleError where a bundle cannot be loaded.
+        """
+        if not isinstance(told, Mapping) or told.get("given") != self.given.version:
             return
+        names = [told.get(role) for role in ("champion", "before", "challenger")]
+        share = told.get("share")
+        if not all(isinstance(name, str | None) for name in names) or not isinstance(share, int | float | None):
+            raise ConfigError("What is kept of who serves cannot be read.", mend="Put the models into service again.")
 
         def named(name: str | None) -> Served | None:
             return None if name is None else self.given if name == "" else load(name)
 
-        champion, challenger, share = named(told["champion"]), named(told["challenger"]), told["share"]
+        champion, before, challenger = map(named, names)
         trial = None if challenger is None or share is None else Trial(challenger.name, share)
-        self.line = Line(champion or self.given, named(told["before"]), challenger, trial)
+        self.line = Line(champion or self.given, before, challenger, trial)
 
     def _exchange(self, line: Line) -> None:
         self._keep(line.told(self.given))

@@ -14,6 +14,8 @@ from intently.serve.told import Told
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 # So many customers back, about, what was asked before has faded.
 _REMEMBERED = 500
+# Microseconds between two looks at inputs.
+_LOOK = 1_000_000
 _CHANCES = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
@@ -39,13 +41,17 @@ class Monitor:
             "intently_answers_reused", "Answers given again, nothing having happened", registry=registry
         )
         self.renewed = Counter("intently_answers_renewed", "Answers made anew unasked", registry=registry)
-        self.answers = Counter("intently_answers", "Answers made", ["model"], registry=registry)
+        self.answers = Counter("intently_answers", "Answers made because somebody asked", ["model"], registry=registry)
         self.chance = Histogram(
-            "intently_score", "Probabilities given", ["task", "model"], buckets=(*_CHANCES, 1.0), registry=registry
+            "intently_score",
+            "Probabilities told, asked for or beforehand",
+            ["task", "model"],
+            buckets=(*_CHANCES, 1.0),
+            registry=registry,
         )
         self.amount = Histogram(
             "intently_amount",
-            "Mean amounts given",
+            "Mean amounts told, asked for or beforehand",
             ["task", "model"],
             buckets=(1, 3, 10, 30, 100, 300, 1000, 3000),
             registry=registry,
@@ -71,6 +77,7 @@ class Monitor:
             "intently_input_shift", "Mean distance of features from training, in standard deviations", registry=registry
         )
         self._inputs: Array | None = None
+        self._looked = 0
         self.dead = Counter("intently_dead_letters", "Messages of a stream set aside", registry=registry)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -80,9 +87,15 @@ class Monitor:
             found = self._latencies[route, status] = self.latency.labels(route, str(status))
         found.observe(seconds)
 
+    def looks(self, at: int) -> bool:
+        """Whether inputs should be looked at: once a second, for that is enough and costs something."""
+        if at <= self._looked + _LOOK:
+            return False
+        self._looked = at
+        return True
+
     def score(self, told: Told) -> None:
         """Count one customer's answers."""
-        self.answers.labels(told.model).inc()
         if told.unread:
             self.unread.inc()
         for name, scores in told.scores.items():

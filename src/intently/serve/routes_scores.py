@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import AfterValidator
 from starlette.responses import Response
 
 from intently.contract import Ranking, Shares
 from intently.serve.access import needs
+from intently.serve.ads import chances
+from intently.serve.answers import number
 from intently.serve.arrivals import readable
 from intently.serve.clock import written
 from intently.serve.forecast import Forecast
-from intently.serve.forms import ManyUsers, Meta, PostedHistory, Scored, ScoredMany, Wanted
+from intently.serve.forms import Ads, ManyUsers, Meta, PostedHistory, RankedAds, Scored, ScoredMany, Wanted
 from intently.serve.keys import READ, Caller
 from intently.serve.problems import Problem
 from intently.serve.reply import meta, reply, scored
@@ -104,6 +107,36 @@ async def of_many(request: Request, asked: ManyUsers, caller: Reads) -> Response
     for user in users:
         _note(request, service, caller, "scores", user)
     return reply({"results": [scored(user, one) for user, one in zip(asked.user_ids, answers, strict=True)]})
+
+
+@router.post("/v1/users/{user_id:path}/ads", response_model=RankedAds)
+async def of_ads(request: Request, user_id: Who, asked: Ads, caller: Reads) -> Response:
+    """Ads or mailings by how likely the customer is to respond to each if it were shown now, the likeliest first.
+
+    Nothing of them is kept. `tells_apart` is false where the model reads the customer alone: all chances are equal.
+    """
+    service: Service = request.app.state.service
+    user = service.door.user(user_id)
+    found = await chances(service, user, asked.task, [service.door.ad(one) for one in asked.ads])
+    _note(request, service, caller, "ads", user)
+    order = np.argsort(-found.chance, kind="stable")
+    ranked = [
+        {"ad_id": asked.ads[place].ad_id, "probability": number(found.chance[place]), "rank": rank}
+        for rank, place in enumerate(order, start=1)
+    ]
+    return reply(
+        {
+            "user_id": user_id,
+            "task": found.task,
+            "known": found.events > 0,
+            "events": found.events,
+            "model_version": found.model,
+            "as_of": written(found.as_of),
+            "lag_seconds": max(0, found.as_of - found.newest) / 1e6 if found.events else None,
+            "tells_apart": found.tells_apart,
+            "ads": ranked,
+        }
+    )
 
 
 @router.get("/v1/items/{item_id:path}/demand")

@@ -29,6 +29,7 @@ from intently.serve.models import Served
 from intently.serve.service import Service, Settings
 from intently.serve.store import Store
 from intently.serve.stream import Consumer
+from intently.serve.traces import Traces
 
 # Where a process of its own finds the state: a URL may hold a password, which no list of processes must show.
 STATE = "INTENTLY_STATE"
@@ -142,7 +143,13 @@ def settled(store: Store, protect: Protect | None, pack: Path | None) -> tuple[P
     return protect, pack
 
 
-def serve(service: Service, address: Address, say: Callable[[str], None], consumer: Consumer | None = None) -> None:
+def serve(
+    service: Service,
+    address: Address,
+    say: Callable[[str], None],
+    consumer: Consumer | None = None,
+    traces: Traces | None = None,
+) -> None:
     """Serve, and read a stream beside, until SIGTERM or SIGINT; then what was begun is finished, and no more taken."""
     import uvicorn
 
@@ -157,7 +164,7 @@ def serve(service: Service, address: Address, say: Callable[[str], None], consum
     # Requests are short and answered beside one thread that computes: they wait a fifth as long for their turn.
     sys.setswitchinterval(0.001)
     config = uvicorn.Config(
-        create_app(service, close=False),
+        create_app(service, close=False, traces=traces),
         host=address.host,
         port=address.port,
         log_config=None,
@@ -178,6 +185,8 @@ def serve(service: Service, address: Address, say: Callable[[str], None], consum
     if consumer is not None:
         consumer.close()
     service.close()
+    if traces is not None:
+        traces.close()
 
 
 def service_of(

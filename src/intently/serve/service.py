@@ -32,6 +32,7 @@ from intently.serve.keys import Keys
 from intently.serve.loader import Loader
 from intently.serve.models import Line, Models, Served
 from intently.serve.monitor import Monitor
+from intently.serve.onlookers import Onlookers
 from intently.serve.pasts import History, Pasts, history_of
 from intently.serve.rules import Held
 from intently.serve.store import Store
@@ -92,8 +93,9 @@ class Service:
         # Before the worker, which asks at once what there is to make anew.
         self.kept = Kept(self.settings.reuse, self.clock.now, lambda: self.worker.wake())
         self.loader = Loader(store, read, self.clock.now)
+        self.onlookers = Onlookers(self.monitor, lambda *asked: self.worker.ask(*asked))
         self.beforehand = Beforehand(
-            self.kept, self.pasts, lambda: self.models.line, self.loader, self.monitor, self.clock.now
+            self.kept, self.pasts, lambda: self.models.line, self.loader, self.monitor, self.onlookers, self.clock.now
         )
         self.worker = Worker(self.clock.now, self.monitor, self.beforehand.renew, self.loader.refresh)
         self.writer = Writer(store, self._placed)
@@ -194,8 +196,8 @@ class Service:
             for number, key, one in zip(numbers, keys, told, strict=True):
                 self.kept.put(key, histories[number], one, one.as_of, forgettings)
                 found[number] = Answer.of(one, histories[number], most)
-                self.monitor.score(one)
-        self._shadow(line, [histories[number] for number in missing], tasks)
+                self.monitor.answers.labels(one.model).inc()
+            self.onlookers.see(line, [histories[number] for number in numbers], told)
         return [one for one in found if one is not None]
 
     async def _being_made(
@@ -225,7 +227,8 @@ class Service:
         if told is None:
             told = (await self._ask([history], (task,), served))[0]
             self.kept.put(Key(user, (task,), served, len(served.shelf)), history, told, told.as_of, forgettings)
-            self.monitor.score(told)
+            self.monitor.answers.labels(told.model).inc()
+            self.onlookers.see(self.models.line, [history], [told])
         asked, shelf = served.trained.task(task), served.shelf
         scores = await asyncio.to_thread(
             self.held.apply, rules, shelf, asked, told.scores[task], history, told.as_of, most
@@ -274,25 +277,6 @@ class Service:
     async def _ask(self, histories: Sequence[History], tasks: Sequence[str], served: Served) -> list[Told]:
         return await asyncio.wrap_future(self.worker.ask(histories, tuple(tasks), served))
 
-    def _shadow(self, line: Line, histories: Sequence[History], tasks: Sequence[str]) -> None:
-        """A challenger in the shadow answers too; the difference is measured, the answer is not given."""
-        champion, shadow = line.champion, line.shadow
-        names = () if shadow is None else tuple(name for name in tasks if name in shadow.tasks)
-        if shadow is None or not names or not histories:
-            return
-        asked = self.worker.ask(histories, names, shadow)
-        against = self.worker.ask(histories, names, champion)
-
-        left = iter((False, True))
-
-        def compare(_: Any) -> None:
-            # The second of the two to end compares: a callback runs in the thread that answers, and must not wait.
-            if next(left) and asked.exception() is None and against.exception() is None:
-                self.monitor.compare(against.result(), asked.result())
-
-        for one in (asked, against):
-            one.add_done_callback(compare)
-
     def _forecast(self, served: Served, at: int) -> list[Forecast]:
         """Forecasts made in this process, by a copy of the model: the one that answers is touched by one thread."""
         return forecasts(self.loader.read(served.folder), served.version, log_of(self.store), at)
@@ -329,7 +313,7 @@ class Service:
         """Let the models serve that did before a restart."""
         try:
             self.models.restore(json.loads(self.store.facts.get(_LINE, "{}")), self._opened)
-        except IntentlyError as error:
+        except (IntentlyError, ValueError) as error:
             _SAY.warning("%s serves, not what was put into service before: %s", self.models.champion.name, error)
 
     def _between(self, act: Callable[[], None]) -> None:

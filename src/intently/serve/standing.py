@@ -51,11 +51,15 @@ class Shelf:
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """A few customers' histories and the catalogue: all that is known of the customers asked about."""
+    """A few customers' histories and the catalogue: all that is known of the customers asked about.
+
+    `written` is what they wrote, by event; None where it was not read.
+    """
 
     shelf: Shelf
     pack: Pack
     pending: Array
+    written: pl.Series | None = None
 
     @property
     def users(self) -> pl.DataFrame:
@@ -80,7 +84,7 @@ class Standing:
         )
 
     @classmethod
-    def of(cls, shelf: Shelf, histories: Sequence[History]) -> Standing:
+    def of(cls, shelf: Shelf, histories: Sequence[History], written: pl.Series | None = None) -> Standing:
         """Histories laid end to end, customers numbered as they come; `pending` counts each one's unread items."""
         lengths = np.array([len(one) for one in histories], dtype=np.int64)
 
@@ -110,7 +114,7 @@ class Standing:
         )
         ids = pl.Series(schema.USER, np.arange(len(histories), dtype=np.int64))
         pack = Pack(ids, shelf.ids, shelf.event_types, order, _empty(shelf))
-        return cls(shelf, pack, np.bincount(owner[unread], minlength=len(histories)))
+        return cls(shelf, pack, np.bincount(owner[unread], minlength=len(histories)), written)
 
     def asked(self, at: int) -> Callable[[Task], tuple[Examples, Past]]:
         """Questions about every customer here, at one time (microseconds): they share one past."""

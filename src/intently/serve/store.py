@@ -114,6 +114,13 @@ class Store:
         with self.reading() as connection:
             return list(connection.execute(query).all())
 
+    def written_by(self, user: str) -> list[str | None]:
+        """What a customer wrote, by event, in the order of `rows_of`."""
+        columns = EVENTS.c
+        query = select(columns.text).where(columns.user_id == user).order_by(columns.known, columns.seq)
+        with self.reading() as connection:
+            return list(connection.execute(query).scalars().all())
+
     def known_of(self, user: str) -> dict[str, Any]:
         """Everything that is kept of a customer, as plain values: an export for them to read."""
         with self.reading() as connection:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from intently.contract import Past
+from intently.contract import Scores
 from intently.serve.models import Served
 from intently.serve.monitor import Monitor
 from intently.serve.pasts import History
@@ -24,7 +24,6 @@ _SAY = logging.getLogger("intently.serve")
 # Of 16 customers together each costs 5.8 ms of processor (Complete Journey), of 48 it is 8.7: histories are padded.
 _MOST_CUSTOMERS = 16
 _MOST_EVENTS = 60_000
-_LOOK = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,6 @@ class Worker:
         self, now: Callable[[], int], watch: Monitor, idle: Callable[[], bool], fresh: Callable[[Served], None]
     ) -> None:
         self._now, self._watch, self._idle, self._fresh = now, watch, idle, fresh
-        self._looked = 0
         self._queue: queue.Queue[Ask | Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="intently-model", daemon=True)
         self._thread.start()
@@ -147,20 +145,13 @@ class Worker:
             events += sum(map(len, more.histories))
         return batch, None, False
 
-    def _inputs(self, served: Served, past: Past) -> None:
-        """Once a second, look at how far what is asked about is from what was learned from."""
-        if served.trained.reader is not None:
-            self._looked = self._now()
-            self._watch.inputs(served.trained.reader.newest.numbers.apply(past))
-
     def _answer(self, asks: Sequence[Ask]) -> None:
         histories = [history for ask in asks for history in ask.histories]
         self._watch.batch.observe(len(histories))
         try:
             self._fresh(asks[0].served)
             at = self._now()
-            look = self._inputs if at > self._looked + _LOOK else None
-            told = tell(asks[0].served, histories, asks[0].tasks, at, look)
+            told = tell(asks[0].served, histories, asks[0].tasks, at, self._watch)
         except Exception as error:
             _SAY.exception("a question could not be answered")
             for ask in asks:
@@ -177,33 +168,43 @@ def tell(
     histories: Sequence[History],
     tasks: Sequence[str],
     at: int,
-    look: Callable[[Served, Past], None] | None = None,
+    watch: Monitor | None = None,
+    halfway: Callable[[list[Told]], None] | None = None,
 ) -> list[Told]:
     """Scores of histories at one time, by the served predictors: what `intently predict` does with the same pasts.
 
-    `look` is shown the past of the last question.
+    `watch` looks once a second at how far what is asked about is from what was learned from. Rankings come last, and
+    take as long as all the rest: `halfway` is handed what is told by then, where there is both.
     """
     standing = Standing.of(served.shelf, histories)
     ask = standing.asked(at)
-    found = {}
+    found: dict[str, Scores] = {}
+    tasks = sorted(tasks, key=lambda name: name not in served.but_rankings)
+    rankings = next((number for number, name in enumerate(tasks) if name not in served.but_rankings), 0)
+
+    def told() -> list[Told]:
+        return [
+            Told(
+                served.version,
+                at,
+                {name: scores.take(np.array([row])) for name, scores in found.items()},
+                int(standing.pending[row]),
+            )
+            for row in range(len(histories))
+        ]
+
     try:
-        for name in tasks:
+        for number, name in enumerate(tasks):
+            if halfway is not None and number == rankings and number:
+                halfway(told())
             examples, past = ask(served.trained.task(name))
             found[name] = served.trained.answer(examples, past)
-            if look is not None and name == tasks[-1]:
-                look(served, past)
+            if name == tasks[-1] and watch is not None and served.trained.reader is not None and watch.looks(at):
+                watch.inputs(served.trained.reader.newest.numbers.apply(past))
     finally:
         # The next question is of another past; this one must not outlive a forgetting.
         served.trained.forget_pasts()
-    return [
-        Told(
-            served.version,
-            at,
-            {name: scores.take(np.array([row])) for name, scores in found.items()},
-            int(standing.pending[row]),
-        )
-        for row in range(len(histories))
-    ]
+    return told()
 
 
 def _alike(asks: Sequence[Ask]) -> list[list[Ask]]:

@@ -124,7 +124,7 @@ def _asked(examples: Examples, past: Past, wording: Wording) -> Iterator[str]:
         return
     frame = event
     if schema.ITEM in event.columns:
-        texts, number = item_texts(past.items)
+        texts, number = past.of_items("item texts", lambda: item_texts(past.items))
         names = pl.DataFrame({schema.ITEM: past.items[schema.ITEM], "_item": pl.Series(texts).gather(number)})
         joined = event.join(names, on=schema.ITEM, how="left", maintain_order="left")
         frame = joined.drop(schema.ITEM).rename({"_item": schema.ITEM}).select(event.columns)
@@ -161,8 +161,8 @@ class _Columns:
 
 def _pasts(past: Past, wording: Wording, last: int) -> list[tuple[str, tuple[Piece, ...]]]:
     rows = past.rows(last)
-    texts, number = item_texts(past.items)
-    named = [texts[i] for i in number]
+    texts, number = past.of_items("item texts", lambda: item_texts(past.items))
+    named = past.of_items("item names", lambda: [texts[i] for i in number])
     columns = _Columns(
         rows.age.tolist(),
         rows.event_type.tolist(),

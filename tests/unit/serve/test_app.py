@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
 import sqlite3
 import threading
 import time
+from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from urllib.parse import quote
@@ -16,11 +19,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from intently.errors import ConfigError
 from intently.serve import keys as keys_module
 from intently.serve import run
 from intently.serve.app import create_app
 from intently.serve.arrivals import EventIn
 from intently.serve.clock import moment, written
+from intently.serve.event import Event
+from intently.serve.limits import Bucket, neighbourhood
+from intently.serve.models import Trial
+from intently.serve.traces import Traces
 from serving import bearer
 
 testclient = pytest.importorskip("starlette.testclient")
@@ -207,9 +215,9 @@ def test_who_has_no_key_can_have_nothing_read_and_fills_no_table(client, service
     def refused(count: int) -> list[str]:
         for number in range(count):
             sent = client.post("/v1/events", content=b"[" * 1000, headers=bearer(f"ik_{number:012x}_{'A' * 43}"))
-            assert fault(sent)["status"] == 401, "the key is looked at before the body"
+            assert fault(sent)["status"] in (401, 429), "the key is looked at before the body"
         service.audit.flush()
-        return [note["action"] for note in service.audit.newest() if note["status"] == 401]
+        return [note["action"] for note in service.audit.newest() if note["status"] in (401, 429)]
 
     assert refused(50) == ["refused (1)"]
     assert not service.keys._known, "keys that were made up are not remembered"
@@ -626,22 +634,127 @@ def test_time_is_told_in_utc() -> None:
     assert moment(0).isoformat() == "1970-01-01T00:00:00+00:00"
 
 
-def test_a_shadow_holds_nobody_up_when_the_champion_is_answered_with_an_earlier_question(service, monkeypatch) -> None:
-    """The comparison runs in the thread that answers: a wait there would be one for itself."""
-    from concurrent.futures import Future
-    from types import SimpleNamespace
-
-    line = SimpleNamespace(champion=service.models.champion, shadow=service.models.champion)
+def test_a_shadow_is_asked_once_and_holds_nobody_up(service, monkeypatch) -> None:
+    line = replace(service.models.line, challenger=service.models.champion, trial=Trial("first", 0.0))
     asked: list[Future] = []
+    met: list[object] = []
+    told = asyncio.run(service._ask([service.pasts.of("c001")], ("purchase_intent",), line.champion))
     monkeypatch.setattr(service.worker, "ask", lambda *_: asked.append(Future()) or asked[-1])
-    met: list[tuple] = []
     monkeypatch.setattr(service.monitor, "compare", lambda a, b: met.append((a, b)))
-    service._shadow(line, [None], service.models.champion.tasks)
-    shadow, champion = asked
-    done = threading.Thread(target=lambda: champion.set_result("champion"), daemon=True)
-    done.start()
-    done.join(5)
-    assert not done.is_alive()
+    service.onlookers.see(line, [service.pasts.of("c001")], told)
+    (shadow,) = asked
     assert met == []
     shadow.set_result("shadow")
-    assert met == [("champion", "shadow")]
+    assert met == [(told, "shadow")]
+    service.onlookers.see(line, [service.pasts.of("c001")], told)
+    asked[-1].set_exception(ValueError("no"))
+    assert len(met) == 1
+
+
+def test_drift_scores_and_a_shadow_see_what_was_told_beforehand(service, hands) -> None:
+    service.models.line = replace(service.models.line, challenger=service.models.champion, trial=Trial("first", 0.0))
+    service.beforehand.foresee(service.worker, ["c001", "c002"], service.kept.forgettings)
+    service.worker.call(lambda: None).result(timeout=60)
+    text = service.monitor.text().decode()
+    version = service.models.champion.version
+    assert f'intently_score_count{{model="{version}",task="purchase_intent"}} 2.0' in text
+    assert 'intently_shadow_difference_count{task="purchase_intent"} 2.0' in text
+    assert "intently_input_shift 0.0" not in text
+    assert "intently_answers_total{" not in text, "nobody asked"
+    asyncio.run(service.answer(["c001"], ("purchase_intent",)))
+    hands.at += 5_000_000
+    before = service.monitor._looked
+    service.append([Event("e", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    end = time.monotonic() + 60
+    while "intently_answers_renewed_total 1.0" not in service.monitor.text().decode() and time.monotonic() < end:
+        time.sleep(0.05)
+    service.worker.call(lambda: None).result(timeout=60)
+    text = service.monitor.text().decode()
+    assert f'intently_score_count{{model="{version}",task="purchase_intent"}} 3.0' in text
+    assert 'intently_shadow_difference_count{task="purchase_intent"} 3.0' in text
+    assert service.monitor._looked > before
+
+
+@pytest.mark.parametrize("fact", ["no json", "[]", '{"champion": 3}', '{"champion": "gone"}', '{"share": "much"}'])
+def test_what_cannot_be_read_of_who_served_is_said_and_the_given_bundle_serves(
+    service, shop, hands, caplog, fact
+) -> None:
+    given = service.models.given.version
+    told = fact if not fact.startswith("{") else json.dumps({"given": given} | json.loads(fact))
+    service.store.facts["line"] = told
+    service._restore()
+    assert service.models.champion.version == given
+    assert ("serves, not what was put into service before" in caplog.text) is (fact != "[]")
+
+
+def test_one_address_may_try_only_so_many_keys_and_who_is_known_is_let_in(client, service, admin, monkeypatch) -> None:
+    assert client.get("/v1/users/c001/scores", headers=admin).status_code == 200
+    looks = []
+    read = service.keys._read
+    monkeypatch.setattr(service.keys, "_read", lambda key_id: looks.append(key_id) or read(key_id))
+    tried = [
+        client.get("/v1/users/c001/scores", headers=bearer(f"ik_{number:012x}_{'A' * 43}")) for number in range(40)
+    ]
+    # The admin's own key was looked for too.
+    assert [answer.status_code for answer in tried[:9]] == [401] * 9
+    assert tried[-1].status_code == 429
+    assert int(tried[-1].headers["retry-after"]) >= 1
+    assert len(looks) < 40
+    assert client.get("/v1/users/c001/scores", headers=admin).status_code == 200
+
+
+def test_addresses_fill_no_memory_and_a_network_of_six_counts_as_one() -> None:
+    now = [0.0]
+    bucket = Bucket(2.0, lambda: now[0])
+    assert [bucket.wait("a") > 0 for _ in range(3)] == [False, False, True]
+    for number in range(30_000):
+        bucket.wait(f"made-up-{number}")
+    assert len(bucket) == 10_000
+    assert bucket.wait("a") == 0, "who was pushed out begins anew"
+    assert neighbourhood("2001:db8::1") == neighbourhood("2001:db8::ffff") != neighbourhood("2001:db8:0:1::1")
+    assert neighbourhood("10.0.0.1") != neighbourhood("10.0.0.2")
+    assert neighbourhood("testclient") == "testclient"
+
+
+def test_what_was_refused_last_is_noted_when_the_service_ends(service, hands) -> None:
+    for _ in range(3):
+        service.audit.refuse(hands.at, 401, "r1")
+    service.audit.flush()
+    assert [row["action"] for row in service.audit.newest()] == ["refused (1)"]
+    service.audit.close()
+    assert [row["action"] for row in service.audit.newest()] == ["refused (2)", "refused (1)"]
+
+
+def test_a_span_says_the_route_and_no_more_and_goes_under_the_callers(service, admin) -> None:
+    memory = pytest.importorskip(
+        "opentelemetry.sdk.trace.export.in_memory_span_exporter", reason="OpenTelemetry is not installed"
+    )
+    kept = memory.InMemorySpanExporter()
+    traces = Traces(kept)
+    parent = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "x-request-id": "r-1"}
+    with testclient.TestClient(create_app(service, close=False, traces=traces)) as client:
+        client.get("/v1/users/secret-id/scores?tasks=purchase_intent", headers=admin | parent)
+        client.get("/v1/users/secret-id/scores", headers=admin)
+        client.post("/v1/events", json=body(service, "secret-id", timestamp="no"), headers=admin)
+    traces._provider.force_flush()
+    spans = kept.get_finished_spans()
+    names = ["GET /v1/users/{user_id}/scores"] * 2 + ["POST /v1/events"]
+    assert [span.name for span in spans] == names
+    assert [span.attributes["http.response.status_code"] for span in spans] == [200, 200, 422]
+    assert spans[0].attributes["intently.request_id"] == "r-1"
+    assert f"{spans[0].context.trace_id:032x}" == "a" * 32
+    assert spans[1].parent is None
+    told = "".join(span.to_json() for span in spans)
+    assert "secret-id" not in told
+    assert admin["Authorization"][-20:] not in told
+    traces.close()
+
+
+def test_spans_go_nowhere_unless_a_place_is_named(service, monkeypatch) -> None:
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    app = create_app(service, close=False)
+    assert not app._native_telemetry.enabled()
+    assert not app._telemetry["auto_configure"]
+    with pytest.raises(ConfigError, match="cannot be sent"):
+        Traces.to("elsewhere")

@@ -322,10 +322,10 @@ def test_who_asks_while_an_answer_is_made_anew_gets_that_one(service, hands, mon
     asyncio.run(service.answer(["c001"], TASKS))
     began, go_on = threading.Event(), threading.Event()
 
-    def slow(*given):
+    def slow(*given, **named):
         began.set()
         assert go_on.wait(20)
-        return tell(*given)
+        return tell(*given, **named)
 
     monkeypatch.setattr("intently.serve.beforehand.tell", slow)
     asked = []
@@ -349,11 +349,36 @@ def test_who_asks_while_an_answer_is_made_anew_gets_that_one(service, hands, mon
     assert not told.reused
 
 
+def test_who_asks_for_scores_does_not_wait_for_the_ranking_that_is_made_with_them(service, hands, monkeypatch) -> None:
+    asyncio.run(service.answer(["c001"], TASKS))
+    half, go_on = threading.Event(), threading.Event()
+
+    def slow(*given, halfway):
+        def then(told):
+            halfway(told)
+            half.set()
+            assert go_on.wait(20)
+
+        return tell(*given, halfway=then)
+
+    monkeypatch.setattr("intently.serve.beforehand.tell", slow)
+    hands.at += 1_000_000
+    service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    assert half.wait(20)
+    scores = asyncio.run(asyncio.wait_for(service.answer(["c001"], ("purchase_intent", "interest")), 10))[0]
+    assert scores.as_of >= hands.at
+    threading.Timer(0.1, go_on.set).start()
+    ranking = asyncio.run(service.answer(["c001"], ("next_item",)))[0]
+    every = asyncio.run(service.answer(["c001"], TASKS))[0]
+    assert scores.as_of == ranking.as_of == every.as_of, "all of them were made once"
+    assert every.answers["interest"] == scores.answers["interest"]
+
+
 def test_who_waits_for_what_could_not_be_made_asks(service, hands, monkeypatch) -> None:
     asyncio.run(service.answer(["c001"], TASKS))
     began, go_on = threading.Event(), threading.Event()
 
-    def broken(*_given):
+    def broken(*_given, **_named):
         began.set()
         assert go_on.wait(20)
         raise ValueError("no")
@@ -404,8 +429,8 @@ def test_an_answer_of_this_instant_is_not_one_that_was_begun_before(service, han
     asyncio.run(service.answer(["c001"], TASKS))
     began, go_on = threading.Event(), threading.Event()
 
-    def slow(*given):
-        told = tell(*given)
+    def slow(*given, **named):
+        told = tell(*given, **named)
         began.set()
         assert go_on.wait(20)
         return told
