@@ -72,7 +72,7 @@ class EventIn(BaseModel):
     arrived_at: datetime | None = None
 
 
-class AdIn(BaseModel):
+class OneAd(BaseModel):
     """An ad or a mailing as it would be shown: its words, the item that it is for, or both.
 
     Further keys are read where the shop's own question sees them.
@@ -113,7 +113,7 @@ class Door:
             raise DataError("item_id is not a whole number.", mend="This shop's item ids are whole numbers.")
         return str(number)
 
-    def ad(self, given: AdIn) -> Ad:
+    def ad(self, given: OneAd) -> Ad:
         """An ad as it would stand in the log."""
         item = None if given.item_id is None else self.item(given.item_id)
         text = given.text

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from intently.serve.arrivals import AdIn, EventIn, Id
+from intently.serve.arrivals import EventIn, Id, OneAd
 
 MOST_EVENTS = 1000
 MOST_USERS = 200
@@ -54,7 +54,7 @@ class Wanted(Strict):
 class Ads(Strict):
     """Up to 100 ads to be ranked, by the one question about showings that there is or by the one that is named."""
 
-    ads: Annotated[list[AdIn], Field(min_length=1, max_length=MOST_ADS)]
+    ads: Annotated[list[OneAd], Field(min_length=1, max_length=MOST_ADS)]
     task: Annotated[str, Field(max_length=64)] | None = None
 
 
