@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SCHEME = HTTPBearer(auto_error=False, scheme_name="key", description="An API key: Authorization: Bearer ik_...")
 # Paths that need no key.
 OPEN = ("/health", "/ready", "/openapi.json")
-# Keys a second, and as many at once, that one address may try.
+# Keys that do not hold: so many a second, and as many at once, may one address try.
 _TRIED = 10.0
 
 
@@ -51,12 +51,16 @@ class Access:
         key, keys = key.strip(), self._service.keys
         caller = None
         if kind.lower() == "bearer":
-            wait = 0.0 if keys.knows(key) else self._tried.wait(_from(scope))
+            known, where = keys.knows(key), _from(scope)
+            wait = 0.0 if known else self._tried.wait(where)
             if wait > 0:
                 self._refuse(scope, 429)
-                said = f"At most {_TRIED:g} keys a second that are not known yet."
+                said = f"At most {_TRIED:g} keys a second that do not hold."
                 raise Problem(429, said, {"Retry-After": str(max(1, round(wait))), "Connection": "close"})
             caller = await keys.caller(key)
+            if caller is not None and not known:
+                # Only those that do not hold count, but while they are looked for they do.
+                self._tried.give_back(where)
         if caller is None:
             self._refuse(scope, 401)
             headers = {"WWW-Authenticate": "Bearer", "Connection": "close"}

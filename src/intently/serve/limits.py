@@ -32,6 +32,12 @@ class Bucket:
             self._left.popitem(last=False)
         return 0.0 if passes else (min(cost, self._rate) - left) / self._rate
 
+    def give_back(self, key_id: str) -> None:
+        """What was taken for a request is not to count."""
+        if key_id in self._left:
+            then, left = self._left[key_id]
+            self._left[key_id] = (then, min(self._rate, left + 1.0))
+
 
 def neighbourhood(address: str) -> str:
     """An address, or the /64 of an IPv6 one, all of which one customer of a provider has."""

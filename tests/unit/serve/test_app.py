@@ -695,12 +695,17 @@ def test_one_address_may_try_only_so_many_keys_and_who_is_known_is_let_in(client
     tried = [
         client.get("/v1/users/c001/scores", headers=bearer(f"ik_{number:012x}_{'A' * 43}")) for number in range(40)
     ]
-    # The admin's own key was looked for too.
-    assert [answer.status_code for answer in tried[:9]] == [401] * 9
+    assert [answer.status_code for answer in tried[:10]] == [401] * 10
     assert tried[-1].status_code == 429
     assert int(tried[-1].headers["retry-after"]) >= 1
     assert len(looks) < 40
     assert client.get("/v1/users/c001/scores", headers=admin).status_code == 200
+
+
+def test_keys_that_hold_are_not_counted_as_tried(client, service) -> None:
+    for _ in range(15):
+        headers = bearer(service.keys.make(["write"]))
+        assert client.get("/v1/users/c001/scores", headers=headers).status_code == 403
 
 
 def test_addresses_fill_no_memory_and_a_network_of_six_counts_as_one() -> None:
