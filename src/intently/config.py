@@ -2,6 +2,7 @@
 
 [data] and [protect]   tables that `log` reads
 [train]                until, preset, model, adapt, method, threads, seed, tasks; the command line wins over them
+[text]                 how the language model learns questions about events, see docs/text-reader.md
 [[tasks]]              own questions, see docs/own-questions.md
 [rules]                what may be recommended, see docs/rules.md
 """
@@ -9,16 +10,18 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from intently import own, toml
 from intently.contract import Task
+from intently.learn.text_plan import TextPlan
 from intently.ranking import Rules, table
 from intently.toml import Fault
 
@@ -51,8 +54,21 @@ class Config:
     data: Mapping[str, Any] = field(default_factory=dict)
     protect: Mapping[str, Any] = field(default_factory=dict)
     train: Training = field(default_factory=Training)
+    text: Mapping[str, Any] = field(default_factory=dict)
     tasks: tuple[Task, ...] = ()
     rules: Rules = field(default_factory=Rules)
+
+    def text_plan(self, said: Sequence[str] = ()) -> TextPlan:
+        """What [text] says, with `key=value` of the command line in its place. Raises ConfigError for what is wrong."""
+        told = dict(self.text)
+        for one in said:
+            name, _, value = one.partition("=")
+            told[name.strip()] = _value(value.strip())
+        try:
+            return TextPlan(**_Text.model_validate(told).model_dump(exclude_unset=True))
+        except ValidationError as error:
+            toml.refuse(toml.faults_of(error, _Text), "--text", mend="Write it as in --text members=3.")
+            raise
 
     def resolved(self, train: Training) -> dict[str, Any]:
         """What a run was made with, as plain values to be saved with it; passwords in URLs are left out.
@@ -75,11 +91,33 @@ class _Train(BaseModel):
     tasks: list[str] | None = None
 
 
+class _Text(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    epochs: int | None = Field(default=None, ge=1)
+    rate: float = Field(default=1.0, gt=0)
+    rank: int = Field(default=8, ge=1)
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+    focus: float = Field(default=0.0, ge=0)
+    agreement: float = Field(default=0.0, ge=0)
+    attack: float = Field(default=0.0, ge=0)
+    attack_steps: int = Field(default=1, ge=1)
+    typos: float = Field(default=0.0, ge=0, le=1)
+    drop_events: float = Field(default=0.0, ge=0, le=1)
+    few_labels: Literal["contrast"] | None = None
+    name_labels: bool = False
+    members: int = Field(default=1, ge=1)
+    folds: bool = False
+    average: Literal["answers", "weights"] = "answers"
+    self_taught: int = Field(default=0, ge=0)
+    sure: float = Field(default=0.9, gt=0, le=1)
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     data: dict[str, Any] = Field(default_factory=dict)
     protect: dict[str, Any] = Field(default_factory=dict)
     train: _Train = Field(default_factory=_Train)
+    text: _Text = Field(default_factory=_Text)
     tasks: list[dict[str, Any]] = Field(default_factory=list)
     rules: dict[str, Any] = Field(default_factory=dict)
 
@@ -126,7 +164,8 @@ def read(file: Path | None, taken: Sequence[str] = ()) -> Config:
     faults += [fault.under(table.TABLE) for fault in wrong]
     toml.refuse(faults, str(file), text, mend="Nothing has been done yet; correct the file and try again.")
     assert told is not None
-    return Config(file, told.data, told.protect, _training(told.train), tuple(tasks), rules)
+    text_said = told.text.model_dump(exclude_unset=True)
+    return Config(file, told.data, told.protect, _training(told.train), text_said, tuple(tasks), rules)
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -138,6 +177,14 @@ def _training(told: _Train) -> Training:
     until = told.until.isoformat() if isinstance(told.until, date) else told.until
     tasks = None if told.tasks is None else tuple(told.tasks)
     return Training(**(told.model_dump() | {"until": until, "tasks": tasks}))
+
+
+def _value(said: str) -> Any:
+    """A value of the command line as TOML reads it; what is no TOML is text."""
+    try:
+        return tomllib.loads(f"value = {'0' if said.startswith('.') else ''}{said}")["value"]
+    except tomllib.TOMLDecodeError:
+        return said
 
 
 def _without_passwords(value: Any) -> Any:

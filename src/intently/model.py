@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +12,7 @@ import polars as pl
 
 from intently.contract import AT, Amount, Examples, OneOf, Past, Ranking, Shares, Task, YesNo
 from intently.errors import ConfigError, DataError
+from intently.learn.text_plan import TextPlan
 from intently.log import schema
 from intently.log.log import Log, moment
 from intently.ranking import Rules, ruled
@@ -28,8 +29,9 @@ class LanguageModel:
 
     `model` is a name or a folder, `preset` how much work fitting may take (fast, balanced, best),
     `adapt` whether the language model itself is tuned (frozen, lora), and
-    `method` how it is fine-tuned on questions about events (learn/methods lists ten). With `fallback`, a task with too
-    little to learn from is served by a simple predictor, and `trained.fallback` says why.
+    `method` how it is fine-tuned on questions about events (one of `learn.methods.METHODS`), with what `text` says
+    of that. With `fallback`, a task with too little to learn from is served by a simple predictor, and
+    `trained.fallback` says why.
     """
 
     tasks: Sequence[Task] = BUILT_IN
@@ -37,6 +39,7 @@ class LanguageModel:
     model: str = PACKAGED
     adapt: str = "frozen"
     method: str = "full"
+    text: TextPlan = field(default_factory=TextPlan)
     threads: int = 2
     seed: int = 0
     fallback: bool = False
@@ -55,6 +58,7 @@ class LanguageModel:
             model=self.model,
             adapt=self.adapt,
             method=self.method,
+            text=self.text,
             threads=self.threads,
             seed=self.seed,
             progress=progress,

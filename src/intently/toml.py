@@ -66,7 +66,10 @@ def refuse(faults: Sequence[Fault], where: str, text: str = "", mend: str = "Cor
     if not faults:
         return
     told = [f"{_place(fault.key, where, text)}: {fault.said}" for fault in sorted(faults, key=_order(text))]
-    raise ConfigError(gathered(told), mend=f"\n{mend}" if "\n" in told[-1] and len(told) == 1 else mend)
+    problem = gathered(told)
+    if "\n" not in problem and not problem.endswith((".", "?")):
+        problem += "."
+    raise ConfigError(problem, mend=f"\n{mend}" if "\n" in told[-1] and len(told) == 1 else mend)
 
 
 def line_of(text: str, key: Key) -> int | None:

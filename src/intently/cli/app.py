@@ -23,11 +23,13 @@ from intently.cli import (
     predict,
     pretrain,
     recommend,
+    search,
     serve,
     suggest_labels,
     tasks,
     toy,
     train,
+    update,
     watch,
 )
 from intently.errors import IntentlyError
@@ -42,7 +44,7 @@ app = typer.Typer(
 )
 
 LOG = (init, check, tasks, pack)
-MODEL = (pretrain, train, suggest_labels, evaluate, predict, recommend, export)
+MODEL = (pretrain, search, train, update, suggest_labels, evaluate, predict, recommend, export)
 SERVICE = (serve, watch, forecast)
 
 for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):

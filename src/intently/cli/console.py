@@ -26,6 +26,10 @@ JSON = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 CONFIG = Annotated[
     Path | None, typer.Option("--config", help="TOML file; intently.toml in the data folder without it.")
 ]
+TEXT = Annotated[
+    list[str] | None,
+    typer.Option("--text", help="KEY=VALUE of [text] (docs/text-reader.md), as in members=3; may come again."),
+]
 THREADS = Annotated[int, typer.Option("--threads", min=1, help="Processor threads to use.")]
 SEED = Annotated[int, typer.Option("--seed", help="Seed of every random draw.")]
 

@@ -36,6 +36,7 @@ def command(
         str | None,
         typer.Option("--method", help="How it is fine-tuned on questions about events: full (without it), lora, ..."),
     ] = None,
+    text: console.TEXT = None,
     fallback: Annotated[
         bool, typer.Option("--fallback", help="Serve a simple predictor where there is too little to learn from.")
     ] = False,
@@ -49,6 +50,7 @@ def command(
     What is not said here is taken from [train] of the config, and its [[tasks]] can be trained like built-in ones.
     """
     from intently.errors import ConfigError
+    from intently.log import schema
     from intently.log.log import Log, moment
 
     found = console.config_of(data, config)
@@ -56,6 +58,7 @@ def command(
     wanted = found.train.over(
         until=until, tasks=names, preset=preset, model=model, adapt=adapt, method=method, threads=threads, seed=seed
     )
+    words = found.text_plan(text or ())
     asked = console.chosen_tasks(wanted.tasks, found.tasks)
     if wanted.until is None:
         raise ConfigError("No end of training is given.", mend="Give --until, or `until` in [train] of the config.")
@@ -78,11 +81,12 @@ def command(
         "seed": 0,
     }
     how = standard | {name: value for name, value in asdict(wanted).items() if name in standard and value is not None}
-    made_with = found.resolved(replace(wanted, tasks=tuple(task.name for task in asked), **how))
+    words.check([task for task in asked if task.key == schema.EVENT], how["method"])
+    made_with = found.resolved(replace(wanted, tasks=tuple(task.name for task in asked), **how)) | words.said()
     checkpoints = out.with_name(out.name + ".checkpoints")
     with console.progress(as_json) as progress:
         trained = train_or_fall_back(
-            log, at, asked, fallback=fallback, **how, checkpoints=checkpoints, progress=progress
+            log, at, asked, fallback=fallback, **how, text=words, checkpoints=checkpoints, progress=progress
         )
         save(trained, log, out, made_with=made_with)
         shutil.rmtree(checkpoints, ignore_errors=True)

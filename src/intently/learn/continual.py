@@ -27,6 +27,7 @@ from intently.learn.text_reader import TextReader, values_of
 from intently.log.log import Log
 
 Way = Literal["naive", "replay", "anchor", "distil"]
+WAYS: dict[str, Way] = {"replay": "replay", "anchor": "anchor", "distil": "distil", "naive": "naive"}
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 
 from intently.contract import Examples, Past, Scores, Task
-from intently.errors import ConfigError
+from intently.errors import BundleError, ConfigError
 from intently.learn.text_reader import TextReader
 from intently.log.pack import Array
+
+SETTINGS = "ensemble.json"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Ensemble:
 
     def fit(self, examples: Examples, past: Past) -> Self:
         """Fit every member."""
-        fold = _folds(examples, self.members)
+        fold = folds(examples, self.members)
         fitted = []
         for number in range(self.members):
             recipe = replace(self.reader.recipe, seed=self.reader.recipe.seed + number)
@@ -52,6 +56,31 @@ class Ensemble:
         scores = [member.predict(examples, past) for member in self.fitted]
         mean: Array = np.stack([one.values for one in scores]).mean(axis=0)
         return replace(scores[0], values=mean.astype(np.float32))
+
+    def save(self, folder: Path) -> None:
+        """Write every member into a folder of its own, and their number."""
+        for number, member in enumerate(self.fitted):
+            member.save(folder / str(number))
+        told = {"name": self.name, "members": len(self.fitted), "folds": self.folds}
+        (folder / SETTINGS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read_from(cls, folder: Path, task: Task) -> Self:
+        """The ensemble that `save` wrote, for the question it was fitted on. Raises BundleError where broken."""
+        try:
+            told = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{folder} holds no ensemble: {error}.", mend="Train the bundle again.") from error
+        fitted = tuple(TextReader.read_from(folder / str(number), task) for number in range(told["members"]))
+        return cls(fitted[0], told["members"], told["folds"], told["name"], fitted)
+
+
+def of_folds(reader: TextReader, members: int, examples: Examples, past: Past) -> TextReader:
+    """One reader of the mean weights of `members`, each without a fold of the customers, all of one seed."""
+    fold = folds(examples, members)
+    rows = [np.flatnonzero(fold != number) for number in range(members)]
+    fitted = [reader.fit(examples.take(mine), past.take(mine)) for mine in rows]
+    return averaged(fitted, examples.task)
 
 
 def averaged(readers: Sequence[TextReader], task: Task) -> TextReader:
@@ -74,7 +103,7 @@ def averaged(readers: Sequence[TextReader], task: Task) -> TextReader:
     return first.with_network(network, list(first.losses))
 
 
-def _folds(examples: Examples, count: int) -> Array:
+def folds(examples: Examples, count: int) -> Array:
     """A fold for each example, the same for all of one customer."""
     who = examples.household.rank("dense").to_numpy().astype(np.int64)
     # A fixed mixing of the rank, so that neighbours in the id order do not stay together.

@@ -6,6 +6,7 @@ trial that is behind the median of the others is given up early.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from intently import metrics
-from intently.contract import Examples, Past
+from intently.contract import AT, TRUTH, Amount, Examples, Past
 from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import encode as judged
 from intently.learn.methods import METHODS, method_of
 from intently.learn.objective import Objective
 from intently.learn.text_reader import TextReader
 from intently.log.log import Log
+from intently.metrics.metric import Metric
+from intently.text.language_model import Progress, silent
 
 _RUNGS = (0.25, 0.5, 1.0)
 
@@ -38,11 +41,17 @@ class Space:
 
 @dataclass(frozen=True)
 class Found:
-    """The best reader, not yet fitted on everything; its value (more is better), and all finished trials."""
+    """The best reader, not yet fitted on everything; its value (more is better), and all finished trials.
+
+    `metric` is what was judged by, `score` what the best trial has of it, and `settings` what was drawn for it.
+    """
 
     reader: TextReader
     value: float
     trials: tuple[Mapping[str, Any], ...]
+    metric: str
+    score: float
+    settings: Mapping[str, Any]
 
 
 def search(
@@ -56,11 +65,12 @@ def search(
     study: Path | None = None,
     held_out: float = 0.25,
     seed: int = 0,
+    progress: Progress = silent,
 ) -> Found:
     """Look for the settings that answer the newest `held_out` share of the examples best by the task's first metric.
 
     With `study`, a file, what was tried before counts, and the search goes on from there. `seconds` ends it after the
-    trial that is running. Raises ConfigError where Optuna is not installed.
+    trial that is running. Raises ConfigError where Optuna is not installed, and for a study of other settings.
     """
     try:
         import optuna
@@ -73,10 +83,13 @@ def search(
     for name in space.methods:
         method_of(name)
     earlier, later = _apart(examples, held_out)
-    judge = _judge(later, log)
+    labelled = not isinstance(examples.task.answer, Amount)
+    metric = metrics.of(type(later.task.answer).__name__, later.task.metrics)[0]
+    judge = _judge(later, log, metric)
 
     def tried(trial: Any) -> float:
-        candidate, value = _drawn(trial, reader, space), float("-inf")
+        progress(f"trying settings ({trials} in all)", trial.number / trials)
+        candidate, value = _drawn(trial, reader, space, labelled), float("-inf")
         for rung, share in enumerate(_RUNGS):
             some = earlier.take(np.sort(_shuffled(len(earlier), seed)[: max(1, round(share * len(earlier)))]))
             try:
@@ -88,13 +101,18 @@ def search(
                 raise optuna.TrialPruned
         return value
 
-    found = optuna.create_study(
-        storage=None if study is None else JournalStorage(JournalFileBackend(str(study))),
-        study_name=examples.task.name,
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
-        load_if_exists=True,
-    )
+    try:
+        found = optuna.create_study(
+            storage=None if study is None else JournalStorage(JournalFileBackend(str(study))),
+            study_name=examples.task.name,
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+            load_if_exists=True,
+        )
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"{study} holds no study: {error}.", mend="Give --study another file.") from error
+    alike = replace(reader, recipe=replace(reader.recipe, threads=1))
+    _same(found, study, repr((alike, space, _hash(examples), held_out)))
     # Going on from the same seed would draw the same settings again.
     found.sampler = optuna.samplers.TPESampler(seed=seed + len(found.trials))
     left = trials - len([one for one in found.trials if one.state.is_finished()])
@@ -104,17 +122,36 @@ def search(
     done = [one for one in found.trials if one.state == optuna.trial.TrialState.COMPLETE]
     if not done:
         raise ConfigError("No trial was finished.", mend="Allow more seconds, or other methods.")
+    progress(f"trying settings ({trials} in all)", 1.0)
     rows = tuple({"value": one.value, **one.params} for one in done)
-    return Found(_drawn(found.best_trial, reader, space), float(found.best_value), rows)
+    best, value = _drawn(found.best_trial, reader, space, labelled), float(found.best_value)
+    return Found(best, value, rows, metric.name, float(metric.goodness(value)), dict(found.best_params))
 
 
-def _drawn(trial: Any, reader: TextReader, space: Space) -> TextReader:
+def _same(study: Any, file: Path | None, settings: str) -> None:
+    """Refuse to go on with a study of other examples or settings: its values cannot be compared."""
+    begun = study.user_attrs.get("settings")
+    if begun is None:
+        study.set_user_attr("settings", settings)
+    elif begun != settings:
+        raise ConfigError(
+            f"The study in {file} was begun with other data, settings or methods.", mend="Give --study another file."
+        )
+
+
+def _hash(examples: Examples) -> str:
+    """What tells examples from others: who is asked, when, and the truth."""
+    told = examples.frame.select(examples.task.key, AT, TRUTH).write_csv()
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _drawn(trial: Any, reader: TextReader, space: Space, labelled: bool) -> TextReader:
     """The reader with the settings of a trial (Optuna gives those of a finished one again)."""
     method = trial.suggest_categorical("method", list(space.methods))
     rate = trial.suggest_float("rate", *space.rate, log=True)
     epochs = trial.suggest_int("epochs", *space.epochs)
     rank = trial.suggest_int("rank", *space.rank, log=True)
-    smoothing = trial.suggest_float("smoothing", *space.smoothing)
+    smoothing = trial.suggest_float("smoothing", *space.smoothing) if labelled else 0.0
     recipe = replace(reader.recipe, epochs=epochs, rate=rate)
     objective = Objective.of({**asdict(reader.objective), "smoothing": smoothing})
     return replace(
@@ -126,10 +163,8 @@ def _drawn(trial: Any, reader: TextReader, space: Space) -> TextReader:
     )
 
 
-def _judge(later: Examples, log: Log) -> Callable[[TextReader], float]:
-    task = later.task
-    metric = metrics.of(type(task.answer).__name__, task.metrics)[0]
-    hidden = later.hide()
+def _judge(later: Examples, log: Log, metric: Metric) -> Callable[[TextReader], float]:
+    task, hidden = later.task, later.hide()
     past = Past(log, hidden)
 
     def judge(fitted: TextReader) -> float:

@@ -32,6 +32,7 @@ from intently.learn.methods import method_of
 from intently.learn.presets import Preset, plan_of
 from intently.learn.rolling import Rolling
 from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_plan import TextPlan, plain
 from intently.learn.text_reader import TextReader
 from intently.learn.texts import Text
 from intently.learn.trained import OPPONENT, STACK, Trained
@@ -55,6 +56,7 @@ def train(
     model: str = PACKAGED,
     adapt: str = "frozen",
     method: str = "full",
+    text: TextPlan | None = None,
     before: bool = False,
     threads: int | None = None,
     seed: int = 0,
@@ -63,13 +65,16 @@ def train(
 ) -> Trained:
     """Train on what was known before `until`, and choose what to serve on the last whole windows before it.
 
-    With `before`, the reader without fine-tuning is kept beside the rest, for the report.
+    `text` says how the language model learns questions about events. With `before`, the reader without fine-tuning is
+    kept beside the rest, for the report.
     Raises TooFewExamples where there is too little to learn from.
     """
     plan = plan_of(preset)
     if adapt not in ADAPTATIONS:
         raise ConfigError(f"There is no way {adapt!r} to adapt.", mend=f"Choose one of {', '.join(ADAPTATIONS)}.")
     method_of(method)
+    text = text or TextPlan()
+    text.check([task for task in tasks if isinstance(task.asks, EachEvent)], method)
     threads = threads or plan.recipe.threads
     # The reader shares the machine with the boosters that do not wait for it.
     recipe = replace(plan.recipe, seed=seed, threads=max(1, threads // 2))
@@ -89,8 +94,8 @@ def train(
         heard = workers.heard(progress)
         reading: Future[Read] | None = None
         if readable:
-            text = Text(model=model, adapt=adapt)
-            reading = workers.pool.submit(kept_fresh, known, readable, recipe, text, fresh, checkpoints, heard)
+            items = Text(model=model, adapt=adapt)
+            reading = workers.pool.submit(kept_fresh, known, readable, recipe, items, fresh, checkpoints, heard)
         everyone = asked.customers()
         if everyone is not None:
             # Once for all tasks, whose cut-offs overlap.
@@ -103,14 +108,16 @@ def train(
                 progress("reading every past", 1.0)
             untuned: Future[FittedReader] | None = None
             if before:
-                text = read.rolling.newest.text
-                untuned = workers.pool.submit(before_fine_tuning, known, readable, recipe, text, fresh, heard)
+                items = read.rolling.newest.text
+                untuned = workers.pool.submit(before_fine_tuning, known, readable, recipe, items, fresh, heard)
             started += [workers.pool.submit(trial.run) for trial in asked.with_reader(read)]
             if untuned is not None:
                 started += [workers.pool.submit(trial.run) for trial in asked.reader(untuned.result())]
         tried = _finished(started, progress)
         # One after the other, and by itself: training a language model draws from the one generator there is.
-        tried += [workers.pool.submit(trial.run).result() for trial in asked.in_words(model, method, heard)]
+        for trial in asked.in_words(model, method, text, known, heard):
+            one = workers.pool.submit(trial.run).result()
+            tried.append(replace(one, fitted=plain(one.fitted)))
         mine = {task.name: [one for one in tried if one.trial.choice.task is task] for task in tasks}
         settled = dict(zip(mine, workers.pool.map(chosen, tasks, mine.values()), strict=True))
     return Trained(
@@ -174,19 +181,16 @@ class _Asked:
         """A reader, for every task that it answers."""
         return [self._trial(task, reader) for task in self.tasks if reader.answers(task)]
 
-    def in_words(self, model: str, method: str, progress: Progress) -> list[Trial]:
+    def in_words(self, model: str, method: str, text: TextPlan, known: Log, progress: Progress) -> list[Trial]:
         """The language model itself, for questions about events: what was written is read as words."""
-        recipe = TextRecipe(epochs=self.plan.recipe.epochs, seed=self.seed)
-        # The newest lines alone do not say how often somebody buys: see docs/decisions/025.
-        teller = Teller(sums=True)
-        reader = TextReader(model=model, method=method, recipe=recipe, teller=teller, progress=progress)
-        # Which label a text has is told by the text: on a toy shop's messages its writer's past made .87 right .45.
-        alone = replace(reader, teller=Teller(last=0))
-        return [
-            self._trial(task, alone if isinstance(task.answer, OneOf) else reader)
-            for task in self.tasks
-            if isinstance(task.asks, EachEvent) and reader.answers(task)
-        ]
+        usual = TextReader(model=model, method=method, progress=progress)
+        found = []
+        for task in self.tasks:
+            if isinstance(task.asks, EachEvent) and usual.answers(task):
+                mine = in_words(usual, task, self.plan, self.seed, text)
+                cutoffs = self.data[task.name][0].cutoffs
+                found.append(self._trial(task, text.candidate(mine, task, known, cutoffs)))
+        return found
 
     def _boosters(self, task: Task) -> list[Booster]:
         # A thread each: two threads on one booster are worth less than two boosters.
@@ -195,6 +199,15 @@ class _Asked:
 
     def _trial(self, task: Task, candidate: Predictor) -> Trial:
         return Trial(candidate.name, candidate, self.choices[task.name], self.data[task.name])
+
+
+def in_words(reader: TextReader, task: Task, plan: Preset, seed: int, text: TextPlan) -> TextReader:
+    """A text reader as training has it for a question about events."""
+    # The newest lines alone do not say how often somebody buys: see docs/decisions/025. Which label a text has is told
+    # by the text: on a toy shop's messages its writer's past made .87 right .45.
+    teller = Teller(last=0) if isinstance(task.answer, OneOf) else Teller(sums=True)
+    recipe = TextRecipe(epochs=plan.recipe.epochs, seed=seed)
+    return text.reader(replace(reader, recipe=recipe, teller=teller))
 
 
 def _heaviest_first(trials: Iterator[Trial] | list[Trial]) -> list[Trial]:

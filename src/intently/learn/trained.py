@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from intently.baselines.constant import Constant
 from intently.contract import EachEvent, Examples, Past, Predictor, Scores, Task
@@ -30,7 +31,8 @@ class Trained:
     """A trained model: per task every predictor by name, which of them is served, and why.
 
     `choice` is the report on the validation cut-offs by which `served` and `baseline` were chosen.
-    `fallback` says of tasks that are served by a simple predictor why no model was trained for them.
+    `fallback` says of tasks that are served by a simple predictor why no model was trained for them, and `updates` how
+    and to what effect it was taken further since (`learn.update`), the oldest first.
     """
 
     until: datetime
@@ -42,6 +44,7 @@ class Trained:
     baseline: Mapping[str, str]
     choice: Report
     fallback: Mapping[str, str] = field(default_factory=dict)
+    updates: tuple[Mapping[str, Any], ...] = ()
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises ConfigError where the model was not trained on it."""

@@ -31,6 +31,7 @@ from intently.errors import BundleError, ConfigError
 from intently.evaluate.compare import Report
 from intently.learn.blend import Blend
 from intently.learn.calibrate import Calibration
+from intently.learn.ensemble import Ensemble
 from intently.learn.finetune import Recipe
 from intently.learn.fitted import FittedReader
 from intently.learn.item_columns import ItemColumns
@@ -73,7 +74,7 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
                     "weight": predictor.weight,
                 }
                 _write_json(part / "predictors" / task / name / "settings.json", told)
-            elif isinstance(predictor, TextReader):
+            elif isinstance(predictor, TextReader | Ensemble):
                 predictor.save(part / "predictors" / task / name)
             elif not isinstance(predictor, FittedReader | Rolling):
                 _save_predictor(predictor, part / "predictors" / task / name)
@@ -119,6 +120,7 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
             "fingerprint": known.fingerprint(),
         },
         "choice": trained.choice.to_json(),
+        "updates": [dict(one) for one in trained.updates],
         "versions": {name: version(name) for name in ("torch", "transformers", "lightgbm", "polars", "numpy")}
         | {"python": platform.python_version()},
     }
@@ -130,6 +132,12 @@ def refuse_other(folder: str | Path) -> Path:
     if not (folder / _CONTRACT).is_file():
         raise BundleError(f"{folder} is not a bundle: it has no {_CONTRACT}.", mend="Make one with `intently train`.")
     return folder
+
+
+def made_with(folder: str | Path) -> dict[str, Any] | None:
+    """The resolved config of the run that made a bundle, where it was kept."""
+    config: dict[str, Any] | None = json.loads((refuse_other(folder) / _CONTRACT).read_text()).get("config")
+    return config
 
 
 def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = None) -> Trained:
@@ -171,10 +179,9 @@ def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = Non
                 boosters = {part: predictors[name][part] for part in settings["boosters"]}
                 read = predictors[name][TEXT_READER] if settings["reader"] == TEXT_READER else reader
                 predictors[name][predictor] = Blend(boosters, read if settings["reader"] else None, settings["weight"])
-            elif kind == TextReader.__name__:
-                predictors[name][predictor] = TextReader.read_from(
-                    folder / "predictors" / name / predictor, known[name]
-                )
+            elif kind in (TextReader.__name__, Ensemble.__name__):
+                words = TextReader if kind == TextReader.__name__ else Ensemble
+                predictors[name][predictor] = words.read_from(folder / "predictors" / name / predictor, known[name])
             elif kind in (FittedReader.__name__, Rolling.__name__):
                 found = reader if predictor == READER else before
                 assert found is not None
@@ -194,6 +201,7 @@ def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = Non
         baseline={name: told["baseline"] for name, told in contract["tasks"].items()},
         choice=Report.from_json(contract["choice"]),
         fallback={name: told["fallback"] for name, told in contract["tasks"].items() if told.get("fallback")},
+        updates=tuple(contract.get("updates", ())),
     )
 
 

@@ -38,6 +38,21 @@ def card(contract: Mapping[str, Any], choice: Report) -> str:
     if fallen:
         lines += ["", "## Not a model", "", "No model was trained for these; a simple predictor answers:", ""]
         lines += [f"- {name}: {told['served']}. {told['fallback']}" for name, told in fallen.items()]
+    if contract.get("updates"):
+        lines += ["", "## Taken further", ""]
+        lines += [
+            "Since the training, on what became known later; more is better, forgotten is of what was known before.",
+            "",
+        ]
+        lines += [
+            "| task | until | way | metric | known before | after | new before | after |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {one['task']} | {one['until'][:10]} | {one['way']} | {one['metric']} | {one['old_before']:.4g} "
+            f"| {one['old_after']:.4g} | {one['new_before']:.4g} | {one['new_after']:.4g} |"
+            for one in contract["updates"]
+        ]
     lines += [
         "",
         "The figures are of the validation cut-off by which the served predictor was chosen; figures on later",

@@ -7,7 +7,7 @@ import pytest
 
 from intently.contract import Past
 from intently.errors import ConfigError
-from intently.learn.ensemble import Ensemble, _folds, averaged
+from intently.learn.ensemble import Ensemble, averaged, folds
 from intently.learn.methods import Sizes
 from intently.learn.sturdy import AS_IT_IS, sturdiness, unknown_words
 from intently.learn.text_finetune import TextRecipe
@@ -52,7 +52,7 @@ def test_answers_are_averaged(ensemble, log):
 
 
 def test_a_fold_is_of_whole_customers(examples):
-    fold = _folds(examples, 3)
+    fold = folds(examples, 3)
     assert set(fold.tolist()) == {0, 1, 2}
     pairs = set(zip(examples.household.to_list(), fold.tolist(), strict=True))
     assert len(pairs) == examples.household.n_unique()

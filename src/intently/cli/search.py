@@ -1,0 +1,89 @@
+"""`intently search`: which method and settings answer a question about events best, looked for with Optuna."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intently.cli import console
+
+EXAMPLE = "Example: intently search --data shop/ --task support --until 2024-06-01 --minutes 30 --study support.study"
+
+
+def command(
+    data: console.DATA,
+    task: Annotated[str, typer.Option("--task", help="A question about events, by name.")],
+    until: Annotated[
+        str | None, typer.Option("--until", help="Learn from what was known before this date (UTC).")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.0, help="Begin no trial after so long (no bound).")
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="So many in all, with those of the study.")] = 20,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="File that keeps what was tried; the search goes on from it.")
+    ] = None,
+    methods: Annotated[str | None, typer.Option("--methods", help="Methods to try: a,b (all, without it).")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="fast (without it), balanced or best.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Language model: a name or a folder.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads to use (2).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0).")] = None,
+    config: console.CONFIG = None,
+    as_json: console.JSON = False,
+) -> None:
+    """Look for the method and the settings that answer the newest quarter of the examples best.
+
+    Each trial learns from a quarter, a half and all of the earlier examples; one that is behind is given up early.
+    What is found is printed as lines for intently.toml, which `intently train` reads.
+    """
+    from intently.contract import EachEvent
+    from intently.errors import ConfigError
+    from intently.log.log import Log, moment
+
+    found = console.config_of(data, config)
+    wanted = found.train.over(until=until, preset=preset, model=model, threads=threads, seed=seed)
+    (question,) = console.chosen_tasks((task,), found.tasks)
+    if not isinstance(question.asks, EachEvent):
+        raise ConfigError(f"{task} is not asked about events.", mend="Search for one such as sentiment or support.")
+    if wanted.until is None:
+        raise ConfigError("No end of training is given.", mend="Give --until, or `until` in [train] of the config.")
+    at, words = moment(wanted.until), found.text_plan()
+    known = Log.read(data).before(at)
+    # Only now what takes seconds to load: bad input is answered at once.
+    from intently.learn.presets import plan_of
+    from intently.learn.search import Space, search
+    from intently.learn.text_reader import TextReader
+    from intently.learn.train import examples_until, in_words
+    from intently.text.language_model import PACKAGED
+
+    plan = plan_of(wanted.preset or "fast")
+    reader = in_words(TextReader(model=wanted.model or PACKAGED), question, plan, wanted.seed or 0, words)
+    if not reader.answers(question):
+        raise ConfigError(f"No language model answers {task}.", mend="Search for yes or no, labels or an amount.")
+    reader = replace(reader, recipe=replace(reader.recipe, threads=wanted.threads or 2))
+    examples, _ = examples_until(question, known, at, plan)
+    space = Space() if methods is None else Space(methods=tuple(name.strip() for name in methods.split(",")))
+    with console.progress(as_json) as progress:
+        best = search(
+            reader,
+            examples,
+            known,
+            space=space,
+            trials=trials,
+            seconds=None if minutes is None else 60 * minutes,
+            study=study,
+            seed=wanted.seed or 0,
+            progress=progress,
+        )
+    text = {name: best.settings[name] for name in best.settings if name != "method"}
+    if as_json:
+        told = {"task": task, "metric": best.metric, "score": best.score, "trials": list(best.trials)}
+        console.say_json(told | {"train": {"method": best.settings["method"]}, "text": text})
+        return
+    console.say(f"{best.metric} {best.score:.4f} is the best of {len(best.trials)} whole trials. For intently.toml:")
+    console.say(f'\n[train]\nmethod = "{best.settings["method"]}"\n\n[text]')
+    for name, value in text.items():
+        console.say(f"{name} = {value}")

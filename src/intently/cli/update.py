@@ -1,0 +1,76 @@
+"""`intently update`: a bundle taken further with what became known since, if it does not forget too much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intently.cli import console
+
+EXAMPLE = "Example: intently update bundle/ --data shop/ --until 2024-07-01 --out bundle-july/"
+
+
+def command(
+    bundle: console.BUNDLE,
+    data: console.DATA,
+    until: Annotated[str, typer.Option("--until", help="Learn from what was known before this date (UTC).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the new bundle.")],
+    way: Annotated[
+        str,
+        typer.Option("--way", help="replay (old examples mixed in), anchor (elastic weights), distil or naive."),
+    ] = "replay",
+    most_forgotten: Annotated[
+        float,
+        typer.Option("--most-forgotten", min=0.0, help="Refuse to lose more of a task's first metric on old events."),
+    ] = 0.02,
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", help="Tasks by name: a,b (all that are read as words).")
+    ] = None,
+    threads: console.THREADS = 2,
+    as_json: console.JSON = False,
+) -> None:
+    """Take a bundle's text readers further on the events of the new months, and report what they forgot and gained.
+
+    A quarter of the customers is kept from it and judged, on events of before the bundle's end and after. A reader
+    that forgets more than is allowed, or gains nothing, is refused, and nothing is written. Other questions stay as
+    they were trained.
+    """
+    from intently.errors import ConfigError
+    from intently.learn.continual import WAYS, Update
+    from intently.learn.update import renewed
+    from intently.log.log import Log, moment
+    from intently.ship.bundle import load, made_with, save
+
+    if way not in WAYS:
+        raise ConfigError(f"There is no way {way!r} to update.", mend=f"Choose one of {', '.join(WAYS)}.")
+    if out.resolve() == bundle.resolve():
+        raise ConfigError(
+            f"--out {out} is the bundle itself.", mend="Give another folder, and serve it when it is good."
+        )
+    console.free(out)
+    at = moment(until)
+    trained = load(bundle, console.every_task())
+    names = None if tasks is None else [trained.task(name.strip()).name for name in tasks.split(",")]
+    log = Log.read(data)
+    with console.progress(as_json) as progress:
+        plan = Update(WAYS[way])
+        new, done = renewed(
+            trained, log, at, names=names, update=plan, at_most=most_forgotten, threads=threads, progress=progress
+        )
+        save(new, log, out, made_with=made_with(bundle))
+    left = [task.name for task in trained.tasks if task.name not in [one.task for one in done]]
+    if as_json:
+        console.say_json({"bundle": str(out), "updated": [one.to_json() for one in done], "left": left})
+        return
+    for one in done:
+        report = one.report
+        console.say(
+            f"{one.task}: learned from {one.learned:,} new events. {report.metric} on earlier events "
+            f"{report.old_before:.4f} to {report.old_after:.4f}, on new ones "
+            f"{report.new_before:.4f} to {report.new_after:.4f}"
+        )
+    if left:
+        console.say(f"As they were trained, until {trained.until:%Y-%m-%d}: {', '.join(left)}")
+    console.say(f"Bundle: {out}")

@@ -1,0 +1,181 @@
+"""How the language model learns questions about events, as `[text]` of intently.toml or --text says it.
+
+Every setting is off, or as a method has it, where nothing is said. What does not go together, or not with a question,
+is refused before any work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import polars as pl
+
+from intently.contract import AT, Amount, Examples, OneOf, Past, Predictor, Scores, Task, pooled, weekly
+from intently.errors import ConfigError, TooFewExamples
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from intently.learn.text_reader import TextReader
+    from intently.log.log import Log
+
+
+@dataclass(frozen=True)
+class TextPlan:
+    """What may be said of it.
+
+    `epochs`, `rate` (a multiple of the method's own learning rate), `rank` of low-rank matrices and `smoothing` of
+    labels are what `intently search` looks for; without `epochs` the preset's. `focus` is that of the focal loss,
+    `agreement` the weight of R-Drop, `attack` the size of adversarial steps (FGM; with `attack_steps` > 1 PGD).
+    `typos` and `drop_events` are the shares that a changed copy of each training text has of them. `few_labels` draws
+    texts of one label together first, and `name_labels` reads the words of a label as one more text of it. `members`
+    readers are trained, of several seeds or (`folds`) each without a fold of the customers; what is averaged is their
+    `answers`, or the `weights` of folds to one reader. `self_taught` rounds learn from events without a label of which
+    the reader is `sure`.
+    """
+
+    epochs: int | None = None
+    rate: float = 1.0
+    rank: int = 8
+    smoothing: float = 0.0
+    focus: float = 0.0
+    agreement: float = 0.0
+    attack: float = 0.0
+    attack_steps: int = 1
+    typos: float = 0.0
+    drop_events: float = 0.0
+    few_labels: Literal["contrast"] | None = None
+    name_labels: bool = False
+    members: int = 1
+    folds: bool = False
+    average: Literal["answers", "weights"] = "answers"
+    self_taught: int = 0
+    sure: float = 0.9
+
+    def check(self, tasks: Sequence[Task], method: str) -> None:
+        """Raise ConfigError where settings do not go together, or not with one of the questions about events."""
+        if self.members > 1 and self.self_taught:
+            raise ConfigError("members and self_taught do not go together.", mend="Leave one of them out.")
+        if self.members == 1 and (self.folds or self.average == "weights"):
+            raise ConfigError("folds and average are of several members.", mend="Give members = 3, or leave them out.")
+        if self.average == "weights" and method == "adalora":
+            raise ConfigError(
+                "Each AdaLoRA adapter keeps other ranks, and their weights cannot be averaged.",
+                mend='Use method lora, or average = "answers".',
+            )
+        if self.few_labels is not None and method == "frozen":
+            raise ConfigError(
+                "few_labels trains the language model, and the method frozen leaves it as it is.",
+                mend="Use --method full or lora, or leave few_labels out.",
+            )
+        for_labels = ("smoothing", "focus", "agreement", "few_labels", "self_taught")
+        said = [name for name in for_labels if getattr(self, name)]
+        for task in tasks:
+            if said and isinstance(task.answer, Amount):
+                raise ConfigError(
+                    f"{said[0]} is for labels, and {task.name} asks for an amount.",
+                    mend=f"Leave {said[0]} out, or train {task.name} by itself with --tasks.",
+                )
+            if self.name_labels and not isinstance(task.answer, OneOf):
+                raise ConfigError(
+                    f"name_labels reads the words of labels, and {task.name} has none.",
+                    mend=f"Leave name_labels out, or train {task.name} by itself with --tasks.",
+                )
+
+    def said(self) -> dict[str, Any]:
+        """The settings that are not as they come, as a table `text`; nothing where all are."""
+        usual = TextPlan()
+        told = {name: value for name, value in asdict(self).items() if value != getattr(usual, name)}
+        return {"text": told} if told else {}
+
+    def reader(self, plain: TextReader) -> TextReader:
+        """A text reader with these settings instead of its own."""
+        from intently.learn.adversarial import Attack
+        from intently.learn.augment import Augment, drop_events, typos
+        from intently.learn.few_shot import Contrast
+        from intently.learn.objective import Objective
+
+        changes = [typos(self.typos)] if self.typos else []
+        changes += [drop_events(self.drop_events)] if self.drop_events else []
+        attack = Attack(self.attack, steps=self.attack_steps) if self.attack else None
+        return replace(
+            plain,
+            recipe=replace(plain.recipe, epochs=self.epochs or plain.recipe.epochs, rate=self.rate),
+            sizes=replace(plain.sizes, rank=self.rank, alpha=2 * self.rank),
+            objective=Objective(self.smoothing, self.focus, self.agreement, attack),
+            augment=Augment(tuple(changes)) if changes else None,
+            contrast=Contrast() if self.few_labels == "contrast" else None,
+            name_labels=self.name_labels,
+        )
+
+    def candidate(self, reader: TextReader, task: Task, known: Log, cutoffs: Sequence[datetime]) -> Predictor:
+        """What is trained of a reader: itself, an ensemble of it, or what it teaches itself.
+
+        `known` and `cutoffs` say which events without a label there are.
+        """
+        from intently.learn.ensemble import Ensemble, of_folds
+        from intently.learn.pseudo_label import Pseudo, self_taught
+
+        if self.self_taught:
+            some = without_label(task, known, cutoffs)
+
+            def taught(examples: Examples, past: Past) -> TextReader:
+                # What was written later is not known where the choice is made.
+                before = some.where(pl.col(AT) <= examples.at.max())
+                fitted, _ = self_taught(reader, examples, before, known, Pseudo(self.self_taught, self.sure))
+                return fitted
+
+            return Taught(reader, taught)
+        if self.members > 1 and self.average == "weights":
+            return Taught(reader, lambda examples, past: of_folds(reader, self.members, examples, past))
+        return Ensemble(reader, self.members, self.folds) if self.members > 1 else reader
+
+
+def without_label(task: Task, known: Log, cutoffs: Sequence[datetime]) -> Examples:
+    """The events from the first of the cut-offs on of which nobody has said yet what is true."""
+    from intently.learn.active import unlabelled
+
+    asked = pooled([task.questions(known, at) for at in weekly(min(cutoffs), known.observed_until)])
+    asked = Examples(task, asked.frame.unique(task.key, keep="first", maintain_order=True))
+    found = unlabelled(asked, task.examples(known, weekly(min(cutoffs), known.observed_until)))
+    if not len(found):
+        raise TooFewExamples(
+            f"Every event that {task.name} asks about has a label: there is nothing for a reader to teach itself from.",
+            mend="Leave self_taught out.",
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A text reader that is not made by one fit; `fitted` is an ordinary one."""
+
+    reader: TextReader
+    make: Callable[[Examples, Past], TextReader]
+    fitted: TextReader | None = None
+
+    @property
+    def name(self) -> str:
+        """The reader's own name: it is one like any other."""
+        return self.reader.name
+
+    def answers(self, task: Task) -> bool:
+        """Whatever the reader answers."""
+        return self.reader.answers(task)
+
+    def fit(self, examples: Examples, past: Past) -> Self:
+        """Make the reader."""
+        return replace(self, fitted=self.make(examples, past))
+
+    def predict(self, examples: Examples, past: Past) -> Scores:
+        """The answers of the reader that was made."""
+        if self.fitted is None:
+            raise ConfigError("This reader has not been fitted.", mend="Call fit with examples and their past.")
+        return self.fitted.predict(examples, past)
+
+
+def plain(predictor: Any) -> Any:
+    """The predictor itself; of one that was made in another way, the ordinary one that it is."""
+    return predictor.fitted if isinstance(predictor, Taught) else predictor

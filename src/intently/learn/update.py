@@ -1,0 +1,150 @@
+"""A bundle taken further with the new months: each question that a text reader answers, and what that cost it.
+
+A quarter of the customers is only judged: their events teach neither the reader nor the replay. The reader has once
+learned from what it is judged by of the time before, which makes it look the better before: what it is said to have
+forgotten is rather too much than too little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from intently.contract import Examples, Past, Predictor, Task, pooled, weekly
+from intently.errors import BundleError, ConfigError, TooFewExamples, gathered
+from intently.learn.choose import WEEK, last_cutoff
+from intently.learn.continual import Forgetting, Update, forgetting, updated
+from intently.learn.ensemble import folds
+from intently.learn.text_reader import TextReader
+from intently.learn.trained import Trained
+from intently.log.log import Log
+from intently.text.language_model import Progress, silent
+
+# Weeks before the bundle's end that are replayed and judged, and the fewest events that tell a difference.
+_OLD_WEEKS = 40
+_FEWEST = 20
+_JUDGED = 4
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """A question's text reader taken further: on how many new events, and what was forgotten and gained."""
+
+    task: str
+    way: str
+    since: datetime
+    until: datetime
+    learned: int
+    report: Forgetting
+
+    def fault(self, at_most: float) -> str | None:
+        """Why it may not be served, in one sentence; None where it may."""
+        name, report = self.task, self.report
+        if report.forgot > at_most:
+            return (
+                f"{name} forgets {report.forgot:.4f} of its {report.metric} on earlier events "
+                f"({report.old_before:.4f} to {report.old_after:.4f}), more than {at_most:g}"
+            )
+        if report.gained <= 0:
+            return (
+                f"{name} gains nothing on new events: its {report.metric} was {report.new_before:.4f} "
+                f"and is {report.new_after:.4f}"
+            )
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        told = {"task": self.task, "way": self.way, "since": self.since.isoformat(), "until": self.until.isoformat()}
+        report = asdict(self.report) | {"forgot": self.report.forgot, "gained": self.report.gained}
+        return told | {"learned": self.learned} | report
+
+
+def renewed(
+    trained: Trained,
+    log: Log,
+    until: datetime,
+    *,
+    names: Sequence[str] | None = None,
+    update: Update | None = None,
+    at_most: float = 0.02,
+    threads: int = 1,
+    progress: Progress = silent,
+) -> tuple[Trained, list[Renewal]]:
+    """Take the text readers of a bundle further on what became known since its end, up to `until`.
+
+    What else answers their questions is fitted again on all of it. Raises BundleError where one forgets more than
+    `at_most` of its first metric or gains nothing, and TooFewExamples where there is too little that is new.
+    """
+    update = update or Update()
+    if until <= trained.until:
+        raise ConfigError(
+            f"The bundle knows what happened before {trained.until:%Y-%m-%d}, and {until:%Y-%m-%d} is not later.",
+            mend="Give a later --until.",
+        )
+    readers = _readers(trained, names)
+    known = log.before(until)
+    predictors, done = dict(trained.predictors), list[Renewal]()
+    for name, reader in readers.items():
+        task = trained.task(name)
+        old, new = _examples(task, known, trained.until, until)
+        judged = folds(pooled([old, new]), _JUDGED) == 0
+        of_old, of_new = judged[: len(old)], judged[len(old) :]
+        _enough(task, new, int(of_old.sum()), int(of_new.sum()), int((~of_new).sum()))
+        before = replace(reader, recipe=replace(reader.recipe, threads=threads), progress=_named(progress, name))
+        after = updated(before, new.where(~of_new), old.where(~of_old), known, update)
+        after = replace(after, recipe=reader.recipe, progress=silent)
+        report = forgetting(before, after, old.where(of_old), new.where(of_new), known)
+        done.append(Renewal(name, update.way, trained.until, until, int((~of_new).sum()), report))
+        predictors[name] = _again(trained.predictors[name], after, pooled([old, new]), known)
+    faults = [fault for fault in (one.fault(at_most) for one in done) if fault is not None]
+    if faults:
+        raise BundleError(
+            f"The update is not promoted: {gathered(faults)}.",
+            mend="Serve the bundle as it is, update it another --way, allow more with --most-forgotten, or train anew.",
+        )
+    told = (*trained.updates, *(one.to_json() for one in done))
+    return replace(trained, until=until, predictors=predictors, updates=told), done
+
+
+def _readers(trained: Trained, names: Sequence[str] | None) -> dict[str, TextReader]:
+    """The text reader of each question that has one, or of those named."""
+    found = {
+        task: one for task, mine in trained.predictors.items() for one in mine.values() if isinstance(one, TextReader)
+    }
+    wrong = sorted(set(names or ()) - set(found))
+    if wrong or not found:
+        raise ConfigError(
+            f"No text reader answers {', '.join(wrong) or 'any question of this bundle'}: it cannot be taken further.",
+            mend=f"Choose from {', '.join(found)}." if found else "Train anew with a later --until.",
+        )
+    return {name: found[name] for name in names or found}
+
+
+def _examples(task: Task, known: Log, since: datetime, until: datetime) -> tuple[Examples, Examples]:
+    """What could be learned from before the bundle's end, and what became known after it."""
+    last = last_cutoff(task, since)
+    first = max(known.observed_from, last - (_OLD_WEEKS - 1) * WEEK)
+    old = task.examples(known.before(since), weekly(first, last))
+    new = task.examples(known, weekly(last, last_cutoff(task, until)))
+    return old, new.where(~new.asked.is_in(old.asked.implode()).to_numpy())
+
+
+def _enough(task: Task, new: Examples, old_judged: int, new_judged: int, learned: int) -> None:
+    fewest = min(old_judged, new_judged, learned)
+    if fewest < _FEWEST:
+        raise TooFewExamples(
+            f"{task.name} has {len(new)} new events with an answer, too few to learn from some and judge by others.",
+            mend="Update it when there is more, or leave the task out with --tasks.",
+        )
+
+
+def _again(mine: Mapping[str, Predictor], after: TextReader, examples: Examples, known: Log) -> dict[str, Predictor]:
+    """The reader taken further, and the others fitted on everything that is known now."""
+    past = Past(known, examples)
+    return {name: after if isinstance(one, TextReader) else one.fit(examples, past) for name, one in mine.items()}
+
+
+def _named(progress: Progress, task: str) -> Progress:
+    return silent if progress is silent else lambda what, done: progress(f"{task}: {what}", done)

@@ -1,0 +1,243 @@
+"""What a data team does with questions about events, by the real command: search, train by [text], update, label."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from intently.cli.app import app
+from intently.errors import IntentlyError
+from intently.log import schema
+from intently.log.log import Log
+from small_logs import START, day
+from text_shop import SAID, shop
+from tiny_models import encoder
+
+TABLE = """
+[[tasks]]
+name = "wants"
+asks = { event = "support", span = "7d" }
+sees = ["text"]
+horizon = "2d"
+answer = { one_of = ["refund", "parcel", "other"] }
+truth = "first(tag) filter (where event_type = 'tag')"
+metrics = ["accuracy", "log_loss"]
+wording.en = "What does this message want?"
+"""
+UNTIL = f"{START + timedelta(days=70):%Y-%m-%d}"
+LATER = f"{START + timedelta(days=140):%Y-%m-%d}"
+
+
+def two_seasons() -> Log:
+    """A shop of 140 days. From the seventieth day on customers write otherwise; one message in four has no tag."""
+    early, late = shop(240, 0), shop(240, 1)
+    new = {"refund": "not good", "parcel": "just blue", "other": "bad green"}
+    meant = {text: label for label, texts in SAID.items() for text in texts}
+    later = late.events.with_columns(
+        pl.col(schema.TIME) + pl.duration(days=65),
+        pl.col(schema.TEXT).replace(meant).replace(new),
+        *(pl.concat_str(pl.lit("late-"), name).alias(name) for name in (schema.EVENT, schema.ABOUT)),
+    )
+    events = pl.concat([early.events, later.select(early.events.columns)])
+    events = events.with_columns(pl.concat_str(pl.lit("u"), pl.int_range(pl.len()) // 3 % 60).alias(schema.USER))
+    tagged = pl.col(schema.TYPE) != "tag"
+    events = events.filter(tagged | (pl.col(schema.EVENT).hash(0) % 4 != 0))
+    return Log.of(events, early.items, observed_from=START, observed_until=day(145))
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verbs")
+    two_seasons().write(folder / "shop")
+    (folder / "intently.toml").write_text(TABLE)
+    encoder(folder / "model")
+    return folder
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def told(*words):
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.output + str(result.exception)
+    return json.loads(result.stdout[result.stdout.index("{") :])
+
+
+def refused(says, *words):
+    """The command stops with one sentence; by the real command's rules that is the whole of what is printed."""
+    result = run(*words)
+    assert result.exit_code != 0
+    assert isinstance(result.exception, IntentlyError), repr(result.exception)
+    assert says in str(result.exception)
+
+
+def trained(work, out, *more, until=UNTIL):
+    words = ("--data", work / "shop", "--until", until, "--tasks", "wants", "--model", work / "model", "--threads", 1)
+    config = () if "--config" in more else ("--config", work / "intently.toml")
+    return told("train", *words, *config, "--out", out, *more)
+
+
+def settings(bundle):
+    return json.loads((bundle / "predictors" / "wants" / "text_reader" / "text_reader.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def bundle(work):
+    trained(work, work / "bundle", "--method", "full", "--text", "rate=20")
+    return work / "bundle"
+
+
+# --- search ---
+
+
+@pytest.fixture(scope="module")
+def searched(work):
+    words = ("--data", work / "shop", "--task", "wants", "--until", UNTIL, "--model", work / "model", "--threads", 1)
+    config = ("--config", work / "intently.toml")
+    return ("search", *words, *config, "--methods", "full,frozen", "--study", work / "wants.study")
+
+
+def test_a_search_goes_on_from_its_study_and_train_reads_what_it_found(work, searched):
+    first = told(*searched, "--trials", 2)
+    assert first["metric"] == "accuracy"
+    assert len(first["trials"]) == 2
+    again = told(*searched, "--trials", 3)
+    assert again["trials"][:2] == first["trials"]
+    assert again["score"] == max(one["value"] for one in again["trials"])
+    printed = run(*searched, "--trials", 3).stdout
+    config = work / "best.toml"
+    config.write_text(TABLE + printed[printed.index("[train]") :])
+    trained(work, work / "best", "--config", config)
+    found = settings(work / "best")
+    assert found["method"] == again["train"]["method"]
+    assert found["recipe"]["epochs"] == again["text"]["epochs"]
+    assert found["recipe"]["rate"] == again["text"]["rate"]
+    assert found["objective"]["smoothing"] == again["text"]["smoothing"]
+
+
+def test_a_search_refuses_what_it_cannot_do(work, searched):
+    refused("no method 'ful'", *searched, "--methods", "ful")
+    refused("begun with other data, settings or methods", *searched, "--methods", "full", "--trials", 4)
+    refused("is not asked about events", *searched[:3], "--task", "demand", "--until", UNTIL)
+    (work / "broken.study").write_text("years of work\n")
+    refused("holds no study", *searched[:-1], work / "broken.study")
+    refused("No trial was finished", *searched[:-2], "--minutes", 0)
+
+
+# --- [text] ---
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (("few_labels=contrast", "name_labels=true", "typos=.05", "drop_events=.2"), {"contrast", "name_labels"}),
+        (("smoothing=.1", "focus=2", "agreement=.5", "attack=.3", "attack_steps=2", "epochs=2"), {"objective"}),
+        (("members=2", "average=weights", "folds=true"), set()),
+        (("self_taught=1", "sure=.5"), set()),
+    ],
+)
+def test_what_text_says_is_what_is_trained(work, tmp_path, said, found):
+    words = [part for one in said for part in ("--text", one)]
+    trained(work, tmp_path / "b", "--method", "full", *words)
+    contract = json.loads((tmp_path / "b" / "contract.json").read_text())
+    assert set(contract["config"]["text"]) == {one.split("=")[0] for one in said}
+    assert contract["tasks"]["wants"]["predictors"]["text_reader"] == "TextReader"
+    mine = settings(tmp_path / "b")
+    assert bool(mine["contrast"]) == ("contrast" in found)
+    assert mine["name_labels"] == ("name_labels" in found)
+    if "objective" in found:
+        assert mine["objective"] == {
+            "smoothing": 0.1,
+            "focus": 2.0,
+            "agreement": 0.5,
+            "attack": {"size": 0.3, "steps": 2, "stride": 0.4},
+        }
+
+
+def test_an_ensemble_is_kept_whole_and_answers_from_its_bundle(work, tmp_path):
+    config = tmp_path / "intently.toml"
+    config.write_text(TABLE + "[text]\nmembers = 2\nepochs = 2\n")
+    trained(work, tmp_path / "b", "--config", config)
+    contract = json.loads((tmp_path / "b" / "contract.json").read_text())
+    assert contract["tasks"]["wants"]["predictors"]["text_ensemble"] == "Ensemble"
+    assert contract["tasks"]["wants"]["served"] == "text_ensemble"
+    out = tmp_path / "a.parquet"
+    told("predict", tmp_path / "b", "--data", work / "shop", "--at", UNTIL, "--task", "wants", "--out", out)
+    found = pl.read_parquet(out)
+    assert len(found) > 5
+    # Every member answers: two seeds do not say the same.
+    members = [(tmp_path / "b" / "predictors" / "wants" / "text_ensemble" / str(n)) for n in range(2)]
+    weights = [(member / "weights.safetensors").read_bytes() for member in members]
+    assert weights[0] != weights[1]
+
+
+def test_text_refuses_what_does_not_go_together(work, tmp_path):
+    words = ("train", "--data", work / "shop", "--until", UNTIL, "--out", tmp_path / "b", "--tasks")
+    words, config = (*words, "wants"), ("--config", work / "intently.toml")
+    for said, says in (
+        (("membrs=2",), "did you mean 'members'?"),
+        (("members=0",), "--text members"),
+        (("members=2", "self_taught=1"), "do not go together"),
+        (("folds=true",), "of several members"),
+        (("few_labels=magic",), "few_labels"),
+    ):
+        refused(says, *words, *config, *[part for one in said for part in ("--text", one)])
+    refused("leaves it as it is", *words, *config, "--method", "frozen", "--text", "few_labels=contrast")
+    refused("is for labels", *words[:-1], "ad_spend", "--text", "focus=2", "--config", _amount(tmp_path))
+    config = tmp_path / "wrong.toml"
+    config.write_text(TABLE + "[text]\nmember = 2\n")
+    refused("line 12, text.member: there is no such key; did you mean 'members'?", *words, "--config", config)
+
+
+def _amount(folder):
+    file = folder / "amount.toml"
+    file.write_text(
+        '[[tasks]]\nname = "ad_spend"\nasks = { event = "support" }\nhorizon = "2d"\nanswer = { amount = "EUR" }\n'
+        'truth = "sum(amount)"\nwording.en = "How much?"\n'
+    )
+    return file
+
+
+# --- update ---
+
+
+def test_an_update_learns_the_new_months_and_keeps_what_it_knew(work, bundle):
+    words = ("update", bundle, "--data", work / "shop", "--until", LATER, "--threads", 1)
+    found = told(*words, "--out", work / "new")
+    (one,) = found["updated"]
+    assert (one["task"], one["way"], one["metric"]) == ("wants", "replay", "accuracy")
+    assert one["gained"] > 0.2
+    assert one["forgot"] <= 0.02
+    contract = json.loads((work / "new" / "contract.json").read_text())
+    assert contract["until"].startswith(LATER)
+    assert contract["updates"][0]["new_after"] == one["new_after"]
+    assert contract["config"]["train"]["tasks"] == ["wants"]
+    assert "Taken further" in (work / "new" / "README.md").read_text()
+    told(
+        "predict", work / "new", "--data", work / "shop", "--at", LATER, "--task", "wants", "--out", work / "n.parquet"
+    )
+    # Taken further again, it remembers both; too soon, there is nothing new.
+    refused("is not later", "update", work / "new", *words[2:], "--out", work / "newer")
+    printed = run(*words, "--out", work / "newest").stdout
+    assert "wants: learned from" in printed
+
+
+def test_an_update_that_forgets_is_refused_and_nothing_is_written(work, bundle):
+    words = ("update", bundle, "--data", work / "shop", "--until", LATER, "--threads", 1)
+    refused("wants forgets", *words, "--way", "naive", "--most-forgotten", 0.01, "--out", work / "forgets")
+    assert not (work / "forgets").exists()
+
+
+def test_an_update_refuses_what_it_cannot_do(work, bundle, tmp_path):
+    words = ("update", bundle, "--data", work / "shop", "--until", LATER)
+    refused("There is no way 'reply'", *words, "--way", "reply", "--out", tmp_path / "x")
+    refused("is the bundle itself", *words, "--out", bundle)
+    refused("no task 'demand'", *words, "--tasks", "demand", "--out", tmp_path / "x")
+    soon = f"{START + timedelta(days=72):%Y-%m-%d}"
+    refused("too few to learn", *words[:-1], soon, "--out", tmp_path / "x")
+    refused("is not a bundle", "update", tmp_path, *words[2:], "--out", tmp_path / "x")
