@@ -16,6 +16,7 @@ from intently.errors import ConfigError
 if TYPE_CHECKING:
     from intently.config import Config
     from intently.contract import Task
+    from intently.learn.track import Tracker
     from intently.learn.trained import Trained
 
 DATA = Annotated[
@@ -29,6 +30,12 @@ CONFIG = Annotated[
 TEXT = Annotated[
     list[str] | None,
     typer.Option("--text", help="KEY=VALUE of [text] (docs/text-reader.md), as in members=3; may come again."),
+]
+TRACK = Annotated[
+    str | None,
+    typer.Option(
+        "--track", help="Record losses with mlflow, tensorboard or wandb, on this machine; mlflow=URI goes elsewhere."
+    ),
 ]
 THREADS = Annotated[int, typer.Option("--threads", min=1, help="Processor threads to use.")]
 SEED = Annotated[int, typer.Option("--seed", help="Seed of every random draw.")]
@@ -118,6 +125,13 @@ def config_of(data: str | Path | None, file: Path | None) -> Config:
 
     found = file if data is None else config.find(data, file)
     return config.read(found, [task.name for task in every_task()])
+
+
+def tracker_of(said: str | None) -> Tracker | None:
+    """What records the losses of a training, as --track names it; nothing without it."""
+    from intently.learn.track import Tracker
+
+    return None if said is None else Tracker.of(said)
 
 
 def free(out: Path) -> None:

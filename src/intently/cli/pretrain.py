@@ -27,6 +27,7 @@ def command(
     layers: Annotated[int, typer.Option("--layers", min=1, help="Layers of a model from nothing.")] = 4,
     threads: console.THREADS = 2,
     seed: console.SEED = 0,
+    track: console.TRACK = None,
     as_json: console.JSON = False,
 ) -> None:
     """Pre-train on reviews, messages, queries and item texts; `intently train --model FOLDER` takes the result.
@@ -41,6 +42,7 @@ def command(
         raise ConfigError(f"There is no objective {objective!r}.", mend="Choose masked or causal.")
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise ConfigError(f"{out} holds something already.", mend="Give --out a new folder.")
+    tracker = console.tracker_of(track)
     log = Log.read(data)
     known = log if until is None else log.before(moment(until))
     from intently.learn.pretrain import Pretraining, pretrain
@@ -57,7 +59,7 @@ def command(
         seed=seed,
     )
     with console.progress(as_json) as progress:
-        losses = pretrain(texts, out, plan, model=model, progress=progress)
+        losses = pretrain(texts, out, plan, model=model, progress=progress, tracker=tracker)
     if as_json:
         console.say_json({"model": str(out), "texts": len(texts), "losses": losses})
     else:

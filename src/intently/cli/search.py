@@ -32,6 +32,7 @@ def command(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads to use (2).")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0).")] = None,
     config: console.CONFIG = None,
+    track: console.TRACK = None,
     as_json: console.JSON = False,
 ) -> None:
     """Look for the method and the settings that answer the newest quarter of the examples best.
@@ -50,7 +51,7 @@ def command(
         raise ConfigError(f"{task} is not asked about events.", mend="Search for one such as sentiment or support.")
     if wanted.until is None:
         raise ConfigError("No end of training is given.", mend="Give --until, or `until` in [train] of the config.")
-    at, words = moment(wanted.until), found.text_plan()
+    at, words, tracker = moment(wanted.until), found.text_plan(), console.tracker_of(track)
     known = Log.read(data).before(at)
     # Only now what takes seconds to load: bad input is answered at once.
     from intently.learn.presets import plan_of
@@ -60,7 +61,9 @@ def command(
     from intently.text.language_model import PACKAGED
 
     plan = plan_of(wanted.preset or "fast")
-    reader = in_words(TextReader(model=wanted.model or PACKAGED), question, plan, wanted.seed or 0, words)
+    reader = in_words(
+        TextReader(model=wanted.model or PACKAGED, tracker=tracker), question, plan, wanted.seed or 0, words
+    )
     if not reader.answers(question):
         raise ConfigError(f"No language model answers {task}.", mend="Search for yes or no, labels or an amount.")
     reader = replace(reader, recipe=replace(reader.recipe, threads=wanted.threads or 2))

@@ -43,6 +43,7 @@ def command(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads to use (2).")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0).")] = None,
     config: console.CONFIG = None,
+    track: console.TRACK = None,
     as_json: console.JSON = False,
 ) -> None:
     """Fine-tune a language model on a log, choose what to serve, and write a bundle.
@@ -58,7 +59,7 @@ def command(
     wanted = found.train.over(
         until=until, tasks=names, preset=preset, model=model, adapt=adapt, method=method, threads=threads, seed=seed
     )
-    words = found.text_plan(text or ())
+    words, tracker = found.text_plan(text or ()), console.tracker_of(track)
     asked = console.chosen_tasks(wanted.tasks, found.tasks)
     if wanted.until is None:
         raise ConfigError("No end of training is given.", mend="Give --until, or `until` in [train] of the config.")
@@ -86,7 +87,15 @@ def command(
     checkpoints = out.with_name(out.name + ".checkpoints")
     with console.progress(as_json) as progress:
         trained = train_or_fall_back(
-            log, at, asked, fallback=fallback, **how, text=words, checkpoints=checkpoints, progress=progress
+            log,
+            at,
+            asked,
+            fallback=fallback,
+            **how,
+            text=words,
+            checkpoints=checkpoints,
+            progress=progress,
+            tracker=tracker,
         )
         save(trained, log, out, made_with=made_with)
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -103,6 +112,8 @@ def command(
     if trained.choice.tasks:
         console.show(leaderboard(trained.choice))
     console.say_fallbacks(trained, asked)
+    if tracker is not None:
+        console.say(f"Losses: {tracker.place}")
     console.say(f"Figures are of the validation cut-off by which the served predictors were chosen. Bundle: {out}")
 
 

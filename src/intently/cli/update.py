@@ -29,6 +29,7 @@ def command(
         str | None, typer.Option("--tasks", help="Tasks by name: a,b (all that are read as words).")
     ] = None,
     threads: console.THREADS = 2,
+    track: console.TRACK = None,
     as_json: console.JSON = False,
 ) -> None:
     """Take a bundle's text readers further on the events of the new months, and report what they forgot and gained.
@@ -50,14 +51,22 @@ def command(
             f"--out {out} is the bundle itself.", mend="Give another folder, and serve it when it is good."
         )
     console.free(out)
+    tracker = console.tracker_of(track)
     at = moment(until)
     trained = load(bundle, console.every_task())
     names = None if tasks is None else [trained.task(name.strip()).name for name in tasks.split(",")]
     log = Log.read(data)
     with console.progress(as_json) as progress:
-        plan = Update(WAYS[way])
         new, done = renewed(
-            trained, log, at, names=names, update=plan, at_most=most_forgotten, threads=threads, progress=progress
+            trained,
+            log,
+            at,
+            names=names,
+            update=Update(WAYS[way]),
+            at_most=most_forgotten,
+            threads=threads,
+            progress=progress,
+            tracker=tracker,
         )
         save(new, log, out, made_with=made_with(bundle))
     left = [task.name for task in trained.tasks if task.name not in [one.task for one in done]]

@@ -97,7 +97,9 @@ def updated(reader: TextReader, new: Examples, old: Examples, log: Log, update: 
             loss = _anchored(loss, network, some, update.pull)
         case "distil":
             loss = _distilled(loss, copy.deepcopy(network).eval(), task, update.keep)
-    losses = finetune_text(network, lessons, Run(method, recipe, loss, progress=reader.progress))
+    losses = finetune_text(
+        network, lessons, Run(method, recipe, loss, progress=reader.progress, tracker=reader.tracker)
+    )
     return reader.with_network(network, losses)
 
 

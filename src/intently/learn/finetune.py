@@ -20,6 +20,7 @@ from intently.learn.batches import DESCRIBED, Batch, Batches
 from intently.learn.checkpoints import last_whole
 from intently.learn.heads import NextMoment, RankingHead
 from intently.learn.network import Reader
+from intently.learn.track import Tracker, recorded
 from intently.log.pack import Array
 from intently.text.language_model import Progress, silent
 
@@ -153,22 +154,25 @@ def finetune(
     *,
     checkpoints: Path | None = None,
     progress: Progress = silent,
+    tracker: Tracker | None = None,
 ) -> dict[str, list[float]]:
     """Train a network in place; gives the validation loss after each epoch of each phase.
 
-    With `checkpoints`, an interrupted run goes on from its last whole epoch.
+    With `checkpoints`, an interrupted run goes on from its last whole epoch. With `tracker`, losses are recorded.
     """
     torch.set_num_threads(recipe.threads)
     curve: dict[str, list[float]] = {"pretrain": [], "finetune": []}
     if recipe.pretrain_epochs and recipe.train_reader:
-        pretrain(network, _pretraining(train), None, recipe, checkpoints=checkpoints, progress=progress)
+        more: dict[str, Any] = {"checkpoints": checkpoints, "progress": progress, "tracker": tracker}
+        pretrain(network, _pretraining(train), None, recipe, **more)
     for name, parameter in network.named_parameters():
         parameter.requires_grad = recipe.train_reader or name.startswith("heads")
     # Nothing is learned of these: as many at once as are read fast.
     at_once = max(_JUDGED_AT_ONCE, recipe.histories_per_step)
     held_out = None if validation is None else grouped(validation, at_once, recipe.seed)
     groups = grouped(train, recipe.histories_per_step, recipe.seed)
-    curve["finetune"] = _run(network, groups, held_out, recipe, recipe.epochs, checkpoints, "fine-tuning", progress)
+    watched = (checkpoints, "fine-tuning", progress, tracker)
+    curve["finetune"] = _run(network, groups, held_out, recipe, recipe.epochs, *watched)
     network.eval()
     return curve
 
@@ -181,6 +185,7 @@ def pretrain(
     *,
     checkpoints: Path | None = None,
     progress: Progress = silent,
+    tracker: Tracker | None = None,
 ) -> list[float]:
     """Teach a network in place what comes next; the best epoch stays.
 
@@ -194,7 +199,8 @@ def pretrain(
     else:
         groups = grouped(train, recipe.histories_per_step, recipe.seed)
     judged = None if held_out is None else grouped(held_out, recipe.histories_per_step, recipe.seed)
-    curve = _run(network, groups, judged, recipe, recipe.pretrain_epochs, checkpoints, "pretrain", progress)
+    watched = (checkpoints, "pretrain", progress, tracker)
+    curve = _run(network, groups, judged, recipe, recipe.pretrain_epochs, *watched)
     network.pretraining = False
     return curve
 
@@ -212,6 +218,7 @@ def _run(
     checkpoints: Path | None,
     phase: str,
     progress: Progress,
+    tracker: Tracker | None,
 ) -> list[float]:
     from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
@@ -225,7 +232,7 @@ def _run(
         def on_evaluate(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             losses.append(more["metrics"]["eval_loss"])
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, recorded(tracker, f"reader: {phase}") as (recording, told):
         folder = (checkpoints or Path(scratch)) / phase
         arguments = TrainingArguments(
             output_dir=str(folder),
@@ -247,13 +254,13 @@ def _run(
             prediction_loss_only=True,
             remove_unused_columns=False,
             label_names=["labels"],
-            logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
             use_cpu=not torch.cuda.is_available(),
             seed=recipe.seed,
+            **({"logging_strategy": "no"} | told),
         )
-        callbacks: list[TrainerCallback] = [Watch()]
+        callbacks: list[TrainerCallback] = [Watch(), *recording]
         if held_out is not None:
             callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
         trainer = Trainer(

@@ -16,6 +16,7 @@ from intently.learn.reader import SequenceReader, calibrated
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.learn.texts import Text
+from intently.learn.track import Tracker
 from intently.learn.trained import BEFORE
 from intently.log.log import Log
 from intently.text.language_model import Progress
@@ -54,6 +55,7 @@ def kept_fresh(
     fresh: Freshness,
     checkpoints: Path | None,
     progress: Progress,
+    tracker: Tracker | None = None,
 ) -> Read:
     """Fine-tune a reader, stopped early on the windows after its own, and take it further.
 
@@ -65,7 +67,7 @@ def kept_fresh(
             mend="Fine-tuning takes about half a year of log; bring more of it.",
         )
     train, held_out = _first(known, tasks, fresh)
-    made = SequenceReader(tasks, recipe, text)
+    made = SequenceReader(tasks, recipe, text, tracker=tracker)
     reader = made.fit(train, held_out, checkpoints=checkpoints, progress=progress)
     stages = [(fresh.first, reader)]
     further = replace(made, recipe=replace(recipe, pretrain_epochs=0, epochs=1, learning_rate=recipe.learning_rate / 3))

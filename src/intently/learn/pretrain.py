@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from intently.errors import ConfigError, TooFewExamples
 from intently.learn.co_occurrence import counted_vectors
+from intently.learn.track import Tracker, recorded
 from intently.text.language_model import Progress, load, silent
 from intently.text.story import said
 
@@ -60,6 +61,7 @@ def pretrain(
     *,
     model: str | None = None,
     progress: Progress = silent,
+    tracker: Tracker | None = None,
 ) -> list[float]:
     """Pre-train on texts and write the model to a folder; gives the mean loss of each epoch, in nats a token.
 
@@ -84,7 +86,7 @@ def pretrain(
     guesser = _Guesser(network, tokenizer, plan)
     if plan.counted and model is None:
         guesser.begin_counted(ids)
-    losses = _train(guesser, ids, tokenizer, plan, progress)
+    losses = _train(guesser, ids, tokenizer, plan, progress, tracker)
     folder.mkdir(parents=True, exist_ok=True)
     language_model: Any = network
     language_model.save_pretrained(folder)
@@ -195,7 +197,12 @@ class _Guesser(nn.Module):
 
 
 def _train(
-    guesser: _Guesser, ids: Sequence[list[int]], tokenizer: Any, plan: Pretraining, progress: Progress
+    guesser: _Guesser,
+    ids: Sequence[list[int]],
+    tokenizer: Any,
+    plan: Pretraining,
+    progress: Progress,
+    tracker: Tracker | None,
 ) -> list[float]:
     from transformers import Trainer, TrainerCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
@@ -224,7 +231,7 @@ def _train(
             mask[number, : len(row["input_ids"])] = 1
         return {"input_ids": found, "attention_mask": mask, "labels": found}
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, recorded(tracker, "pre-training on words") as (recording, said):
         trainer = GuessTrainer(
             model=guesser,
             args=TrainingArguments(
@@ -238,17 +245,17 @@ def _train(
                 lr_scheduler_type="cosine",
                 remove_unused_columns=False,
                 label_names=["labels"],
-                logging_strategy="no",
                 save_strategy="no",
                 report_to="none",
                 disable_tqdm=True,
                 bf16=bool(torch.cpu.get_capabilities().get("avx512_bf16")),
                 use_cpu=not torch.cuda.is_available(),
                 seed=plan.seed,
+                **({"logging_strategy": "no"} | said),
             ),
             train_dataset=[{"input_ids": row} for row in ids],
             data_collator=collate,
-            callbacks=[Watch()],
+            callbacks=[Watch(), *recording],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()

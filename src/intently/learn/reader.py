@@ -19,6 +19,7 @@ from intently.learn.fitted import FittedReader
 from intently.learn.memo import Memo
 from intently.learn.numbers import Numbers
 from intently.learn.texts import Text
+from intently.learn.track import Tracker
 from intently.log import schema
 from intently.log.pack import Array
 from intently.text.arrays import sequences
@@ -37,6 +38,7 @@ class SequenceReader:
     text: Text = field(default_factory=Text)
     shape: Mapping[str, Any] = field(default_factory=dict)
     name: str = "reader"
+    tracker: Tracker | None = None
 
     def fit(
         self,
@@ -90,7 +92,8 @@ class SequenceReader:
         batches = _examples(blank, train, self.recipe)
         held_out = None if not validation else _examples(blank, validation, self.recipe)
         network = blank.network({truths.task.name: truths for truths in batches.truths})
-        curve = finetune(network, batches, held_out, self.recipe, checkpoints=checkpoints, progress=progress)
+        watched: dict[str, Any] = {"progress": progress, "tracker": self.tracker}
+        curve = finetune(network, batches, held_out, self.recipe, checkpoints=checkpoints, **watched)
         fitted = replace(blank, fitted=network, curve=curve)
         return replace(fitted, calibration=calibrated(fitted, validation or {}))
 
@@ -121,7 +124,7 @@ class SequenceReader:
         both = start.known.join(known, on=schema.ITEM).filter(pl.col("delta") > 0, pl.col("delta_right") > 0)
         delta[both["delta_right"].to_list()] = weights[name][both["delta"].to_list()]
         network.load_state_dict(weights | {name: delta})
-        curve = finetune(network, batches, None, self.recipe, progress=progress)
+        curve = finetune(network, batches, None, self.recipe, progress=progress, tracker=self.tracker)
         return replace(blank, fitted=network, curve=curve)
 
 

@@ -17,6 +17,7 @@ from intently.learn.checkpoints import last_whole
 from intently.learn.estimate import Clock, estimate
 from intently.learn.methods import Method
 from intently.learn.text_network import ASKED, TextNetwork, padded, truths
+from intently.learn.track import Tracker, recorded
 from intently.log.pack import Array
 from intently.text.language_model import Progress, silent
 from intently.text.tokens import Encoded
@@ -97,7 +98,7 @@ class Run:
     """One training by transformers.Trainer: of which method, by which recipe and loss, and who watches it.
 
     With `checkpoints`, an interrupted run goes on from its last whole epoch. Who watches is told what it will take by
-    the `clock` before it begins.
+    the `clock` before it begins. A `tracker` records its losses.
     """
 
     method: Method
@@ -107,6 +108,7 @@ class Run:
     progress: Progress = silent
     phase: str = "fine-tuning on words"
     clock: Clock = time.perf_counter
+    tracker: Tracker | None = None
 
 
 def finetune_text(network: TextNetwork, lessons: Lessons, run: Run) -> list[float]:
@@ -154,15 +156,15 @@ def trained(
             if method.memory is not None and output_dir is not None:
                 save_file(method.memory(network.language_model), Path(output_dir) / _MEMORY)
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, recorded(run.tracker, run.phase) as (recording, said):
         folder = (run.checkpoints or Path(scratch)) / run.phase.replace(" ", "_")
         keep = run.checkpoints is not None
         trainer = TextTrainer(
             model=network,
-            args=_arguments(run.recipe, folder, keep, options),
+            args=_arguments(run.recipe, folder, keep, options | said),
             train_dataset=rows,
             data_collator=collate,
-            callbacks=[Watch()],
+            callbacks=[Watch(), *recording],
             optimizers=(_optimizer(network, run), None),
         )
         trainer.remove_callback(PrinterCallback)

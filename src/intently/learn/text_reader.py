@@ -22,6 +22,7 @@ from intently.learn.objective import Objective
 from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head
 from intently.learn.text_network import TextNetwork, read_states
 from intently.learn.text_weights import base_of, empty_model, put_weights, weights_of
+from intently.learn.track import Tracker
 from intently.log import schema
 from intently.log.pack import Array
 from intently.text.language_model import PACKAGED, Progress, load, silent
@@ -68,6 +69,7 @@ class TextReader:
     augment: Augment | None = field(default=None, repr=False, compare=False)
     checkpoints: Path | None = None
     progress: Progress = field(default=silent, repr=False, compare=False)
+    tracker: Tracker | None = field(default=None, repr=False, compare=False)
     fitted: _Fitted | None = field(default=None, repr=False, compare=False)
 
     def answers(self, task: Task) -> bool:
@@ -104,7 +106,8 @@ class TextReader:
         network = self._network(examples.task, values[kept], method, base, steps)
         lessons = Lessons(encode(taught, tokenizer, budget), values[of], tokenizer.pad_token_id)
         checkpoints = self._checkpoints_of(examples.task, lessons, network)
-        run = Run(method, self.recipe, self.objective.loss(examples.task.answer), checkpoints, self.progress)
+        loss = self.objective.loss(examples.task.answer)
+        run = Run(method, self.recipe, loss, checkpoints, self.progress, tracker=self.tracker)
         losses = self._taught(network, lessons, run, examples.task, tokenizer)
         fitted = replace(
             self, progress=silent, fitted=_Fitted(examples.task, network, tokenizer, steps, losses=tuple(losses))

@@ -35,6 +35,7 @@ from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_plan import TextPlan, plain
 from intently.learn.text_reader import TextReader
 from intently.learn.texts import Text
+from intently.learn.track import Tracker
 from intently.learn.trained import OPPONENT, STACK, Trained
 from intently.learn.workers import side_by_side
 from intently.log import schema
@@ -62,6 +63,7 @@ def train(
     seed: int = 0,
     checkpoints: Path | None = None,
     progress: Progress = silent,
+    tracker: Tracker | None = None,
 ) -> Trained:
     """Train on what was known before `until`, and choose what to serve on the last whole windows before it.
 
@@ -95,7 +97,9 @@ def train(
         reading: Future[Read] | None = None
         if readable:
             items = Text(model=model, adapt=adapt)
-            reading = workers.pool.submit(kept_fresh, known, readable, recipe, items, fresh, checkpoints, heard)
+            reading = workers.pool.submit(
+                kept_fresh, known, readable, recipe, items, fresh, checkpoints, heard, tracker
+            )
         everyone = asked.customers()
         if everyone is not None:
             # Once for all tasks, whose cut-offs overlap.
@@ -115,7 +119,8 @@ def train(
                 started += [workers.pool.submit(trial.run) for trial in asked.reader(untuned.result())]
         tried = _finished(started, progress)
         # One after the other, and by itself: training a language model draws from the one generator there is.
-        for trial in asked.in_words(model, method, text, known, heard):
+        usual = TextReader(model=model, method=method, progress=heard, tracker=tracker)
+        for trial in asked.in_words(usual, text, known):
             one = workers.pool.submit(trial.run).result()
             tried.append(replace(one, fitted=plain(one.fitted)))
         mine = {task.name: [one for one in tried if one.trial.choice.task is task] for task in tasks}
@@ -181,9 +186,8 @@ class _Asked:
         """A reader, for every task that it answers."""
         return [self._trial(task, reader) for task in self.tasks if reader.answers(task)]
 
-    def in_words(self, model: str, method: str, text: TextPlan, known: Log, progress: Progress) -> list[Trial]:
+    def in_words(self, usual: TextReader, text: TextPlan, known: Log) -> list[Trial]:
         """The language model itself, for questions about events: what was written is read as words."""
-        usual = TextReader(model=model, method=method, progress=progress)
         found = []
         for task in self.tasks:
             if isinstance(task.asks, EachEvent) and usual.answers(task):

@@ -18,6 +18,7 @@ from intently.learn.choose import WEEK, last_cutoff
 from intently.learn.continual import Forgetting, Update, forgetting, updated
 from intently.learn.ensemble import folds
 from intently.learn.text_reader import TextReader
+from intently.learn.track import Tracker
 from intently.learn.trained import Trained
 from intently.log.log import Log
 from intently.text.language_model import Progress, silent
@@ -71,6 +72,7 @@ def renewed(
     at_most: float = 0.02,
     threads: int = 1,
     progress: Progress = silent,
+    tracker: Tracker | None = None,
 ) -> tuple[Trained, list[Renewal]]:
     """Take the text readers of a bundle further on what became known since its end, up to `until`.
 
@@ -92,7 +94,9 @@ def renewed(
         judged = folds(pooled([old, new]), _JUDGED) == 0
         of_old, of_new = judged[: len(old)], judged[len(old) :]
         _enough(task, new, int(of_old.sum()), int(of_new.sum()), int((~of_new).sum()))
-        before = replace(reader, recipe=replace(reader.recipe, threads=threads), progress=_named(progress, name))
+        before = replace(
+            reader, recipe=replace(reader.recipe, threads=threads), progress=_named(progress, name), tracker=tracker
+        )
         after = updated(before, new.where(~of_new), old.where(~of_old), known, update)
         after = replace(after, recipe=reader.recipe, progress=silent)
         report = forgetting(before, after, old.where(of_old), new.where(of_new), known)

@@ -1,0 +1,90 @@
+"""Losses recorded by one word: where it is written, and what is refused."""
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from intently.contract import Past
+from intently.errors import ConfigError
+from intently.learn import track
+from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_reader import TextReader
+from intently.learn.track import Tracker, recorded
+from intently.text.story import Teller
+from small_logs import day
+from text_shop import TASK, shop
+from tiny_models import encoder
+
+needs = {tool: pytest.mark.skipif(find_spec(tool) is None, reason=f"{tool} is not installed") for tool in track.TOOLS}
+
+
+def test_a_word_or_a_word_and_a_place(monkeypatch):
+    monkeypatch.setattr(track, "find_spec", lambda _: object())
+    assert Tracker.of("mlflow") == Tracker("mlflow")
+    assert Tracker.of("mlflow=https://tracker.example/a=b") == Tracker("mlflow", "https://tracker.example/a=b")
+    assert Tracker.of("wandb=shop").place == "shop"
+    assert "on this machine" in Tracker.of("wandb").place
+    with pytest.raises(ConfigError, match="no tracker 'mlfow'"):
+        Tracker.of("mlfow")
+    with pytest.raises(ConfigError, match="names no place"):
+        Tracker.of("mlflow=")
+
+
+def test_a_tool_that_is_missing_is_named_with_its_mend(monkeypatch):
+    monkeypatch.setattr(track, "find_spec", lambda _: None)
+    for tool in track.TOOLS:
+        with pytest.raises(ConfigError, match=r"pip install 'intently\[track\]'"):
+            Tracker.of(tool)
+
+
+def test_nothing_is_recorded_without_one():
+    with recorded(None, "a run") as (callbacks, told):
+        assert (callbacks, told) == ([], {})
+
+
+def trained(folder, tracker):
+    log = shop(60)
+    examples = TASK.examples(log, [day(7 * week) for week in range(1, 11)])
+    recipe = TextRecipe(epochs=3, fewest_steps=0, batch_size=16, max_tokens=24, held_out=0.0)
+    reader = TextReader(model=encoder(folder / "model"), method="full", recipe=recipe, teller=Teller(last=0))
+    fitted = TextReader(**{**vars(reader), "tracker": tracker}).fit(examples, Past(log, examples))
+    return fitted, reader.fit(examples, Past(log, examples))
+
+
+@needs["mlflow"]
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_writes_a_file_here_whatever_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with_it, without = trained(tmp_path, Tracker.of("mlflow"))
+    import mlflow
+
+    (run,) = mlflow.search_runs(experiment_names=["intently"], output_format="list")
+    assert run.info.run_name == "fine-tuning on words"
+    assert run.info.status == "FINISHED"
+    client = mlflow.MlflowClient()
+    assert len(client.get_metric_history(run.info.run_id, "loss")) == 3
+    assert (tmp_path / "mlflow.db").is_file()
+    # Recording changes nothing of what is learned.
+    weights = zip(with_it.network.parameters(), without.network.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in weights)
+
+
+@needs["tensorboard"]
+@pytest.mark.filterwarnings("ignore")
+def test_tensorboard_writes_a_folder_for_each_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained(tmp_path, Tracker.of("tensorboard"))
+    assert len(list((tmp_path / "runs" / "fine-tuning_on_words").glob("events.*"))) == 1
+    trained(tmp_path, Tracker.of("tensorboard=elsewhere"))
+    assert (tmp_path / "elsewhere" / "fine-tuning_on_words").is_dir()
+
+
+@needs["wandb"]
+@pytest.mark.filterwarnings("ignore")
+def test_wandb_stays_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    trained(tmp_path, Tracker.of("wandb"))
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 1
