@@ -94,6 +94,7 @@ class _Train(BaseModel):
 class _Text(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     epochs: int | None = Field(default=None, ge=1)
+    fewest_steps: int = Field(default=200, ge=0)
     rate: float = Field(default=1.0, gt=0)
     rank: int = Field(default=8, ge=1)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -103,7 +104,9 @@ class _Text(BaseModel):
     attack_steps: int = Field(default=1, ge=1)
     typos: float = Field(default=0.0, ge=0, le=1)
     drop_events: float = Field(default=0.0, ge=0, le=1)
-    few_labels: Literal["contrast"] | None = None
+    few_labels: Literal["contrast", "prompt"] | None = None
+    prompt: str = "It is about {word}."
+    words: dict[str, str] = Field(default_factory=dict)
     name_labels: bool = False
     members: int = Field(default=1, ge=1)
     folds: bool = False

@@ -33,12 +33,12 @@ LATER = f"{START + timedelta(days=140):%Y-%m-%d}"
 
 
 def two_seasons() -> Log:
-    """A shop of 140 days. From the seventieth day on customers write otherwise; one message in four has no tag."""
+    """A shop of 160 days. From the seventieth day on customers write otherwise; one message in four has no tag."""
     early, late = shop(240, 0), shop(240, 1)
     new = {"refund": "not good", "parcel": "just blue", "other": "bad green"}
     meant = {text: label for label, texts in SAID.items() for text in texts}
     later = late.events.with_columns(
-        pl.col(schema.TIME) + pl.duration(days=65),
+        pl.col(schema.TIME) + pl.duration(days=71),
         pl.col(schema.TEXT).replace(meant).replace(new),
         *(pl.concat_str(pl.lit("late-"), name).alias(name) for name in (schema.EVENT, schema.ABOUT)),
     )
@@ -46,7 +46,7 @@ def two_seasons() -> Log:
     events = events.with_columns(pl.concat_str(pl.lit("u"), pl.int_range(pl.len()) // 3 % 60).alias(schema.USER))
     tagged = pl.col(schema.TYPE) != "tag"
     events = events.filter(tagged | (pl.col(schema.EVENT).hash(0) % 4 != 0))
-    return Log.of(events, early.items, observed_from=START, observed_until=day(145))
+    return Log.of(events, early.items, observed_from=START, observed_until=day(160))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,8 @@ def refused(says, *words):
 def trained(work, out, *more, until=UNTIL):
     words = ("--data", work / "shop", "--until", until, "--tasks", "wants", "--model", work / "model", "--threads", 1)
     config = () if "--config" in more else ("--config", work / "intently.toml")
-    return told("train", *words, *config, "--out", out, *more)
+    steps = () if any("fewest_steps" in str(word) for word in more) else ("--text", "fewest_steps=40")
+    return told("train", *words, *config, *steps, "--out", out, *more)
 
 
 def settings(bundle):
@@ -88,7 +89,7 @@ def settings(bundle):
 
 @pytest.fixture(scope="module")
 def bundle(work):
-    trained(work, work / "bundle", "--method", "full", "--text", "rate=20")
+    trained(work, work / "bundle", "--method", "full", "--text", "rate=4", "--text", "fewest_steps=100")
     return work / "bundle"
 
 
@@ -99,7 +100,17 @@ def bundle(work):
 def searched(work):
     words = ("--data", work / "shop", "--task", "wants", "--until", UNTIL, "--model", work / "model", "--threads", 1)
     config = ("--config", work / "intently.toml")
-    return ("search", *words, *config, "--methods", "full,frozen", "--study", work / "wants.study")
+    return (
+        "search",
+        *words,
+        *config,
+        "--text",
+        "fewest_steps=20",
+        "--methods",
+        "full,frozen",
+        "--study",
+        work / "wants.study",
+    )
 
 
 def test_a_search_goes_on_from_its_study_and_train_reads_what_it_found(work, searched):
@@ -145,7 +156,7 @@ def test_what_text_says_is_what_is_trained(work, tmp_path, said, found):
     words = [part for one in said for part in ("--text", one)]
     trained(work, tmp_path / "b", "--method", "full", *words)
     contract = json.loads((tmp_path / "b" / "contract.json").read_text())
-    assert set(contract["config"]["text"]) == {one.split("=")[0] for one in said}
+    assert set(contract["config"]["text"]) == {"fewest_steps", *(one.split("=")[0] for one in said)}
     assert contract["tasks"]["wants"]["predictors"]["text_reader"] == "TextReader"
     mine = settings(tmp_path / "b")
     assert bool(mine["contrast"]) == ("contrast" in found)

@@ -27,6 +27,7 @@ def command(
         Path | None, typer.Option("--study", help="File that keeps what was tried; the search goes on from it.")
     ] = None,
     methods: Annotated[str | None, typer.Option("--methods", help="Methods to try: a,b (all, without it).")] = None,
+    text: console.TEXT = None,
     preset: Annotated[str | None, typer.Option("--preset", help="fast (without it), balanced or best.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Language model: a name or a folder.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads to use (2).")] = None,
@@ -51,7 +52,7 @@ def command(
         raise ConfigError(f"{task} is not asked about events.", mend="Search for one such as sentiment or support.")
     if wanted.until is None:
         raise ConfigError("No end of training is given.", mend="Give --until, or `until` in [train] of the config.")
-    at, words, tracker = moment(wanted.until), found.text_plan(), console.tracker_of(track)
+    at, words, tracker = moment(wanted.until), found.text_plan(text or ()), console.tracker_of(track)
     known = Log.read(data).before(at)
     # Only now what takes seconds to load: bad input is answered at once.
     from intently.learn.presets import plan_of
@@ -81,12 +82,12 @@ def command(
             seed=wanted.seed or 0,
             progress=progress,
         )
-    text = {name: best.settings[name] for name in best.settings if name != "method"}
+    drawn = {name: best.settings[name] for name in best.settings if name != "method"}
     if as_json:
         told = {"task": task, "metric": best.metric, "score": best.score, "trials": list(best.trials)}
-        console.say_json(told | {"train": {"method": best.settings["method"]}, "text": text})
+        console.say_json(told | {"train": {"method": best.settings["method"]}, "text": drawn})
         return
     console.say(f"{best.metric} {best.score:.4f} is the best of {len(best.trials)} whole trials. For intently.toml:")
     console.say(f'\n[train]\nmethod = "{best.settings["method"]}"\n\n[text]')
-    for name, value in text.items():
+    for name, value in drawn.items():
         console.say(f"{name} = {value}")

@@ -13,11 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from intently.errors import ConfigError, TooFewExamples
 from intently.learn.co_occurrence import counted_vectors
+from intently.learn.prompt import GUESS
 from intently.learn.track import Tracker, recorded
 from intently.text.language_model import Progress, load, silent
 from intently.text.story import said
@@ -90,6 +92,9 @@ def pretrain(
     folder.mkdir(parents=True, exist_ok=True)
     language_model: Any = network
     language_model.save_pretrained(folder)
+    # Without them the model could not guess a word that it is asked for by a prompt.
+    guess = {"bias": guesser.bias.detach(), **guesser.change.state_dict()}
+    save_file({name: weight.contiguous() for name, weight in guess.items()}, folder / GUESS)
     tokenizer.save_pretrained(folder)
     return losses
 

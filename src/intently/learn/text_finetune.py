@@ -251,7 +251,8 @@ def _optimizer(network: TextNetwork, run: Run) -> torch.optim.Optimizer:
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, weight in network.named_parameters():
         if weight.requires_grad:
-            mine = run.recipe.head_learning_rate if name.startswith("head.") else rate
+            # A head that begins with the vectors of words is a part of the language model.
+            mine = run.recipe.head_learning_rate if name.startswith("head.") and network.guess is None else rate
             decay = run.recipe.weight_decay if weight.ndim > 1 else 0.0
             groups.setdefault((mine, decay), []).append(weight)
     return torch.optim.AdamW([{"params": mine, "lr": lr, "weight_decay": d} for (lr, d), mine in groups.items()])

@@ -16,17 +16,23 @@ ASKED = "asked"
 
 
 class TextNetwork(nn.Module):
-    """A language model, the mean of its last states over the text, and a head of `learn.heads`."""
+    """A language model, the mean of its last states over the text, and a head of `learn.heads`.
 
-    def __init__(self, language_model: Any, head: Any) -> None:
+    With `guess` (`learn.prompt`), the state is that by which the model guesses the word of a prompt.
+    """
+
+    def __init__(self, language_model: Any, head: Any, guess: Any = None) -> None:
         super().__init__()
-        self.language_model, self.head = language_model, head
+        self.language_model, self.head, self.guess = language_model, head, guess
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """One state per text, (batch, width), of length root width whatever the model's own scale."""
         hidden = self.language_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         # Virtual tokens stand before the text and are not part of it.
         hidden = hidden[:, hidden.shape[1] - input_ids.shape[1] :]  # (batch, tokens, width)
+        if self.guess is not None:
+            state: Tensor = self.guess(hidden, input_ids, attention_mask)
+            return state
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
         return functional.normalize(mean.float(), dim=-1) * mean.shape[-1] ** 0.5

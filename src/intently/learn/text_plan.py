@@ -6,8 +6,8 @@ is refused before any work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import polars as pl
@@ -27,16 +27,18 @@ class TextPlan:
     """What may be said of it.
 
     `epochs`, `rate` (a multiple of the method's own learning rate), `rank` of low-rank matrices and `smoothing` of
-    labels are what `intently search` looks for; without `epochs` the preset's. `focus` is that of the focal loss,
-    `agreement` the weight of R-Drop, `attack` the size of adversarial steps (FGM; with `attack_steps` > 1 PGD).
-    `typos` and `drop_events` are the shares that a changed copy of each training text has of them. `few_labels` draws
-    texts of one label together first, and `name_labels` reads the words of a label as one more text of it. `members`
-    readers are trained, of several seeds or (`folds`) each without a fold of the customers; what is averaged is their
-    `answers`, or the `weights` of folds to one reader. `self_taught` rounds learn from events without a label of which
-    the reader is `sure`.
+    labels are what `intently search` looks for; without `epochs` the preset's. Few examples are read more often, until
+    `fewest_steps` are done. `focus` is that of the focal loss, `agreement` the weight of R-Drop, `attack` the size of
+    adversarial steps (FGM; with `attack_steps` > 1 PGD). `typos` and `drop_events` are the shares that a changed copy
+    of each training text has of them. `few_labels` by contrast draws texts of one label together first; by `prompt`,
+    the language model guesses the word of a label after the text, one of `words` or the label's own. `name_labels`
+    reads the words of a label as one more text of it. `members` readers are trained, of several seeds or (`folds`) each
+    without a fold of the customers; what is averaged is their `answers`, or the `weights` of folds to one reader.
+    `self_taught` rounds learn from events without a label of which the reader is `sure`.
     """
 
     epochs: int | None = None
+    fewest_steps: int = 200
     rate: float = 1.0
     rank: int = 8
     smoothing: float = 0.0
@@ -46,7 +48,9 @@ class TextPlan:
     attack_steps: int = 1
     typos: float = 0.0
     drop_events: float = 0.0
-    few_labels: Literal["contrast"] | None = None
+    few_labels: Literal["contrast", "prompt"] | None = None
+    prompt: str = "It is about {word}."
+    words: Mapping[str, str] = field(default_factory=dict)
     name_labels: bool = False
     members: int = 1
     folds: bool = False
@@ -96,17 +100,24 @@ class TextPlan:
         from intently.learn.augment import Augment, drop_events, typos
         from intently.learn.few_shot import Contrast
         from intently.learn.objective import Objective
+        from intently.learn.prompt import Prompt
 
         changes = [typos(self.typos)] if self.typos else []
         changes += [drop_events(self.drop_events)] if self.drop_events else []
         attack = Attack(self.attack, steps=self.attack_steps) if self.attack else None
         return replace(
             plain,
-            recipe=replace(plain.recipe, epochs=self.epochs or plain.recipe.epochs, rate=self.rate),
+            recipe=replace(
+                plain.recipe,
+                epochs=self.epochs or plain.recipe.epochs,
+                fewest_steps=self.fewest_steps,
+                rate=self.rate,
+            ),
             sizes=replace(plain.sizes, rank=self.rank, alpha=2 * self.rank),
             objective=Objective(self.smoothing, self.focus, self.agreement, attack),
             augment=Augment(tuple(changes)) if changes else None,
             contrast=Contrast() if self.few_labels == "contrast" else None,
+            prompt=Prompt(self.prompt, dict(self.words)) if self.few_labels == "prompt" else None,
             name_labels=self.name_labels,
         )
 

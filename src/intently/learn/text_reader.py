@@ -19,6 +19,7 @@ from intently.learn.checkpoints import folder_of
 from intently.learn.few_shot import Contrast, draw_together, label_words
 from intently.learn.methods import Method, Sizes, applied, method_of
 from intently.learn.objective import Objective
+from intently.learn.prompt import Guess, Prompt, guesser_of
 from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head
 from intently.learn.text_network import TextNetwork, read_states
 from intently.learn.text_weights import base_of, empty_model, put_weights, weights_of
@@ -31,7 +32,7 @@ from intently.text.tokens import Encoded, encode
 
 FORMAT = 2
 SETTINGS = "text_reader.json"
-_WEIGHTS = "weights.safetensors"
+_WEIGHTS, _CALIBRATION = "weights.safetensors", "calibration.safetensors"
 _MODEL = "language_model"
 # Fewer than this are not worth keeping from the training: calibration needs a hundred.
 _ENOUGH = 1_000
@@ -53,6 +54,7 @@ class TextReader:
 
     Answers YesNo, OneOf and Amount questions about customers and about events. `model` is a name or a folder. With
     `contrast`, texts of one label are drawn together first, and then the head is trained alone: for few labels. With
+    `prompt`, what the model learned in guessing words says what a label is, from the first step on. With
     `name_labels`, the words of each label are one more text of it. With `checkpoints`, a folder, an interrupted
     training that is begun again, the same in every part, goes on from its last whole epoch.
     """
@@ -64,6 +66,7 @@ class TextReader:
     recipe: TextRecipe = field(default_factory=TextRecipe)
     teller: Teller = field(default_factory=Teller)
     contrast: Contrast | None = None
+    prompt: Prompt | None = None
     name_labels: bool = False
     objective: Objective = field(default_factory=Objective)
     augment: Augment | None = field(default=None, repr=False, compare=False)
@@ -89,7 +92,8 @@ class TextReader:
         self._check(examples.task)
         values = values_of(examples)
         torch.manual_seed(self.recipe.seed)
-        tokenizer, base = load(self.model)
+        guesser = None if self.prompt is None else guesser_of(self.model)
+        tokenizer, base = load(self.model) if guesser is None else (guesser.tokenizer, guesser.network)
         budget = self.budget(tokenizer, base, method)
         stories = self.teller.tell(examples, past)
         if len({(story.past, story.asked) for story in stories}) < 2:
@@ -103,8 +107,12 @@ class TextReader:
             taught, copies = self.augment.apply(taught, self.recipe.seed)
             of = of[copies]
         steps = self.recipe.steps(len(taught))
-        network = self._network(examples.task, values[kept], method, base, steps)
-        lessons = Lessons(encode(taught, tokenizer, budget), values[of], tokenizer.pad_token_id)
+        network = self._network(
+            examples.task, values[kept], method, base, steps, None if guesser is None else guesser.guess
+        )
+        if self.prompt is not None and guesser is not None:
+            guesser.words_into(network.head, self.prompt, examples.task.answer, examples.task.name)
+        lessons = Lessons(self._encode(taught, tokenizer, budget), values[of], tokenizer.pad_token_id)
         checkpoints = self._checkpoints_of(examples.task, lessons, network)
         loss = self.objective.loss(examples.task.answer)
         run = Run(method, self.recipe, loss, checkpoints, self.progress, tracker=self.tracker)
@@ -115,7 +123,7 @@ class TextReader:
         if kept.all():
             return fitted
         late = examples.where(~kept)
-        told = encode([stories[row] for row in np.flatnonzero(~kept)], tokenizer, budget)
+        told = self._encode([stories[row] for row in np.flatnonzero(~kept)], tokenizer, budget)
         scores = Scores(examples.task.answer, fitted.read(told), _labels(examples.task))
         return fitted._calibrated(Calibration.of(examples.task, late, scores))
 
@@ -130,7 +138,7 @@ class TextReader:
 
     def encoded(self, examples: Examples, past: Past) -> list[Encoded]:
         """What the language model reads of each example, with the piece of the past that each token tells of."""
-        return encode(self.teller.tell(examples, past), self._known().tokenizer, self.longest)
+        return self._encode(self.teller.tell(examples, past), self._known().tokenizer, self.longest)
 
     def states(self, examples: Examples, past: Past) -> Array:
         """Where the language model puts each example, (n, width) float32."""
@@ -201,6 +209,7 @@ class TextReader:
 
     def save(self, folder: Path) -> None:
         """Write it as safetensors, JSON and the tokenizer's files. The model that comes with Intently is not copied."""
+        from safetensors.numpy import save_file as save_arrays
         from safetensors.torch import save_file
 
         fitted = self._known()
@@ -210,7 +219,7 @@ class TextReader:
         save_file(weights_of(fitted.network, whole=self.model != PACKAGED), folder / _WEIGHTS)
         arrays, settings = fitted.calibration.state()
         if arrays:
-            save_file({name: _tensor(array) for name, array in arrays.items()}, folder / "calibration.safetensors")
+            save_arrays({name: np.ascontiguousarray(one) for name, one in arrays.items()}, folder / _CALIBRATION)
         told = {
             "format": FORMAT,
             "name": self.name,
@@ -221,6 +230,8 @@ class TextReader:
             "recipe": asdict(self.recipe),
             "teller": asdict(self.teller),
             "contrast": None if self.contrast is None else asdict(self.contrast),
+            "prompt": None if self.prompt is None else asdict(self.prompt),
+            "guess": None if fitted.network.guess is None else fitted.network.guess.told(),
             "name_labels": self.name_labels,
             "objective": asdict(self.objective),
             "task": fitted.task.name,
@@ -257,6 +268,7 @@ class TextReader:
             TextRecipe(**told["recipe"]),
             Teller(**told["teller"]),
             None if told["contrast"] is None else Contrast(**told["contrast"]),
+            None if told.get("prompt") is None else Prompt(**told["prompt"]),
             told["name_labels"],
             Objective.of(told["objective"]),
         )
@@ -264,9 +276,12 @@ class TextReader:
             tokenizer, base = load(PACKAGED)
         else:
             tokenizer, base = empty_model(folder / _MODEL)
-        network = blank._network(task, np.zeros(0, dtype=np.float32), method_of(told["method"]), base, told["steps"])
+        config: Any = base.config
+        guess = Guess(config.hidden_size, **told["guess"]) if told.get("guess") else None
+        none = np.zeros(0, dtype=np.float32)
+        network = blank._network(task, none, method_of(told["method"]), base, told["steps"], guess)
         put_weights(network, weights, folder)
-        numbers = folder / "calibration.safetensors"
+        numbers = folder / _CALIBRATION
         calibration = Calibration.from_state(load_arrays(numbers) if numbers.is_file() else {}, told["calibration"])
         fitted = _Fitted(task, network.eval(), tokenizer, told["steps"], calibration, tuple(told["losses"]))
         return replace(blank, fitted=fitted)
@@ -282,6 +297,13 @@ class TextReader:
             raise ConfigError(
                 "Contrast trains the language model, and the method frozen leaves it as it is.",
                 mend="Use method = full or lora, or leave contrast out.",
+            )
+        if self.prompt is not None:
+            self.prompt.check(task.answer, task.name)
+        if self.prompt is not None and (self.contrast is not None or self.method == "frozen"):
+            raise ConfigError(
+                "A prompt trains the language model, and goes neither with contrast nor with the method frozen.",
+                mend="Use method = full or lora, and leave contrast out.",
             )
         if self.name_labels and not isinstance(task.answer, OneOf):
             raise ConfigError(f"The labels of {task.name} have no names to be read.", mend="Leave name_labels out.")
@@ -299,7 +321,7 @@ class TextReader:
         """Train a network in place, by contrast and then the head, or all together; gives the losses."""
         if self.name_labels:
             words = [Story("", label_words(label), ()) for label in _labels(task)]
-            named = encode(words, tokenizer, run.recipe.max_tokens)
+            named = self._encode(words, tokenizer, run.recipe.max_tokens)
             values = np.concatenate([lessons.values, np.arange(len(named), dtype=np.float32)])
             lessons = Lessons([*lessons.encoded, *named], values, lessons.pad)
         if self.contrast is not None:
@@ -312,13 +334,21 @@ class TextReader:
         states = read_states(network, lessons.encoded, lessons.pad)
         return losses + fit_head(network, states, lessons.values, self.recipe)
 
-    def _network(self, task: Task, values: Array, method: Method, base: Any, steps: int) -> TextNetwork:
+    def _encode(self, stories: list[Story], tokenizer: Any, budget: int) -> list[Encoded]:
+        if self.prompt is None:
+            return encode(stories, tokenizer, budget)
+        room = budget - len(self.prompt.ids(tokenizer))
+        return self.prompt.after(encode(stories, tokenizer, room), tokenizer)
+
+    def _network(
+        self, task: Task, values: Array, method: Method, base: Any, steps: int, guess: Guess | None
+    ) -> TextNetwork:
         from intently.learn.batches import Truths
         from intently.learn.heads import head_for
 
         known = values if len(values) else np.ones(1, dtype=np.float32)
         head = head_for(task.answer, base.config.hidden_size, 0, Truths(task, np.zeros(0, dtype=np.int64), known))
-        return TextNetwork(applied(method, base, self.sizes, steps), head)
+        return TextNetwork(applied(method, base, self.sizes, steps), head, guess)
 
     def _calibrated(self, calibration: Calibration) -> Self:
         return replace(self, fitted=replace(self._known(), calibration=calibration))
@@ -364,9 +394,3 @@ def _split(examples: Examples, recipe: TextRecipe) -> Array:
         order = np.argsort(examples.at.dt.epoch("us").to_numpy(), kind="stable")
         keep[order[len(order) - round(len(order) * recipe.held_out) :]] = False
     return keep
-
-
-def _tensor(array: Array) -> Any:
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(array))

@@ -16,6 +16,7 @@ from intently.learn.methods import (
     p_tuning,
     prefix,
     prompt,
+    qlora,
 )
 from intently.learn.methods.method import Method as Method
 from intently.learn.methods.method import Sizes as Sizes
@@ -27,6 +28,7 @@ METHODS: tuple[Method, ...] = (
     last_layers.METHOD,
     lora.METHOD,
     adalora.METHOD,
+    qlora.METHOD,
     ia3.METHOD,
     prefix.METHOD,
     prompt.METHOD,
