@@ -214,6 +214,41 @@ def _amount(folder):
     return file
 
 
+# --- labels ---
+
+
+def test_labels_filled_in_are_learned_from(work, bundle, tmp_path):
+    rows = tmp_path / "rows.csv"
+    words = ("--data", work / "shop", "--task", "wants", "--at", UNTIL, "--days", 60, "--count", 30)
+    told("suggest-labels", bundle, *words, "--out", rows)
+    table = pl.read_csv(rows)
+    table.head(20).with_columns(label=pl.lit("other")).write_csv(rows)
+    assert trained(work, tmp_path / "b", "--labels", rows)["labels"] == {"wants": 20}
+    table.with_columns(label=pl.lit("refnd")).write_csv(rows)
+    train = ("train", "--data", work / "shop", "--until", UNTIL, "--out", tmp_path / "c", "--labels")
+    config = ("--config", work / "intently.toml", "--tasks", "wants")
+    refused("'refnd' is not one of refund, parcel, other", *train, rows, *config)
+    refused("There is no file", *train, tmp_path / "none.csv", *config)
+    refused("--labels is for one question", *train, rows, "--tasks", "demand")
+
+
+# --- steps ---
+
+
+def test_every_step_of_later_sessions_is_answered(work, tmp_path):
+    words = ("steps", "--data", work / "shop", "--until", UNTIL, "--model", work / "model", "--threads", 1)
+    found = told(*words, "--epochs", 1, "--out", tmp_path / "s.parquet")
+    frame = pl.read_parquet(tmp_path / "s.parquet")
+    assert len(frame) == found["steps"] == found["report"][-1]["number"] >= found["sessions"] > 5
+    chances = frame.select(pl.sum_horizontal(pl.col("^chance_.*$")))
+    assert chances.to_series().is_between(0.999, 1.001).all()
+    assert set(frame["then"]) <= {name.removeprefix("chance_") for name in frame.columns}
+    assert 0 <= found["markov_macro_f1"] <= 1
+    refused("is not a Parquet file", *words, "--out", tmp_path / "s.csv")
+    refused("0 in the 28 days", *words[:4], "2030-01-01", "--out", tmp_path / "s.parquet")
+    refused("language", *words, "--language", "fr", "--out", tmp_path / "s.parquet")
+
+
 # --- update ---
 
 

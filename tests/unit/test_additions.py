@@ -57,6 +57,13 @@ def test_every_baseline_is_listed():
             assert kind in kinds, f"{kind.__name__} of baselines/{name}.py is not in intently.baselines.ALL"
 
 
+def test_every_method_file_is_listed_under_its_name():
+    listed = {method.name: method for method in importlib.import_module("intently.learn.methods").METHODS}
+    assert sorted(listed) == [name for name in modules("learn/methods") if name != "method"]
+    for name, method in listed.items():
+        assert importlib.import_module(f"intently.learn.methods.{name}").METHOD is method
+
+
 def test_a_task_of_ones_own_runs_like_a_built_in_one(tiny_log):
     own = Task(
         name="comes_back_for_tea",

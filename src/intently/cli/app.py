@@ -25,6 +25,7 @@ from intently.cli import (
     recommend,
     search,
     serve,
+    steps,
     suggest_labels,
     tasks,
     toy,
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 
 LOG = (init, check, tasks, pack)
-MODEL = (pretrain, search, train, update, suggest_labels, evaluate, predict, recommend, export)
+MODEL = (pretrain, search, train, update, suggest_labels, steps, evaluate, predict, recommend, export)
 SERVICE = (serve, watch, forecast)
 
 for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):

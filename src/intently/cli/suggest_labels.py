@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Suggest the events that are worth labelling: those the text reader is least sure of, and unlike each other.
 
-    Filled in, `intently.learn.active.read_labels` reads the table back as examples.
+    Filled in, `intently train --labels` reads the table back.
     """
     from intently.contract import EachEvent, Examples, OneOf, Past, YesNo, pooled
     from intently.errors import ConfigError

@@ -14,7 +14,7 @@ import typer
 from intently.cli import console
 
 if TYPE_CHECKING:
-    from intently.contract import Task
+    from intently.contract import Examples, Task
     from intently.log.log import Log
 
 EXAMPLE = "Example: intently train --data shop/ --until 2017-11-05 --out bundle/"
@@ -37,6 +37,9 @@ def command(
         typer.Option("--method", help="How it is fine-tuned on questions about events: full (without it), lora, ..."),
     ] = None,
     text: console.TEXT = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="A table of suggest-labels, filled in, for one question of --tasks.")
+    ] = None,
     fallback: Annotated[
         bool, typer.Option("--fallback", help="Serve a simple predictor where there is too little to learn from.")
     ] = False,
@@ -67,6 +70,7 @@ def command(
     console.free(out)
     log = Log.read(data)
     tried(asked, log.before(at))
+    given = {} if labels is None else by_hand(labels, asked, log.before(at))
     # Only now what takes seconds to load: bad input is answered at once.
     from intently.evaluate.report import leaderboard
     from intently.learn.fallback import train_or_fall_back
@@ -93,6 +97,7 @@ def command(
             fallback=fallback,
             **how,
             text=words,
+            labels=given,
             checkpoints=checkpoints,
             progress=progress,
             tracker=tracker,
@@ -106,6 +111,7 @@ def command(
                 "served": trained.served,
                 "baseline": trained.baseline,
                 "fallback": dict(trained.fallback),
+                "labels": {name: len(examples) for name, examples in given.items()},
             }
         )
         return
@@ -115,6 +121,24 @@ def command(
     if tracker is not None:
         console.say(f"Losses: {tracker.place}")
     console.say(f"Figures are of the validation cut-off by which the served predictors were chosen. Bundle: {out}")
+
+
+def by_hand(file: Path, tasks: Sequence[Task], log: Log) -> dict[str, Examples]:
+    """Labels of a filled-in table, for the one question about events that has labels."""
+    from intently.contract import EachEvent, OneOf, YesNo
+    from intently.errors import ConfigError, DataError
+    from intently.learn.active import labelled_by
+
+    if not file.is_file():
+        raise DataError(f"There is no file {file}.", mend="Give the table that suggest-labels wrote.")
+    able = [task for task in tasks if isinstance(task.asks, EachEvent) and isinstance(task.answer, OneOf | YesNo)]
+    if len(able) != 1:
+        raise ConfigError(
+            "--labels is for one question about events that has labels; there is "
+            f"{', '.join(task.name for task in able) or 'none'}.",
+            mend="Name it with --tasks.",
+        )
+    return {able[0].name: labelled_by(file, able[0], log)}
 
 
 def tried(tasks: Sequence[Task], log: Log) -> None:

@@ -7,15 +7,18 @@ each next text is the one furthest from all that are labelled or taken (Sener an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from intently.contract import AT, TRUTH, Examples, OneOf, Past, YesNo
+from intently.contract import AT, TRUTH, EachEvent, Examples, OneOf, Past, Task, YesNo, pooled, weekly
 from intently.errors import DataError, gathered
 from intently.learn.text_reader import TextReader
 from intently.log import schema
+from intently.log.log import Log
 from intently.log.pack import Array
 
 LABEL, GUESS, CHANCE = "label", "guess", "chance"
@@ -101,6 +104,22 @@ def read_labels(file: Path, examples: Examples) -> Examples:
     if isinstance(examples.task.answer, YesNo):
         found = found.with_columns(pl.col(TRUTH) == "yes")
     return Examples(examples.task, found)
+
+
+def labelled_by(file: Path, task: Task, known: Log) -> Examples:
+    """The events of a log that a filled-in table labels. Raises DataError for a table that cannot be used."""
+    asked = pooled([task.questions(known, at) for at in weekly(known.observed_from, known.observed_until)])
+    return read_labels(file, Examples(task, asked.frame.unique(task.key, keep="first", maintain_order=True)))
+
+
+def truths(task: Task, log: Log, cutoffs: Sequence[datetime], given: Examples | None) -> Examples:
+    """The examples of a task, and of those events that the log says nothing of what was `given` by hand."""
+    examples = task.examples(log, cutoffs)
+    if given is None or not isinstance(task.asks, EachEvent):
+        return examples
+    mine = given.where((pl.col(AT) >= min(cutoffs)) & (pl.col(AT) < max(cutoffs) + task.asks.span))
+    new = mine.frame.join(examples.frame, on=task.key, how="anti", maintain_order="left")
+    return replace(examples, frame=pl.concat([examples.frame, new.select(examples.frame.columns)]).sort(AT))
 
 
 def unlabelled(examples: Examples, labelled: Examples) -> Examples:

@@ -16,6 +16,7 @@ from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.contract import EachEvent, Examples, OneOf, Past, Predictor, Ranking, Scores, Shares, Task, weekly
 from intently.errors import TooFewExamples
 from intently.evaluate.compare import Report, compare, encode
+from intently.learn.active import truths
 from intently.learn.blend import WEIGHTS, Blend, blended
 from intently.learn.trained import BEFORE, BLEND, OPPONENT, READER, STACK, TEXT_OPPONENT, TEXT_READER
 from intently.log.log import Log
@@ -49,12 +50,15 @@ class Choice:
     judge: tuple[Examples, Past]
 
     @classmethod
-    def of(cls, task: Task, at: Sequence[datetime], known: Log) -> Choice:
-        """Judged at `at`, fitted on the newest windows that end by the first of them."""
+    def of(cls, task: Task, at: Sequence[datetime], known: Log, given: Examples | None = None) -> Choice:
+        """Judged at `at`, fitted on the newest windows that end by the first of them.
+
+        `given` are answers that the log does not have.
+        """
         last = last_cutoff(task, at[0])
         first = max(known.observed_from + 4 * WEEK, last - (_FIT_WEEKS - 1) * WEEK)
-        fit = task.examples(known.before(at[0]), weekly(min(first, last), last))
-        judge = task.examples(known, at)
+        fit = truths(task, known.before(at[0]), weekly(min(first, last), last), given)
+        judge = truths(task, known, at, given)
         return cls(task, (fit, Past(known, fit)), (judge, Past(known, judge.hide())))
 
 

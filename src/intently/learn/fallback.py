@@ -42,7 +42,7 @@ def train_or_fall_back(
     reasons: dict[str, str] = {}
     for task in tasks:
         try:
-            examples_until(task, known, until, plan)
+            examples_until(task, known, until, plan, (options.get("labels") or {}).get(task.name))
         except TooFewExamples as error:
             reasons[task.name] = error.problem
     trained = _trained(log, until, tasks, reasons, preset, options)

@@ -20,6 +20,7 @@ from torch.nn import functional
 from intently.errors import ConfigError, TooFewExamples
 from intently.learn.methods import Sizes, applied, method_of
 from intently.learn.text_finetune import Rows, Run, TextRecipe, trained
+from intently.learn.track import Tracker
 from intently.log.log import Log
 from intently.log.pack import Array
 from intently.text.language_model import PACKAGED, Progress, load, silent
@@ -77,8 +78,11 @@ class StepReader:
     network: StepNetwork | None = field(default=None, repr=False, compare=False)
     tokenizer: Any = field(default=None, repr=False, compare=False)
 
-    def fit(self, log: Log, begin: datetime, end: datetime) -> Self:
-        """Learn from the sessions of `[begin, end)`. Raises TooFewExamples where nothing but one label follows."""
+    def fit(self, log: Log, begin: datetime, end: datetime, *, tracker: Tracker | None = None) -> Self:
+        """Learn from the sessions of `[begin, end)`; a `tracker` records the losses.
+
+        Raises TooFewExamples where nothing but one label follows.
+        """
         torch.manual_seed(self.recipe.seed)
         seen = sessions(log, begin, end, self.language)
         labels = (*sorted({label for session in seen for label in session.then} - {NONE}), NONE)
@@ -93,7 +97,7 @@ class StepReader:
         network = StepNetwork(tuned, config.hidden_size, len(labels))
         made = replace(self, labels=labels, network=network, tokenizer=tokenizer, progress=silent)
         rows = [row for session in seen for row in made._rows(session)]
-        run = Run(method, self.recipe, _loss, progress=self.progress, phase="learning what comes next")
+        run = Run(method, self.recipe, _loss, progress=self.progress, phase="learning what comes next", tracker=tracker)
         # Not grouped by length: after a session of one step nothing comes, and such a batch would have one label.
         options = {"num_train_epochs": self.recipe.passes(len(rows)), "train_sampling_strategy": "random"}
         trained(cast(Any, network), Rows(rows), lambda some: _batch(some, tokenizer.pad_token_id), run, **options)

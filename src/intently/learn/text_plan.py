@@ -126,6 +126,7 @@ class TextPlan:
 
         `known` and `cutoffs` say which events without a label there are.
         """
+        from intently.learn.active import unlabelled
         from intently.learn.ensemble import Ensemble, of_folds
         from intently.learn.pseudo_label import Pseudo, self_taught
 
@@ -134,7 +135,7 @@ class TextPlan:
 
             def taught(examples: Examples, past: Past) -> TextReader:
                 # What was written later is not known where the choice is made.
-                before = some.where(pl.col(AT) <= examples.at.max())
+                before = unlabelled(some.where(pl.col(AT) <= examples.at.max()), examples)
                 fitted, _ = self_taught(reader, examples, before, known, Pseudo(self.self_taught, self.sure))
                 return fitted
 

@@ -22,6 +22,7 @@ from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.contract import EachEvent, Everyone, Examples, OneOf, Past, Predictor, Ranking, Task, together, weekly
 from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report
+from intently.learn.active import truths
 from intently.learn.adapt import ADAPTATIONS
 from intently.learn.checkpoints import folder_of
 from intently.learn.choose import WEEK, Choice, Trial, Tried, choice_cutoffs, chosen, last_cutoff
@@ -58,6 +59,7 @@ def train(
     adapt: str = "frozen",
     method: str = "full",
     text: TextPlan | None = None,
+    labels: Mapping[str, Examples] | None = None,
     before: bool = False,
     threads: int | None = None,
     seed: int = 0,
@@ -67,7 +69,8 @@ def train(
 ) -> Trained:
     """Train on what was known before `until`, and choose what to serve on the last whole windows before it.
 
-    `text` says how the language model learns questions about events. With `before`, the reader without fine-tuning is
+    `text` says how the language model learns questions about events, and `labels` are answers to them that the log does
+    not have, by task. With `before`, the reader without fine-tuning is
     kept beside the rest, for the report.
     Raises TooFewExamples where there is too little to learn from.
     """
@@ -81,9 +84,10 @@ def train(
     # The reader shares the machine with the boosters that do not wait for it.
     recipe = replace(plan.recipe, seed=seed, threads=max(1, threads // 2))
     known, tasks = log.before(until), tuple(tasks)
-    data = {task.name: examples_until(task, known, until, plan) for task in tasks}
+    given = labels or {}
+    data = {task.name: examples_until(task, known, until, plan, given.get(task.name)) for task in tasks}
     times = choice_cutoffs(tasks, until)
-    choices = {task.name: Choice.of(task, times, known) for task in tasks}
+    choices = {task.name: Choice.of(task, times, known, given.get(task.name)) for task in tasks}
     readable = tuple(task for task in tasks if task.key == schema.USER)
     if checkpoints is not None:
         # An interrupted training is gone on with only where it is the same training.
@@ -226,7 +230,9 @@ def _finished(started: Sequence[Future[Tried]], progress: Progress) -> list[Trie
     return sorted((one.result() for one in started), key=lambda one: -one.trial.lightness)
 
 
-def examples_until(task: Task, known: Log, until: datetime, plan: Preset) -> tuple[Examples, Past]:
+def examples_until(
+    task: Task, known: Log, until: datetime, plan: Preset, given: Examples | None = None
+) -> tuple[Examples, Past]:
     """What a task is trained on. Raises TooFewExamples where that is too little, or one class only."""
     last = last_cutoff(task, until)
     count = plan.item_weeks if task.key == schema.ITEM else plan.weeks
@@ -237,7 +243,7 @@ def examples_until(task: Task, known: Log, until: datetime, plan: Preset) -> tup
             f"{(until - known.observed_from).days} days are known before {until:%Y-%m-%d}.",
             mend="Bring a longer log or choose a later --until.",
         )
-    examples = task.examples(known, weekly(first, last))
+    examples = truths(task, known, weekly(first, last), given)
     asked = examples.asked.n_unique()
     if asked < FEWEST_CUSTOMERS:
         who = {schema.USER: "customers", schema.ITEM: "items"}.get(task.key, "events")

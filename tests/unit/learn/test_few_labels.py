@@ -6,14 +6,15 @@ import pytest
 
 from intently.contract import Examples, OneOf, Past
 from intently.errors import ConfigError, DataError
-from intently.learn.active import choose, margin, read_labels, suggested, unlabelled
+from intently.learn.active import choose, labelled_by, margin, read_labels, suggested, truths, unlabelled
 from intently.learn.pseudo_label import Pseudo, confident, self_taught
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
 from intently.log import schema
+from intently.log.log import Log
 from intently.tasks.purchasing_power import TASK as POWER
 from intently.text.story import Teller
-from small_logs import day
+from small_logs import START, day
 from text_shop import SAID, TASK, URGENT, shop
 from tiny_models import encoder
 
@@ -141,3 +142,26 @@ def test_yes_and_no_are_read_back_as_such(log, tmp_path):
     asked = URGENT.questions(log, day(70))
     pl.DataFrame({"event_id": asked.asked[:2], "label": ["yes", "no"]}).write_csv(tmp_path / "rows.csv")
     assert read_labels(tmp_path / "rows.csv", asked).truth.to_list() == [True, False]
+
+
+def test_what_the_log_says_wins_over_a_label_by_hand_and_only_later_ones_are_left_out(tmp_path):
+    log = shop(90)
+    weeks = [day(7 * week) for week in range(1, 11)]
+    half = log.events.filter(
+        (pl.col(schema.TYPE) != "tag") | (pl.col(schema.EVENT).str.slice(1).cast(pl.Int64) % 2 == 0)
+    )
+    untold = Log.of(half, log.items, observed_from=START, observed_until=day(90))
+    said, whole = TASK.examples(untold, weeks), TASK.examples(log, weeks)
+    assert 0 < len(said) < len(whole)
+    file = tmp_path / "rows.csv"
+    pl.DataFrame({schema.EVENT: whole.asked, "label": "other"}).write_csv(file)
+    given = labelled_by(file, TASK, untold)
+    found = truths(TASK, untold, weeks, given)
+    both = dict(zip(found.asked, found.truth, strict=True))
+    assert set(both) == set(whole.asked)
+    own = dict(zip(said.asked, said.truth, strict=True))
+    assert all(both[event] == own.get(event, "other") for event in both)
+    assert found.at.is_sorted()
+    early = truths(TASK, untold, weeks[:4], given)
+    assert set(early.asked) == set(TASK.examples(log, weeks[:4]).asked)
+    assert truths(TASK, untold, weeks, None).frame.equals(said.frame)
