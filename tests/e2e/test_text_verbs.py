@@ -113,8 +113,12 @@ def searched(work):
     )
 
 
-def test_a_search_goes_on_from_its_study_and_train_reads_what_it_found(work, searched):
-    first = told(*searched, "--trials", 2)
+@pytest.fixture(scope="module")
+def first(searched):
+    return told(*searched, "--trials", 2)
+
+
+def test_a_search_goes_on_from_its_study_and_train_reads_what_it_found(work, searched, first):
     assert first["metric"] == "accuracy"
     assert len(first["trials"]) == 2
     again = told(*searched, "--trials", 3)
@@ -131,7 +135,7 @@ def test_a_search_goes_on_from_its_study_and_train_reads_what_it_found(work, sea
     assert found["objective"]["smoothing"] == again["text"]["smoothing"]
 
 
-def test_a_search_refuses_what_it_cannot_do(work, searched):
+def test_a_search_refuses_what_it_cannot_do(work, searched, first):
     refused("no method 'ful'", *searched, "--methods", "ful")
     refused("begun with other data, settings or methods", *searched, "--methods", "full", "--trials", 4)
     refused("is not asked about events", *searched[:3], "--task", "demand", "--until", UNTIL)

@@ -30,6 +30,7 @@ def command(
     from intently.contract import EachEvent, Examples, OneOf, Past, YesNo, pooled
     from intently.errors import ConfigError
     from intently.learn.active import suggested
+    from intently.learn.ensemble import Ensemble
     from intently.learn.text_reader import TextReader
     from intently.log.log import Log, moment
     from intently.ship.bundle import load
@@ -41,7 +42,11 @@ def command(
     when = moment(at)
     trained = load(bundle, console.every_task())
     question = trained.task(task)
-    readers = [one for one in trained.predictors[task].values() if isinstance(one, TextReader)]
+    mine = trained.predictors[task].values()
+    # Of several members the first will do: what one is unsure of, the others are too.
+    readers = [
+        one.fitted[0] if isinstance(one, Ensemble) else one for one in mine if isinstance(one, TextReader | Ensemble)
+    ]
     if not readers or not isinstance(question.asks, EachEvent) or not isinstance(question.answer, OneOf | YesNo):
         raise ConfigError(
             f"{task} is not a question about events with labels that a text reader answers.",

@@ -248,11 +248,12 @@ def _optimizer(network: TextNetwork, run: Run) -> torch.optim.Optimizer:
     """AdamW with the head at a rate of its own; biases, norms and single numbers do not decay."""
     width = network.language_model.config.hidden_size
     rate = run.recipe.learning_rate or run.recipe.rate * run.method.learning_rate * _USUAL_WIDTH / width
+    prompted = getattr(network, "guess", None) is not None
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, weight in network.named_parameters():
         if weight.requires_grad:
             # A head that begins with the vectors of words is a part of the language model.
-            mine = run.recipe.head_learning_rate if name.startswith("head.") and network.guess is None else rate
+            mine = run.recipe.head_learning_rate if name.startswith("head.") and not prompted else rate
             decay = run.recipe.weight_decay if weight.ndim > 1 else 0.0
             groups.setdefault((mine, decay), []).append(weight)
     return torch.optim.AdamW([{"params": mine, "lr": lr, "weight_decay": d} for (lr, d), mine in groups.items()])
