@@ -179,14 +179,14 @@ def test_an_ensemble_is_kept_whole_and_answers_from_its_bundle(work, tmp_path):
     config.write_text(TABLE + "[text]\nmembers = 2\nepochs = 2\n")
     trained(work, tmp_path / "b", "--config", config)
     contract = json.loads((tmp_path / "b" / "contract.json").read_text())
-    assert contract["tasks"]["wants"]["predictors"]["text_ensemble"] == "Ensemble"
-    assert contract["tasks"]["wants"]["served"] == "text_ensemble"
+    kinds = contract["tasks"]["wants"]["predictors"]
+    assert (kinds["text_reader"], kinds["blend"]) == ("Ensemble", "Blend")
     out = tmp_path / "a.parquet"
     told("predict", tmp_path / "b", "--data", work / "shop", "--at", UNTIL, "--task", "wants", "--out", out)
     found = pl.read_parquet(out)
     assert len(found) > 5
     # Every member answers: two seeds do not say the same.
-    members = [(tmp_path / "b" / "predictors" / "wants" / "text_ensemble" / str(n)) for n in range(2)]
+    members = [(tmp_path / "b" / "predictors" / "wants" / "text_reader" / str(n)) for n in range(2)]
     weights = [(member / "weights.safetensors").read_bytes() for member in members]
     assert weights[0] != weights[1]
 
@@ -250,7 +250,7 @@ def test_every_step_of_later_sessions_is_answered(work, tmp_path):
     assert 0 <= found["markov_macro_f1"] <= 1
     refused("is not a Parquet file", *words, "--out", tmp_path / "s.csv")
     refused("0 in the 28 days", *words[:4], "2030-01-01", "--out", tmp_path / "s.parquet")
-    refused("language", *words, "--language", "fr", "--out", tmp_path / "s.parquet")
+    refused("no wording for 'fr'", *words, "--language", "fr", "--out", tmp_path / "s.parquet")
 
 
 # --- update ---
@@ -265,6 +265,9 @@ def test_an_update_learns_the_new_months_and_keeps_what_it_knew(work, bundle):
     assert one["forgot"] <= 0.02
     contract = json.loads((work / "new" / "contract.json").read_text())
     assert contract["until"].startswith(LATER)
+    kinds = contract["tasks"]["wants"]["predictors"]
+    assert kinds == json.loads((bundle / "contract.json").read_text())["tasks"]["wants"]["predictors"]
+    assert {"text_reader", "n_grams", "blend"} < set(kinds)
     assert contract["updates"][0]["new_after"] == one["new_after"]
     assert contract["config"]["train"]["tasks"] == ["wants"]
     assert "Taken further" in (work / "new" / "README.md").read_text()

@@ -142,7 +142,10 @@ class TextPlan:
             return Taught(reader, taught)
         if self.members > 1 and self.average == "weights":
             return Taught(reader, lambda examples, past: of_folds(reader, self.members, examples, past))
-        return Ensemble(reader, self.members, self.folds) if self.members > 1 else reader
+        if self.members > 1:
+            # By the reader's name: whatever is done with a reader is done with several that answer as one.
+            return Ensemble(reader, self.members, self.folds, reader.name)
+        return reader
 
 
 def without_label(task: Task, known: Log, cutoffs: Sequence[datetime]) -> Examples:

@@ -14,6 +14,7 @@ from typing import Any
 
 from intently.contract import Examples, Past, Predictor, Task, pooled, weekly
 from intently.errors import BundleError, ConfigError, TooFewExamples, gathered
+from intently.learn.blend import Blend
 from intently.learn.choose import WEEK, last_cutoff
 from intently.learn.continual import Forgetting, Update, forgetting, updated
 from intently.learn.ensemble import folds
@@ -145,9 +146,20 @@ def _enough(task: Task, new: Examples, old_judged: int, new_judged: int, learned
 
 
 def _again(mine: Mapping[str, Predictor], after: TextReader, examples: Examples, known: Log) -> dict[str, Predictor]:
-    """The reader taken further, and the others fitted on everything that is known now."""
-    past = Past(known, examples)
-    return {name: after if isinstance(one, TextReader) else one.fit(examples, past) for name, one in mine.items()}
+    """The reader taken further, the others fitted on everything that is known now, and what blends them of these."""
+    past, found = Past(known, examples), dict[str, Predictor]()
+    # A blend comes after its parts.
+    for name, one in mine.items():
+        if isinstance(one, TextReader):
+            found[name] = after
+        elif isinstance(one, Blend):
+            parts = {part: found[part] for part in one.boosters}
+            found[name] = replace(
+                one, boosters=parts, reader=after if isinstance(one.reader, TextReader) else one.reader
+            )
+        else:
+            found[name] = one.fit(examples, past)
+    return found
 
 
 def _named(progress: Progress, task: str) -> Progress:

@@ -70,7 +70,9 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
             if isinstance(predictor, Blend):
                 told = {
                     "boosters": list(predictor.boosters),
-                    "reader": TEXT_READER if isinstance(predictor.reader, TextReader) else predictor.reader is not None,
+                    "reader": TEXT_READER
+                    if isinstance(predictor.reader, TextReader | Ensemble)
+                    else predictor.reader is not None,
                     "weight": predictor.weight,
                 }
                 _write_json(part / "predictors" / task / name / "settings.json", told)
