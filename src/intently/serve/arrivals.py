@@ -152,7 +152,8 @@ class Door:
         for name, value in more.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or name not in wanted:
                 continue
-            if named_personal(name, self.protect) or not math.isfinite(value) or abs(value) > 1e12:
+            # A whole number may be too long to be a float at all.
+            if named_personal(name, self.protect) or abs(value) > 1e12 or not math.isfinite(value):
                 continue
             kept[name] = float(value)
         return dict(list(kept.items())[:_MOST_NUMBERS])

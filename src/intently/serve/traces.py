@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Self
 
 from starlette.types import Scope
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 CONSOLE = "console"
+# Seconds for what waits when the service ends.
+_LAST = 3.0
 # Nothing else of a request's headers is read.
 _CARRIED = (b"traceparent", b"tracestate")
 
@@ -80,5 +83,7 @@ class Traces:
         span.end()
 
     def close(self) -> None:
-        """Send what waits."""
-        self._provider.shutdown()
+        """Send what waits, for a few seconds: one who does not answer does not hold up the end."""
+        ending = threading.Thread(target=self._provider.shutdown, name="intently-traces", daemon=True)
+        ending.start()
+        ending.join(_LAST)

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import logging
+import socket
 import sqlite3
 import threading
 import time
@@ -23,7 +24,7 @@ from intently.errors import ConfigError
 from intently.serve import keys as keys_module
 from intently.serve import run
 from intently.serve.app import create_app
-from intently.serve.arrivals import EventIn
+from intently.serve.arrivals import Door, EventIn
 from intently.serve.clock import moment, written
 from intently.serve.event import Event
 from intently.serve.limits import Bucket, neighbourhood
@@ -753,6 +754,27 @@ def test_a_span_says_the_route_and_no_more_and_goes_under_the_callers(service, a
     assert "secret-id" not in told
     assert admin["Authorization"][-20:] not in told
     traces.close()
+
+
+def test_a_collector_that_does_not_answer_holds_nobody_up(monkeypatch) -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="OpenTelemetry is not installed")
+    monkeypatch.setattr("intently.serve.traces._LAST", 0.2)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        traces = Traces.to(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        begun = time.monotonic()
+        for _ in range(50):
+            traces.end(traces.begin({"method": "GET", "headers": []}), "GET", "/x", 200, "r")
+        traces.close()
+        assert time.monotonic() - begun < 5
+
+
+def test_a_whole_number_too_long_for_a_float_is_left_out() -> None:
+    door = Door(lambda: 10**15, numbers=lambda: frozenset({"stars"}))
+    given = {"event_type": "view", "timestamp": 0, "user_id": "ann", "stars": 10**400}
+    assert door.take(EventIn.model_validate(given)).extra == {}
+    assert door.take(EventIn.model_validate(given | {"stars": 4})).extra == {"stars": 4.0}
 
 
 def test_spans_go_nowhere_unless_a_place_is_named(service, monkeypatch) -> None:
