@@ -47,6 +47,19 @@ def test_the_short_way_and_the_routes_give_one_answer(went, client, admin, way, 
     assert {*short.headers} == {*routed.headers}
 
 
+def test_what_was_written_out_is_given_to_who_asks_the_same_alone(client, admin) -> None:
+    # One answer of all questions stands behind both ways: a body of one is no body of the other, nor of somebody else.
+    ways = [f"/v1/users/{user}/{way}" for user in ("c001", "c002") for way in ("scores", "recommendations", "scores")]
+    first = [client.get(way, headers=admin).json() for way in ways]
+    again = [client.get(way, headers=admin).json() for way in ways]
+    assert first == again
+    for way, told in zip(ways, again, strict=True):
+        assert told["user_id"] == way.split("/")[3]
+        assert ("recommendations" in way) == ("next_item" in str(told["answers"]))
+        routed = client.get(f"{way}?most={10 if 'recommendations' in way else 20}", headers=admin).json()
+        assert told == routed
+
+
 def test_what_happened_is_seen_by_the_short_way(went, client, service, admin) -> None:
     before = client.get("/v1/users/c001/scores", headers=admin).json()
     posted = client.post("/v1/events", json=event(service, amount=900.0), headers=admin)
