@@ -31,8 +31,8 @@ import polars as pl
 from intently.baselines.features import windowed
 from intently.contract import Examples, Past, Scores, weekly
 from intently.evaluate.compare import compare
-from intently.learn.finetune import Recipe
 from intently.learn.reader import SequenceReader
+from intently.learn.recipe import Recipe
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
 from intently.log import complete_journey, schema

@@ -23,8 +23,8 @@ import polars as pl
 
 from intently.contract import TRUTH, Past, Ranking, weekly
 from intently.evaluate.compare import compare
-from intently.learn.finetune import Recipe
 from intently.learn.reader import SequenceReader
+from intently.learn.recipe import Recipe
 from intently.learn.texts import Text
 from intently.log import complete_journey, schema
 from intently.log.log import Log

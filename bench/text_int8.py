@@ -27,7 +27,8 @@ from intently.contract import Past
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
 from intently.ship import text_export
-from intently.ship.onnx_file import in_eight_bits, session
+from intently.ship.onnx_file import in_eight_bits
+from intently.text.exported_model import session
 from intently.text.story import Teller
 
 RESULTS = Path(__file__).parent / "results" / "text_int8.jsonl"

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from intently.baselines.lightgbm_customer import LightGBMCustomer
 from intently.baselines.lightgbm_demand import LightGBMDemand
@@ -14,10 +15,11 @@ from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.contract import Past, weekly
 from intently.evaluate.compare import Report
 from intently.learn.blend import Blend
-from intently.learn.finetune import Recipe
 from intently.learn.reader import SequenceReader
+from intently.learn.recipe import Recipe
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
+from intently.learn.texts import Text
 from intently.learn.trained import Trained
 from intently.log.log import Log
 from intently.ship.bundle import save
@@ -36,8 +38,11 @@ _SHAPE = {"width": 32, "item_width": 16, "blocks": 1, "attention_heads": 2}
 _TREES = {"weeks": 2, "at_most": 200, "trees": 20}
 
 
-def trained(log: Log, seed: int = 0) -> Trained:
-    """About ten seconds: what is served is a blend or a stack, as in a real bundle."""
+def trained(log: Log, seed: int = 0, model: str | None = None) -> Trained:
+    """About ten seconds: what is served is a blend or a stack, as in a real bundle.
+
+    Texts are read by a language `model` in a folder; without one, their vectors are drawn by lot.
+    """
     known = log.before(UNTIL)
     cutoffs = weekly(START + timedelta(weeks=8), UNTIL - timedelta(weeks=4))
 
@@ -45,10 +50,14 @@ def trained(log: Log, seed: int = 0) -> Trained:
         examples = task.examples(known, cutoffs[-6:])
         return examples, Past(known, examples)
 
-    vectors = np.random.default_rng(seed).normal(size=(len(item_texts(log.items)[0]), 24)).astype(np.float32)
+    vectors = None
+    if model is None:
+        vectors = np.random.default_rng(seed).normal(size=(len(item_texts(log.items)[0]), 24)).astype(np.float32)
     recipe = Recipe(pretrain_epochs=1, epochs=1, negatives=32, threads=1)
     parts = {task.name: windows(task) for task in OF_CUSTOMERS}
-    reader = Rolling(((START, SequenceReader(OF_CUSTOMERS, recipe, shape=_SHAPE).fit(parts, vectors=vectors)),))
+    text = Text() if model is None else Text(model, keep=24)
+    fitted = SequenceReader(OF_CUSTOMERS, recipe, text, shape=_SHAPE).fit(parts, vectors=vectors)
+    reader = Rolling(((START, fitted),))
     reading = ReaderColumns.of(reader, parts[INTENT.name][1])
     found = {}
     for task in (INTENT, POWER):
@@ -72,9 +81,28 @@ def trained(log: Log, seed: int = 0) -> Trained:
     )
 
 
-def write(folder: Path, seed: int = 0) -> tuple[Path, Path]:
+def write(folder: Path, seed: int = 0, model: str | None = None) -> tuple[Path, Path]:
     """A log and a bundle of it, in two folders."""
     log = planted()
     log.write(folder / "data")
-    save(trained(log, seed), log, folder / f"bundle{seed or ''}")
+    save(trained(log, seed, model), log, folder / f"bundle{seed or ''}")
     return folder / "data", folder / f"bundle{seed or ''}"
+
+
+def write_exported(folder: Path, model: str | None = None) -> tuple[Path, Path]:
+    """The same, and in the bundle the reader as ONNX too, with the language model where there is one."""
+    from intently.ship import export, model_export, onnx_reader
+    from intently.ship import gate as gate_of
+    from intently.ship.bundle import load
+
+    data, bundle = write(folder, model=model)
+    reader = load(bundle, BUILT_IN, threads=1).reader.newest
+    truth = export.examples_of(reader.tasks, planted(), UNTIL, 60)
+    with pytest.MonkeyPatch.context() as patch:
+        # A reader of 32 numbers fitted once over, judged on sixty customers: a metric moves by as much for nothing.
+        patch.setattr(gate_of, "MOST_LOST", 0.05)
+        made_of = onnx_reader.made_of(bundle / "reader" / "network.safetensors")
+        export.export(reader, truth[INTENT.name][1], bundle / "onnx", truth, made_of)
+    if model is not None:
+        model_export.export(reader.text, list(reader.texts), bundle / "onnx_items")
+    return data, bundle

@@ -28,6 +28,7 @@ class Serving:
     more: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
+    python: str = sys.executable
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
 
@@ -40,7 +41,7 @@ class Serving:
 
     def start(self, patience: float = 90.0) -> Serving:
         """Start it, and wait until it is ready."""
-        words = [sys.executable, "-m", "intently", "serve", str(self.bundle), "--state", self.state, *self.more]
+        words = [self.python, "-m", "intently", "serve", str(self.bundle), "--state", self.state, *self.more]
         words += ["--port", str(self.port), "--threads", "1"]
         if self.data is not None:
             words += ["--data", str(self.data)]

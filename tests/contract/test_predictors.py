@@ -271,8 +271,8 @@ def read_texts() -> Any:
 
 
 def read(log: Log) -> Any:
-    from intently.learn.finetune import Recipe
     from intently.learn.reader import SequenceReader
+    from intently.learn.recipe import Recipe
     from intently.text.verbalise import item_texts
 
     made = {task.name: lessons(task, log) for task in READ}

@@ -17,8 +17,8 @@ from intently.contract import Past
 from intently.learn.methods import METHODS, Sizes
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
-from intently.ship.onnx_file import session
 from intently.ship.text_export import ONNX, answer, export
+from intently.text.exported_model import session
 from intently.text.language_model import PACKAGED
 from intently.text.story import Teller
 from small_logs import day

@@ -22,6 +22,7 @@ from intently.cli import (
     pack,
     predict,
     pretrain,
+    prune,
     recommend,
     search,
     serve,
@@ -45,7 +46,9 @@ app = typer.Typer(
 )
 
 LOG = (init, check, tasks, pack)
-MODEL = (pretrain, search, train, update, suggest_labels, steps, evaluate, predict, recommend, export)
+MODEL = (pretrain, search, train, update, suggest_labels, steps, evaluate, predict, recommend, export, prune)
+# What only training and exporting need: a service answers without them.
+TRAINING = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 SERVICE = (serve, watch, forecast)
 
 for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):
@@ -69,6 +72,11 @@ def run() -> None:
         app()
     except IntentlyError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in TRAINING:
+            raise
+        sys.stderr.write(f"error: This needs {error.name}, which is not installed. pip install 'intently[train]'\n")
         sys.exit(1)
     except PermissionError as error:
         sys.stderr.write(f"error: {error.filename} cannot be opened: permission denied. Give a folder you may use.\n")

@@ -38,6 +38,10 @@ TRACK = Annotated[
     ),
 ]
 THREADS = Annotated[int, typer.Option("--threads", min=1, help="Processor threads to use.")]
+EXPORTED = Annotated[
+    bool,
+    typer.Option("--exported", help="Answer by what `intently export` wrote, as is done where torch is not installed."),
+]
 SEED = Annotated[int, typer.Option("--seed", help="Seed of every random draw.")]
 
 

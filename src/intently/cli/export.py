@@ -19,15 +19,19 @@ def command(
 ) -> None:
     """Write a bundle's readers as ONNX, exact and in eight bits: into BUNDLE/onnx, text readers into BUNDLE/onnx_texts.
 
+    With the sequence reader goes the language model that reads new items, into BUNDLE/onnx_items.
+
     The exact one must give what the network gives, to 1e-4; the one in eight bits may lose 0.004 of each task's first
     metric, on the last windows before the bundle's end. One that does not pass is not written.
     """
     from dataclasses import asdict
 
+    import numpy as np
+
     from intently.errors import BundleError
     from intently.learn.text_reader import TextReader
     from intently.log.log import Log
-    from intently.ship import export, text_export
+    from intently.ship import export, model_export, onnx_reader, text_export
     from intently.ship.bundle import load
     from intently.ship.gate import EXPORTED
 
@@ -39,11 +43,15 @@ def command(
     if trained.reader is None and not any(texts.values()):
         raise BundleError("The bundle has no reader.", mend="Export a bundle that was trained without --fallback.")
     log, gates = Log.read(data), {}
-    folder, folder_of_texts = (bundle / name for name in EXPORTED)
+    folder, folder_of_texts, folder_of_items = (bundle / name for name in EXPORTED)
     if trained.reader is not None:
         reader = trained.reader.newest
         truth = export.examples_of(reader.tasks, log, trained.until, examples)
-        gates[folder] = export.export(reader, next(iter(truth.values()))[1], folder, truth)
+        made_of = onnx_reader.made_of(bundle / "reader" / "network.safetensors")
+        gates[folder] = export.export(reader, next(iter(truth.values()))[1], folder, truth, made_of)
+        known = list(reader.texts)
+        shown = [known[place] for place in np.linspace(0, len(known) - 1, min(examples, len(known))).astype(int)]
+        gates[folder_of_items] = model_export.export(reader.text, shown, folder_of_items)
     for task in trained.tasks:
         text = texts[task.name]
         if text is not None:

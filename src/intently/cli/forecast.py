@@ -20,6 +20,7 @@ def command(
     state: Annotated[
         str | None, typer.Option("--state", help="The service's state by URL; INTENTLY_STATE without it.")
     ] = None,
+    exported: console.EXPORTED = False,
     as_json: console.JSON = False,
 ) -> None:
     """Forecast every item from the events of a service; the service itself calls this every few hours."""
@@ -36,7 +37,7 @@ def command(
     if url is None:
         raise ConfigError("No state is given.", mend="Give --state, or set INTENTLY_STATE.")
     when = moment(at)
-    trained = load(bundle, console.every_task(), threads=1)
+    trained = load(bundle, console.every_task(), threads=1, exported=exported or None)
     store = Store.open(url)
     made = forecasts(trained, version_of(bundle), log_of(store), micros(when))
     store.close()

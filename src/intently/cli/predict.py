@@ -22,6 +22,7 @@ def command(
     at: Annotated[str, typer.Option("--at", help="Answer as of this date (UTC); later events are not seen.")],
     out: Annotated[Path, typer.Option("--out", help="Parquet file for the answers; without --task, a folder.")],
     task: Annotated[str | None, typer.Option("--task", help="The question, by name; without it, every one.")] = None,
+    exported: console.EXPORTED = False,
     as_json: console.JSON = False,
 ) -> None:
     """Answer one question, or all of them, for everyone who can be asked at a time."""
@@ -36,7 +37,7 @@ def command(
             f"--out {out} is one file, and every question is asked.", mend="Give a folder, or choose one with --task."
         )
     when = moment(at)
-    trained = load(bundle, console.every_task())
+    trained = load(bundle, console.every_task(), exported=exported or None)
     asked = trained.tasks if task is None else (trained.task(task),)
     console.say_fallbacks(trained, asked)
     known = Log.read(data).before(when)

@@ -52,6 +52,7 @@ def command(
     now: Annotated[
         str | None, typer.Option("--now", help="Let the service's time begin here (UTC): to try out an old log.")
     ] = None,
+    exported: console.EXPORTED = False,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Serve a bundle over HTTP: events in, scores and recommendations out, by key, on this machine alone."""
@@ -98,7 +99,13 @@ def command(
         reuse=reuse, cache_events=cache_events, rate=rate, threads=threads, protect=protect, pack=pack, rules=rules
     )
     service = run.service_of(
-        bundle, store, lambda folder: load(folder, tasks, threads=threads), settings, models, clock_from(now)
+        bundle,
+        store,
+        lambda folder: load(folder, tasks, threads=threads, exported=exported or None),
+        settings,
+        models,
+        clock_from(now),
+        exported or None,
     )
     key = run.first_key(Keys(store, service.clock.now))
     if key is not None:

@@ -53,7 +53,7 @@ def reorder(within: int = 3) -> Change:
 def replace_items(nearest: Mapping[str, Sequence[str]], share: float = 0.2) -> Change:
     """An item's text is replaced by that of one that reads like it, with this chance at each event.
 
-    `nearest` gives for an item's text those nearest to it (`text.nearest`).
+    `nearest` gives for an item's text those nearest to it (`learn.nearest`).
     """
 
     def change(story: Story, rng: np.random.Generator) -> Story:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
 
 from intently.contract import (
     TRUTH,
@@ -27,8 +27,11 @@ from intently.contract import (
 from intently.log.pack import codes
 from intently.text.arrays import Sequences, ragged
 
+if TYPE_CHECKING:
+    import torch
+
 Array = np.ndarray
-Batch = dict[str, torch.Tensor]
+Batch: TypeAlias = "dict[str, torch.Tensor]"
 
 # What a batch says of its items, in the order in which a reader's items take it.
 DESCRIBED = ("item_text", "item_delta", "item_count", "item_attribute", "item_attribute_start")
@@ -146,11 +149,29 @@ class Batches:
         return order, np.concatenate([[0], np.cumsum(counts)])
 
     def collate(self, histories: Array) -> Batch:
-        """One batch of these histories."""
-        return _collate(self, histories.astype(np.int64))
+        """One batch of these histories, as a Trainer takes it."""
+        import torch
+
+        return tensors(self.arrays(histories)) | {"labels": torch.zeros(1)}
+
+    def arrays(self, histories: Array) -> dict[str, Array]:
+        """One batch of these histories; no torch is needed where nothing is drawn."""
+        return _arrays(self, histories.astype(np.int64))
 
 
-def _collate(data: Batches, chosen: Array) -> Batch:
+def tensors(batch: Mapping[str, Array]) -> Batch:
+    """A batch as tensors."""
+    import torch
+
+    return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+
+def remembers(task: Task) -> bool:
+    """Whether a task's head uses what the customer met before."""
+    return isinstance(task.answer, Ranking | Shares)
+
+
+def _arrays(data: Batches, chosen: Array) -> dict[str, Array]:
     seq = data.sequences
     stop = seq.moment_start[chosen + 1]
     start = np.maximum(seq.moment_start[chosen], stop - data.longest)
@@ -207,6 +228,8 @@ def _collate(data: Batches, chosen: Array) -> Batch:
     items = _Items(len(data.catalogue), data.whole)
     batch["line_item"] = items.add(seq.item[lines])
     if data.negatives and data.sampler is not None:
+        import torch
+
         # Drawn from torch's generator, whose state a checkpoint keeps.
         rng = np.random.default_rng(int(torch.randint(0, 2**31 - 1, (1,))))
         drawn = np.searchsorted(data.sampler, rng.random(data.negatives)).astype(np.int64)
@@ -223,9 +246,7 @@ def _collate(data: Batches, chosen: Array) -> Batch:
     for truths in data.truths:
         _aim(truths, nows, items, batch)
     batch |= items.table(data.catalogue)
-    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in batch.items()} | {
-        "labels": torch.zeros(1)
-    }
+    return {name: np.ascontiguousarray(values) for name, values in batch.items()}
 
 
 def _rows(length: Array, packed: bool) -> tuple[int, int, Array]:

@@ -96,7 +96,7 @@ def updated(reader: TextReader, new: Examples, old: Examples, log: Log, update: 
             some = _lessons(reader, _some(old, update.judged, recipe.seed), log)
             loss = _anchored(loss, network, some, update.pull)
         case "distil":
-            loss = _distilled(loss, copy.deepcopy(network).eval(), task, update.keep)
+            loss = distilled(loss, copy.deepcopy(network).eval(), task, update.keep)
     losses = finetune_text(
         network, lessons, Run(method, recipe, loss, progress=reader.progress, tracker=reader.tracker)
     )
@@ -155,7 +155,7 @@ def _anchored(loss: Loss, network: TextNetwork, some: Lessons, pull: float) -> L
     return held
 
 
-def _distilled(loss: Loss, teacher: TextNetwork, task: Task, keep: float) -> Loss:
+def distilled(loss: Loss, teacher: TextNetwork, task: Task, keep: float) -> Loss:
     """The loss, and how far answers went from the old reader's (cross-entropy of labels; squares of amounts)."""
     labelled = isinstance(task.answer, OneOf | YesNo)
 

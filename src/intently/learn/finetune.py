@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from intently.contract import Ranking, Shares, Task
+from intently.contract import Task
 from intently.learn.batches import DESCRIBED, Batch, Batches
 from intently.learn.checkpoints import last_whole
 from intently.learn.heads import NextMoment, RankingHead
 from intently.learn.network import Reader
+from intently.learn.recipe import Recipe
 from intently.learn.track import Tracker, recorded
 from intently.log.pack import Array
 from intently.text.language_model import Progress, silent
@@ -28,31 +29,6 @@ from intently.text.language_model import Progress, silent
 _LIKE = (0.5, 1.5)
 # Histories read together to judge an epoch: in steps of eight that took a quarter of fine-tuning.
 _JUDGED_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How long and how hard to train. Epochs are passes over all histories.
-
-    With `even_steps`, the steps of teaching what comes next hold as many moments each (those of `histories_per_step`
-    histories on average), grouped anew every epoch; else as many histories each, in the same groups every epoch.
-    """
-
-    pretrain_epochs: int = 2
-    epochs: int = 8
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    adam_beta2: float = 0.999
-    warmup: float = 0.1
-    histories_per_step: int = 8
-    even_steps: bool = False
-    accumulation: int = 1
-    negatives: int = 1024
-    patience: int = 2
-    # False trains the heads alone, on a reader that has learned nothing: the "before" of a report.
-    train_reader: bool = True
-    threads: int = 2
-    seed: int = 0
 
 
 class Network(nn.Module):
@@ -274,8 +250,3 @@ def _run(
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole(folder))
     return losses
-
-
-def remembers(task: Task) -> bool:
-    """Whether a task's head uses what the customer met before."""
-    return isinstance(task.answer, Ranking | Shares)

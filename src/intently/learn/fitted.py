@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from intently.contract import Examples, Past, Ranking, Scores, ShareLabels, Shares, Task
-from intently.learn.batches import Batch, Batches, Catalogue, Truths
+from intently.learn.answering import Answering, NetworkAnswers
+from intently.learn.batches import Batches, Catalogue, Truths, remembers
 from intently.learn.calibrate import Calibration
-from intently.learn.finetune import Network, Recipe, remembers
 from intently.learn.first_sales import log_rates, log_shares
-from intently.learn.heads import head_for
 from intently.learn.memo import Memo
-from intently.learn.network import Reader, Shape
+from intently.learn.nearest import nearest
 from intently.learn.numbers import Numbers
+from intently.learn.recipe import Recipe
 from intently.learn.texts import Text
 from intently.learn.whole_catalogue import Memories, WholeCatalogue
 from intently.learn.workers import each
@@ -26,13 +26,13 @@ from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array, codes
 from intently.text.arrays import sequences
-from intently.text.language_model import embed
-from intently.text.nearest import nearest
 from intently.text.verbalise import item_texts
+
+if TYPE_CHECKING:
+    from intently.learn.finetune import Network
 
 TOP = 100
 _BLOCK = 256
-_HISTORIES = 64
 _NEAREST = 30
 _LEAST = 1e-6
 # How far what a customer leans to moves an item that nobody has bought: recall@100 on Complete Journey at five
@@ -54,7 +54,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class FittedReader:
-    """A fine-tuned sequence reader; a Predictor of each of its tasks."""
+    """A fine-tuned sequence reader; a Predictor of each of its tasks. `exported` answers in place of a network."""
 
     name: str
     recipe: Recipe
@@ -67,6 +67,7 @@ class FittedReader:
     texts: dict[str, Array]
     numbers: Numbers
     fitted: Network | None = None
+    exported: Answering | None = None
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
     curve: Mapping[str, list[float]] = field(default_factory=dict)
     _memo: Memo = field(default_factory=Memo, repr=False, compare=False)
@@ -85,6 +86,10 @@ class FittedReader:
         """The same reader before calibration; readings are shared."""
         return replace(self, calibration={})
 
+    def answered_by(self, exported: Answering) -> FittedReader:
+        """The same reader, answered for by what was exported of it; readings are not shared."""
+        return replace(self, fitted=None, exported=exported, _memo=Memo(), _latest={})
+
     def empty_network(self) -> Network:
         """A network of the right shape, for weights to be loaded into."""
         truths = {}
@@ -98,7 +103,11 @@ class FittedReader:
         """A network with fresh weights, whose heads start at the best constant answers."""
         import torch
 
-        stacked = self._stacked()
+        from intently.learn.finetune import Network
+        from intently.learn.heads import head_for
+        from intently.learn.network import Reader, Shape
+
+        stacked = self.stacked()
         shape = Shape(
             text_width=stacked.shape[1],
             texts=len(stacked),
@@ -111,6 +120,14 @@ class FittedReader:
             task.name: head_for(task.answer, shape.width, shape.item_width, truths[task.name]) for task in self.tasks
         }
         return Network(Reader(shape, torch.from_numpy(stacked)), heads, self.tasks, len(self.event_types) + 1)
+
+    @property
+    def answering(self) -> Answering:
+        """What answers for it."""
+        if self.exported is not None:
+            return self.exported
+        assert self.fitted is not None
+        return NetworkAnswers(self.fitted, self.tasks)
 
     def catalogue(self, past: Past) -> Catalogue:
         """The catalogue of a past as this reader sees it; texts never seen before are read now."""
@@ -126,15 +143,10 @@ class FittedReader:
         texts, number = item_texts(items)
         new = [text for text in texts if text not in self.texts]
         if new:
-            for text, vector in zip(
-                new, self.text.apply(embed(new, self.text.model, adapter=self.text.adapter)), strict=True
-            ):
+            for text, vector in zip(new, self.text.apply(self.text.read(new)), strict=True):
                 self.texts[text] = vector
-            if self.fitted is not None:
-                import torch
-
-                stacked = self._stacked()
-                self.fitted.reader.items.text = torch.from_numpy(stacked)
+            if self.fitted is not None or self.exported is not None:
+                self.answering.retext(self.stacked())
         place = {text: i for i, text in enumerate(self.texts, start=1)}
         text_number = np.array([place[text] for text in texts], dtype=np.int64)[number]
         met = items.select(schema.ITEM).join(self.known, on=schema.ITEM, how="left", maintain_order="left")
@@ -159,7 +171,7 @@ class FittedReader:
         self._latest["catalogue"] = (items, past.event_types, found)
         return found
 
-    def _stacked(self) -> Array:
+    def stacked(self) -> Array:
         """Text vectors by text number; number 0 is no text."""
         return np.stack([np.zeros(self.text.whiten.shape[1], dtype=np.float32), *self.texts.values()])
 
@@ -194,18 +206,15 @@ class FittedReader:
         self._memo.clear()
 
     def _read(self, past: Past) -> dict[str, Array]:
-        seq = sequences(past)
+        answering, seq = self.answering, sequences(past)
         memories = tuple(task for task in self.tasks if remembers(task))
         batches = Batches(seq, self.catalogue(past), self.numbers.apply(past), memories)
         order = np.argsort(np.diff(seq.moment_start), kind="stable")
         now_order, now_start = batches.now_order
-        assert self.fitted is not None
-        # Going through all modules takes longer than reading one customer.
-        if self.fitted.training:
-            self.fitted.eval()
         # The longest first, so that no thread is left with much to do at the end.
-        groups = [order[begin : begin + _HISTORIES] for begin in range(0, len(order), _HISTORIES)][::-1]
-        parts = each(lambda chosen: self._read_histories(batches.collate(chosen)), groups)
+        some = answering.histories_at_once
+        groups = [order[begin : begin + some] for begin in range(0, len(order), some)][::-1]
+        parts = each(lambda chosen: answering.answers(batches.arrays(chosen)), groups)
         nows = [np.concatenate([now_order[now_start[h] : now_start[h + 1]] for h in chosen]) for chosen in groups]
         back = np.argsort(np.concatenate(nows), kind="stable")
         answers = {}
@@ -218,51 +227,12 @@ class FittedReader:
                 answers[name] = np.concatenate([part[name] for part in parts])
         return answers
 
-    def _read_histories(self, batch: Batch) -> dict[str, Array]:
-        """What `read` gives, of one batch; the nows of memories are numbered within it."""
-        import torch
-
-        assert self.fitted is not None
-        found: dict[str, Array] = {}
-        with torch.inference_mode():
-            items = self.fitted.reader.items(batch["item_text"], batch["item_delta"], batch["item_count"])
-            states = self.fitted.reader.nows(batch, items[0])
-            found["state"] = states.numpy()
-            for task in self.tasks:
-                head: Any = self.fitted.heads[task.name]
-                if isinstance(task.answer, Ranking):
-                    now = batch[f"memory.{task.name}.now"]
-                    answer = head.query(states)
-                    met = batch[f"memory.{task.name}.value"]
-                    plain = (answer[now] * items[0][met]).sum(-1) + items[1][met]
-                    more = head.memory(states, now, batch[f"memory.{task.name}.features"], plain)
-                    found |= {
-                        f"{task.name}.memory_now": now.numpy(),
-                        f"{task.name}.memory_item": batch[f"memory.{task.name}.code"].numpy(),
-                        f"{task.name}.memory_more": more.numpy(),
-                    }
-                elif isinstance(task.answer, Shares):
-                    answer = torch.softmax(head.logits(states, batch, task.name), dim=-1)
-                else:
-                    answer = head.answer(states)
-                found[task.name] = answer.numpy()
-        return found
-
     def item_vectors(self, past: Past) -> tuple[Array, Array]:
         """Vectors (items, item_width) and biases (items,) of the whole catalogue of a past."""
-        import torch
-
-        assert self.fitted is not None
         catalogue = self.catalogue(past)
-        if self._latest.get("vectors_of") is catalogue:
-            return self._latest["vectors"]
-        with torch.inference_mode():
-            vectors, bias = self.fitted.reader.items(
-                torch.from_numpy(catalogue.text[:-1]),
-                torch.from_numpy(catalogue.delta[:-1]),
-                torch.from_numpy(catalogue.count[:-1]),
-            )
-        self._latest.update(vectors_of=catalogue, vectors=(vectors.numpy(), bias.numpy()))
+        if self._latest.get("vectors_of") is not catalogue:
+            vectors = self.answering.items(catalogue.described(np.arange(len(catalogue))))
+            self._latest.update(vectors_of=catalogue, vectors=vectors)
         return self._latest["vectors"]
 
     def _whole(self, past: Past) -> WholeCatalogue:
@@ -350,7 +320,7 @@ class FittedReader:
         """Of each text read so far the nearest and their weights, (texts, 30)."""
         found = self._latest.get("nearest")
         if found is None or len(found[0]) != len(self.texts):
-            found = self._latest["nearest"] = nearest(self._stacked()[1:], _NEAREST)
+            found = self._latest["nearest"] = nearest(self.stacked()[1:], _NEAREST)
         return found
 
     def remember_nearest(self, near: Array, weight: Array) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from intently.contract import Examples, Past, Task, weekly
 from intently.errors import TooFewExamples
 from intently.learn.choose import WEEK, last_cutoff
-from intently.learn.finetune import Recipe
 from intently.learn.fitted import FittedReader
 from intently.learn.reader import SequenceReader, calibrated
+from intently.learn.recipe import Recipe
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.learn.texts import Text

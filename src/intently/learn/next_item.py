@@ -14,7 +14,8 @@ import numpy as np
 
 from intently.errors import ConfigError, DataError
 from intently.learn.batches import Batches, Catalogue
-from intently.learn.finetune import Network, Recipe, pretrain
+from intently.learn.finetune import Network, pretrain
+from intently.learn.recipe import Recipe
 from intently.log.pack import Array
 from intently.text.arrays import Sequences, in_order, ragged
 from intently.text.language_model import Progress, silent

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.errors import ConfigError
-from intently.learn.finetune import Recipe
 from intently.learn.next_item import NextItemReader
+from intently.learn.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,19 @@ import polars as pl
 
 from intently.contract import Examples, Past, Ranking, ShareLabels, Shares, Task, together
 from intently.errors import TooFewExamples
-from intently.learn.batches import Batches, encode_truths
+from intently.learn.batches import Batches, encode_truths, remembers
 from intently.learn.calibrate import Calibration
-from intently.learn.finetune import Recipe, finetune, remembers
+from intently.learn.finetune import finetune
 from intently.learn.fitted import FittedReader
 from intently.learn.memo import Memo
 from intently.learn.numbers import Numbers
+from intently.learn.recipe import Recipe
 from intently.learn.texts import Text
 from intently.learn.track import Tracker
 from intently.log import schema
 from intently.log.pack import Array
 from intently.text.arrays import sequences
-from intently.text.language_model import Progress, embed, silent
+from intently.text.language_model import Progress, silent
 from intently.text.verbalise import item_texts
 
 _LEAST_FOR_DELTA = 2
@@ -69,7 +70,7 @@ class SequenceReader:
         if text.adapt == "lora" and text.adapter is None:
             text = replace(text, adapter=_adapter(text.model, texts, past, self.recipe.seed, progress))
         if vectors is None:
-            vectors = embed(texts, text.model, adapter=text.adapter, progress=progress)
+            vectors = text.read(texts, progress)
         if len(text.mean) == 0:
             text = text.fit(vectors)
         labels = {

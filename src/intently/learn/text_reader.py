@@ -22,7 +22,7 @@ from intently.learn.objective import Objective
 from intently.learn.prompt import Guess, Prompt, guesser_of
 from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head
 from intently.learn.text_network import TextNetwork, read_states
-from intently.learn.text_weights import base_of, empty_model, put_weights, weights_of
+from intently.learn.text_weights import Pruned, base_of, cut, empty_model, put_weights, weights_of
 from intently.learn.track import Tracker
 from intently.log import schema
 from intently.log.pack import Array
@@ -71,6 +71,7 @@ class TextReader:
     objective: Objective = field(default_factory=Objective)
     augment: Augment | None = field(default=None, repr=False, compare=False)
     checkpoints: Path | None = None
+    pruned: Pruned | None = None
     progress: Progress = field(default=silent, repr=False, compare=False)
     tracker: Tracker | None = field(default=None, repr=False, compare=False)
     fitted: _Fitted | None = field(default=None, repr=False, compare=False)
@@ -117,9 +118,8 @@ class TextReader:
         loss = self.objective.loss(examples.task.answer)
         run = Run(method, self.recipe, loss, checkpoints, self.progress, tracker=self.tracker)
         losses = self._taught(network, lessons, run, examples.task, tokenizer)
-        fitted = replace(
-            self, progress=silent, fitted=_Fitted(examples.task, network, tokenizer, steps, losses=tuple(losses))
-        )
+        known = _Fitted(examples.task, network, tokenizer, steps, losses=tuple(losses))
+        fitted = replace(self, progress=silent, pruned=None, fitted=known)
         if kept.all():
             return fitted
         late = examples.where(~kept)
@@ -237,6 +237,7 @@ class TextReader:
             "task": fitted.task.name,
             "steps": fitted.steps,
             "losses": list(fitted.losses),
+            "pruned": None if self.pruned is None else asdict(self.pruned),
             "calibration": settings,
         }
         (folder / SETTINGS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
@@ -276,6 +277,9 @@ class TextReader:
             tokenizer, base = load(PACKAGED)
         else:
             tokenizer, base = empty_model(folder / _MODEL)
+        left = Pruned.told(told.get("pruned"))
+        if left is not None:
+            cut(base, left)
         config: Any = base.config
         guess = Guess(config.hidden_size, **told["guess"]) if told.get("guess") else None
         none = np.zeros(0, dtype=np.float32)
@@ -284,7 +288,7 @@ class TextReader:
         numbers = folder / _CALIBRATION
         calibration = Calibration.from_state(load_arrays(numbers) if numbers.is_file() else {}, told["calibration"])
         fitted = _Fitted(task, network.eval(), tokenizer, told["steps"], calibration, tuple(told["losses"]))
-        return replace(blank, fitted=fitted)
+        return replace(blank, pruned=left, fitted=fitted)
 
     def _check(self, task: Task) -> None:
         """Raise ConfigError where the settings do not go together, or not with the task's answer."""

@@ -31,6 +31,7 @@ class Trained:
     """A trained model: per task every predictor by name, which of them is served, and why.
 
     `choice` is the report on the validation cut-offs by which `served` and `baseline` were chosen.
+    `unread` names the predictor of tasks that are served by one which cannot be read here; those are not among `tasks`.
     `fallback` says of tasks that are served by a simple predictor why no model was trained for them, and `updates` how
     and to what effect it was taken further since (`learn.update`), the oldest first.
     """
@@ -45,12 +46,18 @@ class Trained:
     choice: Report
     fallback: Mapping[str, str] = field(default_factory=dict)
     updates: tuple[Mapping[str, Any], ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises ConfigError where the model was not trained on it."""
         for task in self.tasks:
             if task.name == name:
                 return task
+        if name in self.unread:
+            raise ConfigError(
+                f"{name} is answered by its {self.unread[name]}, which needs torch.",
+                mend="pip install 'intently[train]'",
+            )
         raise ConfigError(
             f"The model has no task {name!r}.", mend=f"It answers {', '.join(task.name for task in self.tasks)}."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -58,11 +59,10 @@ def side_by_side(threads: int) -> Iterator[Workers]:
 
 
 def each(work: Callable[[Part], Made], parts: Iterable[Part]) -> list[Made]:
-    """What `work` makes of each part, in order, in as many threads as torch may use here."""
-    import torch
-
-    parts, threads = list(parts), torch.get_num_threads()
-    if threads == 1 or len(parts) < 2:
+    """What `work` makes of each part, in order, in as many threads as torch may use here: one where it is not used."""
+    parts, torch = list(parts), sys.modules.get("torch")
+    threads = 1 if torch is None else torch.get_num_threads()
+    if torch is None or threads == 1 or len(parts) < 2:
         return [work(part) for part in parts]
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return list(pool.map(work, parts))

@@ -69,15 +69,13 @@ class Shelver:
 
     def put(self) -> None:
         """Read what is new and put it on the shelves."""
-        from intently.text.language_model import embed
-
         types, extras = tuple(self._store.types), tuple(self._store.extras)
         items = item_table(self._store)
         for served, texts in unread(items, self._models()).items():
             reader = served.trained.reader
             if texts and reader is not None:
                 # Into the cache of vectors by hash, where the model finds them at once.
-                embed(texts, reader.newest.text.model, adapter=reader.newest.text.adapter)
+                reader.newest.text.read(texts)
         for served in self._models():
             if len(served.shelf) != len(items) or not served.shelf.items.equals(items):
                 shelf = Shelf(items, types, extras)

@@ -190,20 +190,31 @@ def serve(
 
 
 def service_of(
-    bundle: Path, store: Store, read: Callable[[Path], Trained], settings: Settings, models: Path | None, clock: Clock
+    bundle: Path,
+    store: Store,
+    read: Callable[[Path], Trained],
+    settings: Settings,
+    models: Path | None,
+    clock: Clock,
+    exported: bool | None = None,
 ) -> Service:
-    """A service that is not warm yet."""
-    if settings.threads:
-        import torch
+    """A service that is not warm yet; `exported` says whether `read` reads what was exported."""
 
-        torch.set_num_threads(settings.threads)
-    forecaster = partial(_elsewhere, store.engine.url.render_as_string(hide_password=False))
-    return Service(store, bundle, read, settings, models=models, clock=clock, forecaster=forecaster)
+    def threaded(folder: Path) -> Trained:
+        trained, torch = read(folder), sys.modules.get("torch")
+        # Before it has computed anything: each thread takes its number from here then.
+        if settings.threads and torch is not None:
+            torch.set_num_threads(settings.threads)
+        return trained
+
+    forecaster = partial(_elsewhere, store.engine.url.render_as_string(hide_password=False), exported)
+    return Service(store, bundle, threaded, settings, models=models, clock=clock, forecaster=forecaster)
 
 
-def _elsewhere(url: str, served: Served, at: int) -> list[Forecast]:
+def _elsewhere(url: str, exported: bool | None, served: Served, at: int) -> list[Forecast]:
     """Forecasts made by another process: reading the whole state would hold up requests in this one."""
     words = [sys.executable, "-m", "intently", "forecast", str(served.folder), "--at", written(at)]
+    words += ["--exported"] if exported else []
     done = subprocess.run(
         [*words, "--json"], env=os.environ | {STATE: url}, capture_output=True, text=True, check=False
     )

@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -31,24 +32,26 @@ from intently.errors import BundleError, ConfigError
 from intently.evaluate.compare import Report
 from intently.learn.blend import Blend
 from intently.learn.calibrate import Calibration
-from intently.learn.ensemble import Ensemble
-from intently.learn.finetune import Recipe
 from intently.learn.fitted import FittedReader
 from intently.learn.item_columns import ItemColumns
 from intently.learn.numbers import Numbers
+from intently.learn.recipe import Recipe
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
-from intently.learn.text_reader import TextReader
 from intently.learn.texts import Text
 from intently.learn.trained import BEFORE, READER, TEXT_READER, Trained
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array
 from intently.ship.card import card
+from intently.ship.gate import EXPORTED
+from intently.ship.onnx_reader import OnnxAnswers
 
 FORMAT = 3
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _CONTRACT = "contract.json"
+# Named without being imported: reading a bundle to serve it must not need torch.
+_READ_TEXTS = ("TextReader", "Ensemble")
 _NEAREST = ("nearest", "nearest_weight")
 
 
@@ -71,13 +74,13 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
                 told = {
                     "boosters": list(predictor.boosters),
                     "reader": TEXT_READER
-                    if isinstance(predictor.reader, TextReader | Ensemble)
+                    if type(predictor.reader).__name__ in _READ_TEXTS
                     else predictor.reader is not None,
                     "weight": predictor.weight,
                 }
                 _write_json(part / "predictors" / task / name / "settings.json", told)
-            elif isinstance(predictor, TextReader | Ensemble):
-                predictor.save(part / "predictors" / task / name)
+            elif type(predictor).__name__ in _READ_TEXTS:
+                cast(Any, predictor).save(part / "predictors" / task / name)
             elif not isinstance(predictor, FittedReader | Rolling):
                 _save_predictor(predictor, part / "predictors" / task / name)
     contract = describe(trained, log) | ({} if made_with is None else {"config": made_with})
@@ -142,15 +145,20 @@ def made_with(folder: str | Path) -> dict[str, Any] | None:
     return config
 
 
-def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = None) -> Trained:
+def load(
+    folder: str | Path, tasks: Sequence[Task], *, threads: int | None = None, exported: bool | None = None
+) -> Trained:
     """Read a trained model, to answer with so many threads (all, without it).
 
-    `tasks` are the questions known here; those of the bundle are taken from them.
+    `tasks` are the questions known here; those of the bundle are taken from them. With `exported`, as where torch is
+    not installed, readers answer by what `intently export` wrote of them; text readers are left out, and the questions
+    that they serve.
 
     A shop's own question is made again from the table that the bundle keeps, and is asked as it was trained.
     Raises BundleError where the folder is not a bundle, or asks a question that is not known here.
     """
-    folder = refuse_other(folder)
+    folder, threads = refuse_other(folder), threads or os.cpu_count() or 1
+    exported = find_spec("torch") is None if exported is None else exported
     try:
         contract = json.loads((folder / _CONTRACT).read_text())
     except json.JSONDecodeError as error:
@@ -168,8 +176,10 @@ def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = Non
     reader = None
     if (folder / "reader").is_dir():
         # It answers at any time: a bundle is asked about what comes after its training.
-        reader = Rolling(((_EVER, _read_reader(folder / "reader", asked)),))
-    before = _read_reader(folder / "reader_before", asked) if (folder / "reader_before").is_dir() else None
+        reader = Rolling(((_EVER, _read_reader(folder / "reader", asked, threads if exported else None)),))
+    # What it answers before it is fine-tuned is for comparison, and is not exported.
+    old = (folder / "reader_before").is_dir() and not exported
+    before = _read_reader(folder / "reader_before", asked) if old else None
     reading = None if reader is None else _reading(folder / "reader", reader)
     predictors: dict[str, dict[str, Predictor]] = {}
     for name, told in contract["tasks"].items():
@@ -179,31 +189,35 @@ def load(folder: str | Path, tasks: Sequence[Task], *, threads: int | None = Non
                 settings = json.loads((folder / "predictors" / name / predictor / "settings.json").read_text())
                 # What it blends is listed, and so loaded, before it.
                 boosters = {part: predictors[name][part] for part in settings["boosters"]}
-                read = predictors[name][TEXT_READER] if settings["reader"] == TEXT_READER else reader
-                predictors[name][predictor] = Blend(boosters, read if settings["reader"] else None, settings["weight"])
-            elif kind in (TextReader.__name__, Ensemble.__name__):
-                words = TextReader if kind == TextReader.__name__ else Ensemble
-                predictors[name][predictor] = words.read_from(folder / "predictors" / name / predictor, known[name])
+                wanted = settings["reader"]
+                read = predictors[name].get(TEXT_READER) if wanted == TEXT_READER else reader if wanted else None
+                if not wanted or read is not None:
+                    predictors[name][predictor] = Blend(boosters, read, settings["weight"])
+            elif kind in _READ_TEXTS:
+                if not exported:
+                    where = folder / "predictors" / name / predictor
+                    predictors[name][predictor] = _read_text_reader(where, kind, known[name])
             elif kind in (FittedReader.__name__, Rolling.__name__):
                 found = reader if predictor == READER else before
-                assert found is not None
-                predictors[name][predictor] = found
+                if found is not None:
+                    predictors[name][predictor] = found
             else:
                 where = folder / "predictors" / name / predictor
-                predictors[name][predictor] = _read_predictor(
-                    where, kind, predictor, reader, reading, threads or os.cpu_count() or 1
-                )
+                predictors[name][predictor] = _read_predictor(where, kind, predictor, reader, reading, threads)
+    served = {name: told["served"] for name, told in contract["tasks"].items()}
+    unread = {name: one for name, one in served.items() if one not in predictors[name]}
     return Trained(
         until=datetime.fromisoformat(contract["until"]),
-        tasks=asked,
+        tasks=tuple(task for task in asked if task.name not in unread),
         reader=reader,
         reading=reading,
         predictors=predictors,
-        served={name: told["served"] for name, told in contract["tasks"].items()},
+        served=served,
         baseline={name: told["baseline"] for name, told in contract["tasks"].items()},
         choice=Report.from_json(contract["choice"]),
         fallback={name: told["fallback"] for name, told in contract["tasks"].items() if told.get("fallback")},
         updates=tuple(contract.get("updates", ())),
+        unread=unread,
     )
 
 
@@ -262,13 +276,12 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
         shutil.copytree(reader.text.adapter, folder / "adapter")
 
 
-def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
-    from safetensors.torch import load_file
-
+def _read_reader(folder: Path, tasks: Sequence[Task], exported: int | None = None) -> FittedReader:
+    """A reader with its network; or with what was exported of it, to answer with so many threads."""
     told = json.loads((folder / "reader.json").read_text())
     arrays = _load_arrays(folder / "texts.safetensors")
     adapter = folder / "adapter" if (folder / "adapter").is_dir() else None
-    text = Text(told["model"], told["keep"], told["adapt"], adapter, arrays["mean"], arrays["whiten"])
+    text = Text(told["model"], told["keep"], told["adapt"], adapter, mean=arrays["mean"], whiten=arrays["whiten"])
     mine = tuple(task for task in tasks if task.name in told["tasks"])
     blank = FittedReader(
         told["name"],
@@ -284,9 +297,6 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
         curve=told["curve"],
     )
     blank.remember_nearest(*(arrays[name] for name in _NEAREST))
-    network = blank.empty_network()
-    network.load_state_dict(load_file(folder / "network.safetensors"))
-    network.eval()
     calibration = {
         name: Calibration.from_state(
             _load_arrays(folder / f"calibration.{name}.safetensors"),
@@ -295,7 +305,22 @@ def _read_reader(folder: Path, tasks: Sequence[Task]) -> FittedReader:
         for name in told["tasks"]
         if (folder / f"calibration.{name}.json").is_file()
     }
-    return replace(blank, fitted=network, calibration=calibration)
+    blank = replace(blank, calibration=calibration)
+    if exported is not None:
+        blank = replace(blank, text=replace(text, exported=folder.parent / EXPORTED[2]))
+        return replace(blank, exported=OnnxAnswers.open(folder.parent, mine, blank.stacked(), exported))
+    from safetensors.torch import load_file
+
+    network = blank.empty_network()
+    network.load_state_dict(load_file(folder / "network.safetensors"))
+    return replace(blank, fitted=network.eval())
+
+
+def _read_text_reader(folder: Path, kind: str, task: Task) -> Predictor:
+    from intently.learn.ensemble import Ensemble
+    from intently.learn.text_reader import TextReader
+
+    return (TextReader if kind == TextReader.__name__ else Ensemble).read_from(folder, task)
 
 
 def _reading(folder: Path, reader: Rolling) -> ReaderColumns | None:

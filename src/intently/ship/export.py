@@ -1,12 +1,12 @@
 """The sequence reader as ONNX, heads and all: exact, and in whole numbers of eight bits; and the gate for both.
 
-What goes in is what `learn.batches` collates, one question for each history, with the vectors of the items met (which
-are made once for a catalogue). What comes out is what `FittedReader.read` gives, before calibration.
+What goes in and what comes out is said in `ship/onnx_reader.py`, which answers by what is written here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,86 +14,53 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intently import metrics
-from intently.contract import QUANTILES, Amount, EachEvent, Everyone, Examples, Past, Ranking, Scores, Shares, Task
-from intently.errors import ConfigError, TooFewExamples
+from intently.contract import QUANTILES, Amount, EachEvent, Everyone, Examples, Past, Ranking, Shares, Task
+from intently.errors import TooFewExamples
 from intently.evaluate.compare import encode
-from intently.learn.batches import Batches
-from intently.learn.finetune import remembers
+from intently.learn.batches import Batches, remembers
 from intently.learn.fitted import FittedReader
-from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array
 from intently.ship import onnx_file
 from intently.ship.gate import Gate, passed
-from intently.ship.onnx_file import session
+from intently.ship.onnx_reader import EXACT, WHOLE, Items, OnnxAnswers, fed, names_of
 from intently.text.arrays import sequences
+from intently.text.exported_model import session
 
 if TYPE_CHECKING:
     import torch
 
-EXACT, WHOLE = "reader.onnx", "reader.int8.onnx"
 _EVENTS_OF = timedelta(days=28)
-_PLAIN = (
-    *("moment_numbers", "moment_hour", "moment_age", "line_slot", "line_type", "line_numbers", "line_vector"),
-    *("now_visible", "now_age", "now_hour", "now_told", "now_numbers"),
-)
-
-
-def names_of(tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
-    """The names of inputs and of outputs, in order."""
-    ins, outs = list(_PLAIN), ["state"]
-    for task in tasks:
-        outs.append(task.name)
-        if remembers(task):
-            ins += [f"memory.{task.name}.now", f"memory.{task.name}.features"]
-            if isinstance(task.answer, Ranking):
-                ins += [f"memory.{task.name}.vector", f"memory.{task.name}.bias"]
-                outs.append(f"{task.name}.memory_more")
-            else:
-                ins.append(f"memory.{task.name}.value")
-    return ins, outs
 
 
 def inputs(reader: FittedReader, past: Past) -> dict[str, Array]:
     """The inputs for the customers of a past, in their order; each must be asked once."""
-    import torch
-
-    assert reader.fitted is not None
     seq = sequences(past)
-    if len(seq.history) != seq.histories:
-        raise ConfigError("A customer is asked twice.", mend="Ask each customer at one time.")
     memories = tuple(task for task in reader.tasks if remembers(task))
     batches = Batches(seq, reader.catalogue(past), reader.numbers.apply(past), memories)
-    batch = batches.collate(seq.history)
-    with torch.inference_mode():
-        vectors, bias = reader.fitted.reader.items(batch["item_text"], batch["item_delta"], batch["item_count"])
-    found = {name: batch[name].numpy() for name in _PLAIN if name in batch}
-    found["line_vector"] = vectors[batch["line_item"]].numpy()
-    for task in memories:
-        for part in ("now", "features", "code"):
-            found[f"memory.{task.name}.{part}"] = batch[f"memory.{task.name}.{part}"].numpy()
-        value = batch[f"memory.{task.name}.value"]
-        if isinstance(task.answer, Ranking):
-            found |= {
-                f"memory.{task.name}.vector": vectors[value].numpy(),
-                f"memory.{task.name}.bias": bias[value].numpy(),
-            }
-        else:
-            found[f"memory.{task.name}.value"] = value.numpy()
-    return found
+    # With a customer asked twice there are fewer histories than questions.
+    batch = batches.arrays(seq.history if len(seq.history) == seq.histories else np.arange(seq.histories))
+    return fed(reader.tasks, batch, *reader.answering.items(batch))
 
 
-def export(reader: FittedReader, past: Past, folder: Path, truth: Mapping[str, tuple[Examples, Past]]) -> Gate:
+def export(
+    reader: FittedReader,
+    past: Past,
+    folder: Path,
+    truth: Mapping[str, tuple[Examples, Past]],
+    made_of: str = "",
+) -> Gate:
     """Write both forms of a reader to a folder, or nothing where one does not pass.
 
     `past` is of some customers, each asked once, over which the exact form is compared with the network; `truth` are
-    examples with their pasts, by task, on which metrics are compared. Raises BundleError for a form that does not pass.
+    examples with their pasts, by task, on which metrics are compared; `made_of` names the weights. Raises BundleError
+    for a form that does not pass.
     """
 
     def write(part: Path) -> Gate:
         _write(reader, inputs(reader, past), part / EXACT)
         onnx_file.in_eight_bits(part / EXACT, part / WHOLE)
-        return judge(reader, part, past, truth)
+        return replace(judge(reader, part, past, truth), made_of=made_of)
 
     return passed(folder, write)
 
@@ -121,34 +88,26 @@ def examples_of(tasks: Sequence[Task], log: Log, until: datetime, most: int) -> 
 
 
 def judge(reader: FittedReader, folder: Path, past: Past, truth: Mapping[str, tuple[Examples, Past]]) -> Gate:
-    """Compare both forms in a folder with the network itself."""
-    exact, whole = session(folder / EXACT), session(folder / WHOLE)
-    fed = inputs(reader, past)
-    wanted, found = reader.read(past), run(exact, fed)
+    """Compare both forms in a folder with the network itself, each in the way in which it serves."""
+    assert reader.fitted is not None
+    weights = {name: value.numpy() for name, value in reader.fitted.reader.items.state_dict().items()}
+    exact, whole = (
+        reader.answered_by(OnnxAnswers(session(folder / file), Items(weights, reader.stacked()), reader.tasks))
+        for file in (EXACT, WHOLE)
+    )
+    wanted, found = reader.read(past), exact.read(past)
     apart = {}
     for name, values in found.items():
         known = wanted[name]
-        if name.endswith(".memory_more"):
-            task = name.removesuffix(".memory_more")
-            # Cells of the same customer and item stand in another order.
-            mine = np.lexsort((fed[f"memory.{task}.code"], fed[f"memory.{task}.now"]))
-            theirs = np.lexsort((wanted[f"{task}.memory_item"], wanted[f"{task}.memory_now"]))
-            known, values = known[theirs], values[mine]
         size = np.maximum(1.0, np.abs(known).max(axis=1, keepdims=True)) if name in _sized(reader) else 1.0
         apart[name] = float((np.abs(values - known) / size).max(initial=0.0))
-    lost = {}
-    for name, (examples, asked) in truth.items():
-        fed = inputs(reader, asked)
-        lost[name] = _lost(reader, examples, asked, fed, [run(exact, fed), run(whole, fed)])
+    for name, values, known in zip(("items", "bias"), exact.item_vectors(past), reader.item_vectors(past), strict=True):
+        apart[name] = float((np.abs(values - known) / max(1.0, np.abs(known).max(initial=0.0))).max(initial=0.0))
+    lost = {
+        name: _good(exact, examples, asked) - _good(whole, examples, asked) for name, (examples, asked) in truth.items()
+    }
     size = {file: (folder / file).stat().st_size for file in (EXACT, WHOLE)}
     return Gate(apart, lost, len(past), size[EXACT], size[WHOLE])
-
-
-def run(loaded: Any, fed: Mapping[str, Array]) -> dict[str, Array]:
-    """Answers by name, before calibration."""
-    wanted = {one.name for one in loaded.get_inputs()}
-    names = [one.name for one in loaded.get_outputs()]
-    return dict(zip(names, loaded.run(names, {name: fed[name] for name in wanted}), strict=True))
 
 
 def _sized(reader: FittedReader) -> set[str]:
@@ -157,29 +116,12 @@ def _sized(reader: FittedReader) -> set[str]:
     return {"state", *by_size}
 
 
-def _lost(
-    reader: FittedReader, examples: Examples, past: Past, fed: dict[str, Array], forms: Sequence[dict[str, Array]]
-) -> float:
-    """What the second form loses of a task's first metric against the first."""
+def _good(reader: FittedReader, examples: Examples, past: Past) -> float:
+    """A task's first metric, more is better, before calibration."""
     task = examples.task
     metric = metrics.of(type(task.answer).__name__, task.metrics[:1])[0]
-    good = []
-    for answers in forms:
-        values = metric.value(*encode(task, examples, _scores(reader, task, past, fed, answers)))
-        good.append(float(metric.goodness(values)))
-    return good[0] - good[1]
-
-
-def _scores(reader: FittedReader, task: Task, past: Past, fed: dict[str, Array], answers: dict[str, Array]) -> Scores:
-    if not isinstance(task.answer, Ranking):
-        labels = reader.labels[task.name].labels if isinstance(task.answer, Shares) else ()
-        return Scores(task.answer, answers[task.name], labels or getattr(task.answer, "labels", ()))
-    vectors, bias = reader.item_vectors(past)
-    logits = answers[task.name] @ vectors.T + bias
-    logits[fed[f"memory.{task.name}.now"], fed[f"memory.{task.name}.code"]] += answers[f"{task.name}.memory_more"]
-    top = np.argsort(-logits, axis=1, kind="stable")[:, :100]
-    ids = past.items[schema.ITEM].to_numpy()
-    return Scores(task.answer, np.take_along_axis(logits, top, axis=1), ids=ids[top])
+    scores = reader.uncalibrated().predict(examples.hide(), past)
+    return float(metric.goodness(metric.value(*encode(task, examples, scores))))
 
 
 def _write(reader: FittedReader, example: Mapping[str, Array], file: Path) -> None:

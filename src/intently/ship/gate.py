@@ -11,8 +11,9 @@ from pathlib import Path
 from intently.errors import BundleError
 
 REPORT = "export.json"
-# Where in a bundle the sequence reader is exported to, and the text readers, a folder for each task.
-EXPORTED = ("onnx", "onnx_texts")
+# Where in a bundle the sequence reader is exported to, the text readers, a folder for each task, and the language model
+# that reads items.
+EXPORTED = ("onnx", "onnx_texts", "onnx_items")
 # Of a probability or share outright; of amounts and vectors by the largest number of the same example.
 MOST_APART = 1e-4
 # Points (of 1) of a metric that the reader in eight bits may lose.
@@ -21,13 +22,17 @@ MOST_LOST = 0.004
 
 @dataclass(frozen=True)
 class Gate:
-    """What was found: the greatest distance of the exact one, and by task what the other loses of its first metric."""
+    """What was found: the greatest distance of the exact one, and by task what the other loses of its first metric.
+
+    `made_of` names the weights that it was made of, where a bundle keeps them beside it.
+    """
 
     apart: Mapping[str, float]
     lost: Mapping[str, float]
     examples: int
     exact_bytes: int
     whole_bytes: int
+    made_of: str = ""
 
     @property
     def faults(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""A torch module as an ONNX file, the same in eight bits, and a file ready to answer."""
+"""A torch module as an ONNX file, and the same in eight bits."""
 
 from __future__ import annotations
 
@@ -86,15 +86,3 @@ def in_eight_bits(exact: Path, whole: Path) -> Path:
         root.setLevel(before)
         bare.unlink()
     return whole
-
-
-def session(file: Path, threads: int = 1) -> Any:
-    """An onnxruntime session that answers on so many threads. Raises ConfigError where onnxruntime is missing."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ConfigError("Answering from ONNX needs onnxruntime.", mend="pip install 'intently[export]'") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

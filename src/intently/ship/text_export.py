@@ -14,6 +14,7 @@ from intently.evaluate.compare import encode
 from intently.log.pack import Array
 from intently.ship import onnx_file
 from intently.ship.gate import Gate, passed
+from intently.text.exported_model import session
 from intently.text.tokens import Encoded
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def export_both(reader: TextReader, examples: Examples, past: Past, folder: Path
         exact = export(reader, part / ONNX)
         whole = onnx_file.in_eight_bits(exact, part / WHOLE)
         wanted = reader.read(encoded)
-        found, rounded = (answer(onnx_file.session(file), encoded) for file in (exact, whole))
+        found, rounded = (answer(session(file), encoded) for file in (exact, whole))
         size = np.maximum(1.0, np.abs(wanted).max(axis=1, keepdims=True))
         return Gate(
             {task.name: float((np.abs(found - wanted) / size).max(initial=0.0))},

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intently.errors import ConfigError
+from intently.text import exported_model
 
 if TYPE_CHECKING:
     import torch
@@ -135,21 +136,28 @@ def embed(
     model: str = PACKAGED,
     *,
     adapter: Path | None = None,
+    exported: Path | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Array:
-    """Vectors of distinct texts, (n, width) float32, from the cache where they were read before."""
+    """Vectors of distinct texts, (n, width) float32, from the cache where they were read before.
+
+    With `exported`, a folder, the language model is the one that was exported there.
+    """
     folder = cache or cache_folder()
     keys = [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts]
-    file = folder / f"{_fingerprint(model, adapter)}.npz"
+    file = folder / f"{_fingerprint(model, adapter, exported)}.npz"
     stored: dict[str, Array] = {}
     if file.exists():
         with np.load(file, allow_pickle=False) as saved:
             stored = dict(zip(saved["keys"].tolist(), saved["vectors"], strict=True))
     missing = [i for i, key in enumerate(keys) if key not in stored]
     if missing:
-        tokenizer, network = load(model, adapter)
-        fresh = encode([texts[i] for i in missing], tokenizer, network, progress=progress)
+        new = [texts[i] for i in missing]
+        if exported is None:
+            fresh = encode(new, *load(model, adapter), progress=progress)
+        else:
+            fresh = exported_model.encode(new, exported, progress=progress)
         stored |= {keys[i]: vector for i, vector in zip(missing, fresh, strict=True)}
         _save(file, stored)
     return np.stack([stored[key] for key in keys])
@@ -168,7 +176,10 @@ def _save(file: Path, stored: dict[str, Array]) -> None:
     part.replace(file)
 
 
-def _fingerprint(model: str, adapter: Path | None) -> str:
+def _fingerprint(model: str, adapter: Path | None, exported: Path | None) -> str:
+    if exported is not None:
+        file = exported / exported_model.MODEL
+        return _sha256(file)[:16] if file.is_file() else "none"
     folders = [Path(locate(model)), *([adapter] if adapter else [])]
     weights = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.safetensors"))]
     text = model + "".join(_sha256(path) for path in weights)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from intently.contract import Past, weekly
-from intently.learn.finetune import Recipe
 from intently.learn.reader import SequenceReader
+from intently.learn.recipe import Recipe
 from intently.tasks.interest import TASK as INTEREST
 from intently.tasks.next_item import TASK as NEXT_ITEM
 from intently.tasks.purchase_intent import TASK as INTENT

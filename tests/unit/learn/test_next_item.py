@@ -9,8 +9,9 @@ import torch
 from intently.errors import ConfigError, DataError
 from intently.learn import network
 from intently.learn.batches import Batches
-from intently.learn.finetune import EvenGroups, Recipe
+from intently.learn.finetune import EvenGroups
 from intently.learn.next_item import About, NextItemReader, Orders, _batches, _catalogue
+from intently.learn.recipe import Recipe
 
 ITEMS = 60
 RECIPE = Recipe(

@@ -99,7 +99,7 @@ def test_it_is_kept_and_gives_the_same_when_loaded(models, log, tmp_path, model)
     assert loaded.prompt == ABOUT
     np.testing.assert_allclose(loaded.predict(asked, Past(log, asked)).values, values, atol=1e-5)
     onnx = pytest.importorskip("intently.ship.text_export")
-    from intently.ship.onnx_file import session
+    from intently.text.exported_model import session
 
     file = onnx.export(reader, tmp_path / "x" / onnx.ONNX)
     np.testing.assert_allclose(onnx.answer(session(file), reader.encoded(asked, Past(log, asked))), values, atol=1e-4)

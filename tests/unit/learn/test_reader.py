@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from intently.contract import Past
-from intently.learn.finetune import Recipe
 from intently.learn.reader import SequenceReader
+from intently.learn.recipe import Recipe
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.log.log import Log

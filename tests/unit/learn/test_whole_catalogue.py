@@ -25,3 +25,12 @@ def test_the_best_are_those_of_sorting_everything(seed, items, k) -> None:
     assert np.array_equal(top, best)
     assert score == pytest.approx(np.take_along_axis(logits[2:6], best, axis=1), abs=1e-4)
     assert total == pytest.approx(np.log(np.exp(logits[2:6]).sum(axis=1)), abs=1e-4)
+
+
+def test_a_catalogue_without_an_item_has_no_best() -> None:
+    none = Memories(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+    catalogue = WholeCatalogue.of(np.zeros((0, 8), dtype=np.float32), np.zeros(0, dtype=np.float32))
+    queries = np.ones((3, 8), dtype=np.float32)
+    top, score = catalogue.best(queries, none, 0, 3, 100)
+    assert top.shape == score.shape == (3, 0)
+    assert np.isneginf(catalogue.log_totals(queries, none, 0, 3)).all()

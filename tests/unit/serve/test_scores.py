@@ -125,8 +125,7 @@ def test_scores_after_a_thousand_random_streams_are_those_of_the_offline_code(se
 
 def test_a_shop_that_has_only_just_opened_is_answered(shop, hands, tmp_path, monkeypatch) -> None:
     """A state without a log takes up the bundle's ids; a log can still be brought into one without events."""
-    monkeypatch.setattr("intently.text.language_model.embed", _vectors)
-    monkeypatch.setattr("intently.learn.fitted.embed", _vectors)
+    monkeypatch.setattr("intently.learn.texts.embed", _vectors)
     store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
     service = Service(store, shop[1], lambda folder: load(folder, BUILT_IN, threads=1), clock=Clock(hands))
     service.start()
@@ -201,8 +200,6 @@ def test_an_event_that_becomes_known_later_is_not_hidden_by_a_kept_answer(servic
 
 
 def test_a_new_item_is_read_in_the_background_and_answers_say_so_until_then(service, hands, monkeypatch) -> None:
-    from intently.text import language_model
-
     reads, gate = [], threading.Event()
 
     def embed(texts, *_args, **_more):
@@ -211,8 +208,7 @@ def test_a_new_item_is_read_in_the_background_and_answers_say_so_until_then(serv
             gate.wait(20)
         return np.random.default_rng(5).normal(size=(len(texts), 24)).astype(np.float32)
 
-    monkeypatch.setattr(language_model, "embed", embed)
-    monkeypatch.setattr("intently.learn.fitted.embed", embed)
+    monkeypatch.setattr("intently.learn.texts.embed", embed)
     service.start()
     service.store.put_items({"77777": {"title": "a thing nobody has seen"}})
     service.append([Event("x", "c001", "buy", hands.at, hands.at, "77777", 1.0, 9.0)]).result(timeout=30)

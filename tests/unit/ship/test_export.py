@@ -11,11 +11,11 @@ import pytest
 import served_shop
 from intently.contract import Past
 from intently.errors import BundleError, ConfigError
-from intently.ship import export
+from intently.ship import export, onnx_reader
 from intently.ship import gate as gate_of
 from intently.ship.bundle import load
-from intently.ship.onnx_file import session
 from intently.tasks import BUILT_IN
+from intently.text.exported_model import session
 from planted_shop import planted
 
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -48,7 +48,7 @@ def test_the_exact_form_gives_what_the_network_gives(reader, written) -> None:
     past = truth["purchase_intent"][1]
     for rows in (np.array([3]), np.array([9, 2, 5]), np.arange(40)):
         some = past.take(rows)
-        found, wanted = export.run(loaded, export.inputs(reader, some)), reader.read(some)
+        found, wanted = onnx_reader.run(loaded, export.inputs(reader, some)), reader.read(some)
         assert np.abs(found["purchase_intent"] - wanted["purchase_intent"]).max() < 1e-5
         assert np.abs(found["interest"] - wanted["interest"]).max() < 1e-5
         assert found["purchasing_power"] == pytest.approx(wanted["purchasing_power"], rel=1e-3, abs=1e-3)

@@ -1,0 +1,140 @@
+"""The real service, and the command, in a Python in which importing torch and transformers raises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import served_shop
+import tiny_models
+import without_torch
+from intently.serve.bring import log_of
+from intently.serve.store import Store
+from serving import Serving
+
+pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+
+NOW = "2024-09-10"
+TASKS = ["purchase_intent", "purchasing_power", "interest", "next_item"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("exported")
+    return served_shop.write_exported(folder, tiny_models.encoder(folder / "model"))
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(without_torch.make(tmp_path_factory.mktemp("python") / "env"))
+
+
+def said_by(python: str, *words: object) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [python, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env=environment | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+
+
+def event(number: int, item: int = 1003) -> dict[str, object]:
+    told = {"event_id": f"n{number}", "user_id": "c001", "event_type": "buy", "item_id": item, "amount": 9.0}
+    return told | {"timestamp": datetime(2024, 9, 9, 12, number, tzinfo=UTC).isoformat(), "quantity": 1}
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers", "peft"])
+def test_this_python_has_none_of_them(python: str, package: str) -> None:
+    done = said_by(python, "-c", f"import {package}")
+    assert done.returncode != 0
+    assert f"No module named '{package}'" in done.stderr
+
+
+def test_an_event_moves_every_answer_and_they_are_those_of_torch(
+    shop, python: str, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    # A cache that holds nothing: what is read is read here.
+    more = {"INTENTLY_CACHE": str(tmp_path / "cache")}
+    serving = Serving(shop[1], tmp_path / "s", shop[0], more=("--now", NOW), environment=more, python=python).start()
+    try:
+        first = serving.ask("GET", "/v1/users/c001/scores")[1]
+        best = serving.ask("GET", "/v1/users/c001/recommendations")[1]["answers"]
+        for number in range(3):
+            assert serving.ask("POST", "/v1/events", event(number))[0] == 201
+        after = serving.ask("GET", "/v1/users/c001/scores")[1]
+        assert after["events"] == first["events"] + 3
+        for task in TASKS[:3]:
+            assert after["answers"][task] != first["answers"][task], task
+        assert serving.ask("GET", "/v1/users/c001/recommendations")[1]["answers"] != best
+        new = {"items": [{"item_id": 77777, "title": "a red thing", "category": "kind 3"}]}
+        assert serving.ask("POST", "/v1/items", new)[0] in (200, 201)
+        assert serving.ask("POST", "/v1/events", event(9, 77777))[0] == 201
+        end = time.monotonic() + 60
+        while (told := serving.ask("GET", "/v1/users/c001/scores")[1])["unread_items"]:
+            assert time.monotonic() < end, "the new item's text was never read"
+            time.sleep(0.2)
+        assert told["events"] == after["events"] + 1
+        while serving.ask("GET", "/v1/demand")[0] != 200:
+            assert time.monotonic() < end, serving.said()[-2000:]
+            time.sleep(0.5)
+        batch = {"user_ids": [f"c{number:03}" for number in range(100)], "tasks": TASKS, "most": 100, "max_age": 0}
+        results = serving.ask("POST", "/v1/scores/batch", batch)[1]["results"]
+    finally:
+        assert serving.end() == 0
+    assert "Traceback" not in serving.said()
+    compare(shop[1], serving.state, results, tmp_path, python, 1e-6)
+    compare(shop[1], serving.state, results, tmp_path, sys.executable, 1e-4)
+
+
+def compare(bundle: Path, state: str, results, folder: Path, python: str, apart: float) -> None:
+    """The service's answers and those of `intently predict` in this or that Python."""
+    store = Store.open(state)
+    log_of(store).write(folder / "log")
+    store.close()
+    compared = 0
+    for when in {one["as_of"] for one in results}:
+        out = folder / "out"
+        done = said_by(
+            python, "-m", "intently", "predict", bundle, "--data", folder / "log", "--at", when, "--out", out
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        frames = {task: pl.read_parquet(out / f"{task}.parquet") for task in TASKS}
+        for one in results:
+            if one["as_of"] != when:
+                continue
+            intent, power, interest, items = (
+                frames[task].filter(pl.col("user_id").cast(pl.String) == one["user_id"]) for task in TASKS
+            )
+            answers = one["answers"]
+            assert answers["purchase_intent"]["probability"] == pytest.approx(intent["score"][0], abs=apart)
+            if len(power):
+                for name in ("mean", "low", "high"):
+                    size = max(1.0, power["high"][0])
+                    assert answers["purchasing_power"][name] == pytest.approx(power[name][0], abs=apart * size)
+            for share in answers["interest"]["shares"]:
+                assert share["share"] == pytest.approx(interest[share["label"]][0], abs=apart)
+            known = dict(items.select("item_id", "score").iter_rows())
+            least = items["score"].min()
+            for row in answers["next_item"]["items"]:
+                # Where two items change places at the end of the list, one of them is not in the other's.
+                assert known.get(row["item_id"], least) == pytest.approx(row["score"], abs=apart)
+            compared += 1
+    assert compared == len(results)
+
+
+def test_training_says_what_to_install(shop, python: str, tmp_path: Path) -> None:
+    words = ("train", "--data", shop[0], "--until", "2024-09-01", "--out", tmp_path / "bundle")
+    done = said_by(python, "-m", "intently", *words)
+    assert done.returncode == 1
+    assert "pip install 'intently[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
