@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
@@ -41,7 +41,16 @@ PRESETS: Mapping[str, Preset] = {
 
 
 # For histories of which only the order is known; see docs/decisions/017.
-_ORDER = {"width": 128, "item_width": 128, "blocks": 1, "dropout": 0.5, "input_dropout": 0.2, "item_dropout": 0.0}
+_ORDER = {
+    "width": 128,
+    "item_width": 128,
+    "blocks": 1,
+    "dropout": 0.5,
+    "input_dropout": 0.2,
+    "item_dropout": 0.0,
+    "cosine": True,
+    "items_alone": True,
+}
 _ORDER_RECIPE = Recipe(
     pretrain_epochs=9,
     learning_rate=1e-3,
@@ -55,7 +64,11 @@ _ORDER_RECIPE = Recipe(
     patience=2,
 )
 ORDER_PRESETS: Mapping[str, NextItemReader] = {
-    "best": NextItemReader(_ORDER_RECIPE, {**_ORDER, "cosine": True, "items_alone": True}),
+    "fast": NextItemReader(
+        replace(_ORDER_RECIPE, pretrain_epochs=3, learning_rate=2e-3), {**_ORDER, "width": 64, "item_width": 64}
+    ),
+    "balanced": NextItemReader(replace(_ORDER_RECIPE, pretrain_epochs=5), _ORDER),
+    "best": NextItemReader(_ORDER_RECIPE, _ORDER),
 }
 
 

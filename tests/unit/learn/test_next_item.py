@@ -11,6 +11,7 @@ from intently.learn import network
 from intently.learn.batches import Batches
 from intently.learn.finetune import EvenGroups
 from intently.learn.next_item import About, NextItemReader, Orders, _batches, _catalogue
+from intently.learn.presets import ORDER_PRESETS
 from intently.learn.recipe import Recipe
 
 ITEMS = 60
@@ -218,6 +219,14 @@ def test_histories_packed_into_rows_are_read_as_if_each_had_its_own(reader, monk
     )
     fit(replace(reader, recipe=replace(RECIPE, pretrain_epochs=1, even_steps=True)), planted(60), planted(60, 1))
     assert set(told) == {True, False}
+
+
+@pytest.mark.parametrize("preset", ORDER_PRESETS)
+def test_every_preset_can_be_trained(preset):
+    reader = ORDER_PRESETS[preset]
+    fitted = fit(replace(reader, recipe=replace(reader.recipe, pretrain_epochs=1, threads=1)), planted(60))
+    code, _ = fitted.top(planted(5).sequences, 3)
+    assert code.shape == (5, 3)
 
 
 def attributes() -> About:
