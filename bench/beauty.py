@@ -216,6 +216,7 @@ def rectools(file: Path, orders: Orders, asked: argparse.Namespace) -> dict:
     """RecTools' curve as far as told, and what `one_epoch` says of ours beside it."""
     cache = Path(os.environ.get("INTENTLY_CACHE") or Path.home() / ".cache" / "intently") / "rectools"
     made = cache / f"factors_{asked.width}"
+    beside = one_epoch(orders, asked)
     curve = json.loads((made / "curve.json").read_text()) if (made / "curve.json").is_file() else []
     if len(curve) < asked.epochs:
         python = cache / "venv" / "bin" / "python"
@@ -229,7 +230,6 @@ def rectools(file: Path, orders: Orders, asked: argparse.Namespace) -> dict:
         command += ["--factors", str(asked.width), "--threads", str(asked.threads)]
         subprocess.run(command, check=True)
         curve = json.loads((made / "curve.json").read_text())
-    beside = one_epoch(orders, asked)
     return {
         "predictor": "RecTools SASRec 0.19, sampled softmax, 256 negatives",
         "width": asked.width,
