@@ -74,11 +74,11 @@ def command(
         console.say_json({"bundle": str(out), "updated": [one.to_json() for one in done], "left": left})
         return
     for one in done:
-        report = one.report
+        told = one.report.measured()
         console.say(
-            f"{one.task}: learned from {one.learned:,} new events. {report.metric} on earlier events "
-            f"{report.old_before:.4f} to {report.old_after:.4f}, on new ones "
-            f"{report.new_before:.4f} to {report.new_after:.4f}"
+            f"{one.task}: learned from {one.learned:,} new events. {one.report.metric} on earlier events "
+            f"{told['old_before']:.4f} to {told['old_after']:.4f}, on new ones "
+            f"{told['new_before']:.4f} to {told['new_after']:.4f}. Served, as before, by {new.served[one.task]}"
         )
     if left:
         console.say(f"As they were trained, until {trained.until:%Y-%m-%d}: {', '.join(left)}")

@@ -49,7 +49,7 @@ class Update:
 class Forgetting:
     """The task's first metric on old and on new examples, before and after an update; more is better.
 
-    A metric of which less is better stands with its sign turned.
+    A metric of which less is better stands with its sign turned (`turned`).
     """
 
     metric: str
@@ -57,6 +57,12 @@ class Forgetting:
     old_after: float
     new_before: float
     new_after: float
+    turned: bool = False
+
+    def measured(self) -> dict[str, float]:
+        """The four values as the metric itself has them."""
+        names = ("old_before", "old_after", "new_before", "new_after")
+        return {name: -getattr(self, name) if self.turned else getattr(self, name) for name in names}
 
     @property
     def forgot(self) -> float:
@@ -112,7 +118,8 @@ def forgetting(before: TextReader, after: TextReader, old: Examples, new: Exampl
         hidden = examples.hide()
         return float(metric.goodness(metric.value(*judged(task, examples, reader.predict(hidden, Past(log, hidden))))))
 
-    return Forgetting(metric.name, score(before, old), score(after, old), score(before, new), score(after, new))
+    values = (score(before, old), score(after, old), score(before, new), score(after, new))
+    return Forgetting(metric.name, *values, turned=metric.goodness(1.0) < 0)
 
 
 def _lessons(reader: TextReader, examples: Examples, log: Log) -> Lessons:

@@ -7,8 +7,9 @@ forgotten is rather too much than too little.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -43,24 +44,26 @@ class Renewal:
 
     def fault(self, at_most: float) -> str | None:
         """Why it may not be served, in one sentence; None where it may."""
-        name, report = self.task, self.report
+        name, report, told = self.task, self.report, self.report.measured()
+        if any(math.isnan(value) for value in told.values()):
+            return f"{name} cannot be judged by its {report.metric}: all events kept from it have one answer"
         if report.forgot > at_most:
             return (
                 f"{name} forgets {report.forgot:.4f} of its {report.metric} on earlier events "
-                f"({report.old_before:.4f} to {report.old_after:.4f}), more than {at_most:g}"
+                f"({told['old_before']:.4f} to {told['old_after']:.4f}), more than {at_most:g}"
             )
         if report.gained <= 0:
             return (
-                f"{name} gains nothing on new events: its {report.metric} was {report.new_before:.4f} "
-                f"and is {report.new_after:.4f}"
+                f"{name} gains nothing on new events: its {report.metric} was {told['new_before']:.4f} "
+                f"and is {told['new_after']:.4f}"
             )
         return None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         told = {"task": self.task, "way": self.way, "since": self.since.isoformat(), "until": self.until.isoformat()}
-        report = asdict(self.report) | {"forgot": self.report.forgot, "gained": self.report.gained}
-        return told | {"learned": self.learned} | report
+        report = {"metric": self.report.metric, **self.report.measured()}
+        return told | {"learned": self.learned} | report | {"forgot": self.report.forgot, "gained": self.report.gained}
 
 
 def renewed(

@@ -41,7 +41,7 @@ def card(contract: Mapping[str, Any], choice: Report) -> str:
     if contract.get("updates"):
         lines += ["", "## Taken further", ""]
         lines += [
-            "Since the training, on what became known later; more is better, forgotten is of what was known before.",
+            "Since the training, on what became known later: the text reader on earlier events and on new ones.",
             "",
         ]
         lines += [

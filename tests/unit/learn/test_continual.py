@@ -1,6 +1,7 @@
 """Going on learning: on a planted case naive training forgets, and the others do not; and the report says so."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ from intently.errors import ConfigError
 from intently.learn.continual import Forgetting, Update, forgetting, updated
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
+from intently.learn.update import Renewal
 from intently.log import schema
 from intently.text.story import Teller
 from small_logs import day
@@ -113,3 +115,19 @@ def test_an_update_that_forgets_too_much_is_not_promoted():
 def test_a_pruned_adapter_cannot_go_on(old_reader, log):
     with pytest.raises(ConfigError, match="pruned"):
         updated(replace(old_reader, method="adalora"), messages(True, 8, 1), messages(False, 8, 0), log)
+
+
+def test_a_metric_of_which_less_is_better_is_told_as_it_is_measured():
+    report = Forgetting("log_loss", old_before=-0.5, old_after=-0.6, new_before=-0.9, new_after=-0.7, turned=True)
+    assert (report.forgot, report.gained) == (pytest.approx(0.1), pytest.approx(0.2))
+    told = {"old_before": 0.5, "old_after": 0.6, "new_before": 0.9, "new_after": 0.7}
+    assert report.measured() == told
+    begun = datetime(2024, 1, 1, tzinfo=UTC)
+    renewal = Renewal("urgent", "replay", begun, begun, 9, report)
+    assert "(0.5000 to 0.6000), more than 0.05" in renewal.fault(0.05)
+    assert renewal.fault(0.2) is None
+    assert renewal.to_json()["new_after"] == 0.7
+    unknown = replace(renewal, report=replace(report, new_before=float("nan")))
+    assert "cannot be judged" in unknown.fault(9.0)
+    worse = Renewal("urgent", "replay", begun, begun, 9, replace(report, new_after=-0.9))
+    assert "gains nothing on new events: its log_loss was 0.9000 and is 0.9000" in worse.fault(0.2)
