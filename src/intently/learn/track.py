@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,8 +76,9 @@ class Tracker:
             case "tensorboard":
                 from torch.utils.tensorboard.writer import SummaryWriter
 
-                folder = Path(self.where or "runs") / run.replace(" ", "_").replace(":", "")
-                writer = SummaryWriter(str(folder))
+                writer = SummaryWriter(
+                    str(_unused(Path(self.where or "runs") / run.replace(" ", "_").replace(":", "")))
+                )
                 yield [ours.TensorBoardCallback(writer)]
                 writer.close()
             case _:
@@ -95,6 +97,12 @@ def recorded(tracker: Tracker | None, run: str) -> Iterator[tuple[list[Any], dic
         return
     with tracker.recording(run) as callbacks:
         yield callbacks, {"logging_strategy": "epoch", "run_name": run}
+
+
+def _unused(folder: Path) -> Path:
+    """This folder, or with the first number that is not taken: each run is a curve of its own."""
+    more = (folder.with_name(f"{folder.name}_{number}") for number in count(2))
+    return next(one for one in chain([folder], more) if not one.exists())
 
 
 def _local() -> str:

@@ -81,6 +81,15 @@ def test_tensorboard_writes_a_folder_for_each_run(tmp_path, monkeypatch):
     assert (tmp_path / "elsewhere" / "fine-tuning_on_words").is_dir()
 
 
+def test_every_run_has_a_folder_of_its_own(tmp_path):
+    names = []
+    for _ in range(3):
+        folder = track._unused(tmp_path / "a_run")
+        folder.mkdir()
+        names.append(folder.name)
+    assert names == ["a_run", "a_run_2", "a_run_3"]
+
+
 @needs["wandb"]
 @pytest.mark.filterwarnings("ignore")
 def test_wandb_stays_on_this_machine(tmp_path, monkeypatch):
