@@ -185,10 +185,10 @@ def _told(network: TextNetwork, trainer: Any, run: Run) -> str:
     # The batches of its first epoch as they will come, padding and all.
     with torch.random.fork_rng():
         batches = sorted(trainer.get_train_dataloader(), key=lambda batch: batch["input_ids"].numel())
-    kind, half = batches[0]["input_ids"].device.type, trainer.args.bf16
 
     def loss(batch: dict[str, Tensor]) -> Tensor:
-        with torch.autocast(kind, torch.bfloat16, enabled=half):
+        # In the precision in which the Trainer will take it, whatever was asked for.
+        with trainer.compute_loss_context_manager():
             return _penalised(run.loss(network, batch), network, run.method)
 
     return f"{run.phase} ({estimate(network, batches, trainer.args.num_train_epochs, loss, run.clock)})"

@@ -100,7 +100,7 @@ def recorded(tracker: Tracker | None, run: str) -> Iterator[tuple[list[Any], dic
 
 
 def _unused(folder: Path) -> Path:
-    """This folder, or with the first number that is not taken: each run is a curve of its own."""
+    """The folder, or with the first number that is not taken: each run is a curve of its own."""
     more = (folder.with_name(f"{folder.name}_{number}") for number in count(2))
     return next(one for one in chain([folder], more) if not one.exists())
 
