@@ -26,8 +26,11 @@ class Answering(Protocol):
     def items(self, told: Mapping[str, Array]) -> tuple[Array, Array]:
         """Vectors (items, item_width) and biases (items,) of items as `Catalogue.described` tells of them."""
 
-    def answers(self, batch: Mapping[str, Array]) -> dict[str, Array]:
-        """What `FittedReader.read` gives, of one batch of `Batches.arrays`; memories' nows are numbered within it."""
+    def answers(self, batch: Mapping[str, Array], vectors: Array, bias: Array) -> dict[str, Array]:
+        """What `FittedReader.read` gives, of one batch of `Batches.arrays`; memories' nows are numbered within it.
+
+        The batch's items are numbers of `vectors` (items, item_width) and `bias`.
+        """
 
     def retext(self, vectors: Array) -> None:
         """Texts were added: their vectors (texts, width) by text number, number 0 of which is no text."""
@@ -54,13 +57,13 @@ class NetworkAnswers:
             vectors, bias = self.network.reader.items(*(tensors(told).get(name) for name in DESCRIBED))
         return vectors.numpy(), bias.numpy()
 
-    def answers(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+    def answers(self, batch: Mapping[str, Array], vectors: Array, bias: Array) -> dict[str, Array]:
         """Every task's answers."""
         import torch
 
         fed, found = tensors(batch), {}
         with torch.inference_mode():
-            items = self.network.reader.items(fed["item_text"], fed["item_delta"], fed["item_count"])
+            items = torch.from_numpy(vectors), torch.from_numpy(bias)
             states = self.network.reader.nows(fed, items[0])
             found["state"] = states.numpy()
             for task in self.tasks:

@@ -119,7 +119,8 @@ class Batches:
 
     `numbers` (nows, columns) is what is told of each now outright. With `pretrain` a batch asks every moment for the
     next one, with `last_only` the last but one alone. `negatives` shared by a batch stand for the whole catalogue;
-    with none, `whole` hands over the catalogue itself. `packed` puts several histories into a row, for less padding.
+    with none, `whole` hands over the catalogue itself. Where items are not `described` they are named by their codes
+    alone: who reads has the vectors of all. `packed` puts several histories into a row, for less padding.
     """
 
     sequences: Sequences
@@ -133,6 +134,7 @@ class Batches:
     pretrain: bool = False
     last_only: bool = False
     whole: bool = False
+    described: bool = True
     packed: bool = False
 
     def __len__(self) -> int:
@@ -225,7 +227,7 @@ def _arrays(data: Batches, chosen: Array) -> dict[str, Array]:
     }
     if data.packed:
         batch["moment_history"] = _padded(owner + 1, slot, size).reshape(rows, longest)
-    items = _Items(len(data.catalogue), data.whole)
+    items = _Items(len(data.catalogue), data.whole, data.described)
     batch["line_item"] = items.add(seq.item[lines])
     if data.negatives and data.sampler is not None:
         import torch
@@ -281,10 +283,10 @@ def _rows(length: Array, packed: bool) -> tuple[int, int, Array]:
 
 
 class _Items:
-    """Numbers the distinct items of a batch; those of the catalogue where it is handed over `whole`."""
+    """Numbers the distinct items of a batch; those of the catalogue where it is handed over `whole`, or not at all."""
 
-    def __init__(self, none: int, whole: bool) -> None:
-        self._none, self._whole = none, whole
+    def __init__(self, none: int, whole: bool, described: bool) -> None:
+        self._none, self._whole, self._described = none, whole, described
         self._parts: list[Array] = []
         self._slots: list[Array] = []
 
@@ -296,10 +298,10 @@ class _Items:
         return slot
 
     def table(self, catalogue: Catalogue) -> dict[str, Array]:
-        if self._whole:
+        if self._whole or not self._described:
             for slot, part in zip(self._slots, self._parts, strict=True):
                 slot[:] = part
-            return catalogue.described(np.arange(len(catalogue) + 1))
+            return catalogue.described(np.arange(len(catalogue) + 1)) if self._described else {}
         distinct, number = np.unique(np.concatenate(self._parts), return_inverse=True)
         begin = 0
         for slot in self._slots:

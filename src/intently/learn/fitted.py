@@ -208,13 +208,14 @@ class FittedReader:
     def _read(self, past: Past) -> dict[str, Array]:
         answering, seq = self.answering, sequences(past)
         memories = tuple(task for task in self.tasks if remembers(task))
-        batches = Batches(seq, self.catalogue(past), self.numbers.apply(past), memories)
+        batches = Batches(seq, self.catalogue(past), self.numbers.apply(past), memories, described=False)
+        vectors, bias = self.every_item(past)
         order = np.argsort(np.diff(seq.moment_start), kind="stable")
         now_order, now_start = batches.now_order
         # The longest first, so that no thread is left with much to do at the end.
         some = answering.histories_at_once
         groups = [order[begin : begin + some] for begin in range(0, len(order), some)][::-1]
-        parts = each(lambda chosen: answering.answers(batches.arrays(chosen)), groups)
+        parts = each(lambda chosen: answering.answers(batches.arrays(chosen), vectors, bias), groups)
         nows = [np.concatenate([now_order[now_start[h] : now_start[h + 1]] for h in chosen]) for chosen in groups]
         back = np.argsort(np.concatenate(nows), kind="stable")
         answers = {}
@@ -229,18 +230,26 @@ class FittedReader:
 
     def item_vectors(self, past: Past) -> tuple[Array, Array]:
         """Vectors (items, item_width) and biases (items,) of the whole catalogue of a past."""
-        catalogue = self.catalogue(past)
-        if self._latest.get("vectors_of") is not catalogue:
-            vectors = self.answering.items(catalogue.described(np.arange(len(catalogue))))
-            self._latest.update(vectors_of=catalogue, vectors=vectors)
-        return self._latest["vectors"]
+        vectors, bias = self.every_item(past)
+        return vectors[:-1], bias[:-1]
+
+    def every_item(self, past: Past) -> tuple[Array, Array]:
+        """`item_vectors` with one row more, of what is no item; made once for as long as the catalogue is the same."""
+        with self._lock:
+            catalogue = self.catalogue(past)
+            found = self._latest.get("vectors")
+            if found is None or found[0] is not catalogue:
+                told = catalogue.described(np.arange(len(catalogue) + 1))
+                found = self._latest["vectors"] = (catalogue, self.answering.items(told))
+            made: tuple[Array, Array] = found[1]
+            return made
 
     def _whole(self, past: Past) -> WholeCatalogue:
         """The item vectors of a past as they are ranked, made once for as long as they are the same."""
-        vectors, bias = self.item_vectors(past)
+        every = self.every_item(past)
         found = self._latest.get("whole")
-        if found is None or found[0] is not vectors:
-            found = self._latest["whole"] = (vectors, WholeCatalogue.of(vectors, bias))
+        if found is None or found[0] is not every:
+            found = self._latest["whole"] = (every, WholeCatalogue.of(*self.item_vectors(past)))
         return found[1]
 
     def ranked(self, task: Task, past: Past) -> Ranked:

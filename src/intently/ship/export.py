@@ -37,10 +37,10 @@ def inputs(reader: FittedReader, past: Past) -> dict[str, Array]:
     """The inputs for the customers of a past, in their order; each must be asked once."""
     seq = sequences(past)
     memories = tuple(task for task in reader.tasks if remembers(task))
-    batches = Batches(seq, reader.catalogue(past), reader.numbers.apply(past), memories)
+    batches = Batches(seq, reader.catalogue(past), reader.numbers.apply(past), memories, described=False)
     # With a customer asked twice there are fewer histories than questions.
     batch = batches.arrays(seq.history if len(seq.history) == seq.histories else np.arange(seq.histories))
-    return fed(reader.tasks, batch, *reader.answering.items(batch))
+    return fed(reader.tasks, batch, *reader.every_item(past))
 
 
 def export(

@@ -47,7 +47,8 @@ def names_of(tasks: Sequence[Task]) -> tuple[list[str], list[str]]:
 
 
 def fed(tasks: Sequence[Task], batch: Mapping[str, Array], vectors: Array, bias: Array) -> dict[str, Array]:
-    """The inputs for a batch of histories that are each asked once, and the vectors and biases of its items.
+    """The inputs for a batch of histories that are each asked once, whose items are numbers of these vectors
+    and biases.
 
     Raises ConfigError where one is asked twice.
     """
@@ -133,9 +134,9 @@ class OnnxAnswers:
         """Vectors and biases of items."""
         return self.made.of(told)
 
-    def answers(self, batch: Mapping[str, Array]) -> dict[str, Array]:
+    def answers(self, batch: Mapping[str, Array], vectors: Array, bias: Array) -> dict[str, Array]:
         """Every task's answers."""
-        found = run(self.running, fed(self.tasks, batch, *self.items(batch)))
+        found = run(self.running, fed(self.tasks, batch, vectors, bias))
         for task in self.tasks:
             if isinstance(task.answer, Ranking):
                 more = found.pop(f"{task.name}.memory_more")
