@@ -53,7 +53,7 @@ class TextRecipe:
     warmup: float = 0.06
     max_tokens: int = 128
     held_out: float = 0.1
-    # Half precision in the matrix products of training, where the processor multiplies bfloat16 itself: 1.9 times as
+    # Half precision in the matrix products of training, where the processor multiplies bfloat16 itself: 1.4 times as
     # fast, to the same loss. Answers are always given in full precision.
     bfloat16: bool = True
     threads: int = 1
@@ -147,7 +147,9 @@ def trained(
 
     class TextTrainer(Trainer):
         def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Tensor:
-            loss = run.loss(model, inputs)
+            # The Trainer casts a model's `forward`, through which these losses do not go.
+            with self.accelerator.autocast():
+                loss = run.loss(model, inputs)
             losses.append(float(loss.detach()))
             return _penalised(loss, network, method)
 
@@ -187,9 +189,9 @@ def _told(network: TextNetwork, trainer: Any, run: Run) -> str:
         batches = sorted(trainer.get_train_dataloader(), key=lambda batch: batch["input_ids"].numel())
 
     def loss(batch: dict[str, Tensor]) -> Tensor:
-        # In the precision in which the Trainer will take it, whatever was asked for.
-        with trainer.compute_loss_context_manager():
-            return _penalised(run.loss(network, batch), network, run.method)
+        with trainer.accelerator.autocast():
+            found = run.loss(network, batch)
+        return _penalised(found, network, run.method)
 
     return f"{run.phase} ({estimate(network, batches, trainer.args.num_train_epochs, loss, run.clock)})"
 
