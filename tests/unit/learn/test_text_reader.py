@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from intently.contract import Examples, OneOf, Past
 from intently.errors import BundleError, ConfigError, TooFewExamples
@@ -60,6 +61,24 @@ def right(examples, scores):
 @pytest.fixture(scope="module")
 def reader(model, log):
     return fitted(made(model), log)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_half_precision_reaches_training_where_it_is_asked_for(asked, model, log, monkeypatch):
+    capabilities = dict(torch.cpu.get_capabilities()) | {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    seen: set[bool] = set()
+    plain = torch.nn.Embedding.forward
+
+    def watched(self, ids):
+        seen.add(torch.is_autocast_enabled("cpu"))
+        return plain(self, ids)
+
+    monkeypatch.setattr(torch.nn.Embedding, "forward", watched)
+    reader = fitted(made(model, recipe=replace(RECIPE, epochs=1, bfloat16=asked)), log)
+    # What is not training, the head's beginning and the answers, is in full precision.
+    assert seen == ({True, False} if asked else {False})
+    assert {weight.dtype for weight in reader.network.parameters()} == {torch.float32}
 
 
 def test_it_learns_what_messages_want(reader, log):
