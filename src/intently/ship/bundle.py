@@ -44,12 +44,12 @@ from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array
 from intently.ship.card import card
+from intently.ship.folder import CONTRACT, empty, settle
 from intently.ship.gate import EXPORTED
 from intently.ship.onnx_reader import OnnxAnswers
 
 FORMAT = 3
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
-_CONTRACT = "contract.json"
 # Named without being imported: reading a bundle to serve it must not need torch.
 _READ_TEXTS = ("TextReader", "Ensemble")
 _NEAREST = ("nearest", "nearest_weight")
@@ -60,9 +60,10 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
 
     `made_with` is the resolved config of the run, kept in `contract.json`.
     """
-    folder = Path(folder)
+    # Of `.` there is no name to write a part beside.
+    folder = Path(folder).resolve()
     part = folder.with_name(folder.name + ".part")
-    _empty(part)
+    empty(part)
     if trained.reader is not None:
         _save_reader(trained, part / "reader")
     old = next((mine[BEFORE] for mine in trained.predictors.values() if BEFORE in mine), None)
@@ -84,12 +85,9 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
             elif not isinstance(predictor, FittedReader | Rolling):
                 _save_predictor(predictor, part / "predictors" / task / name)
     contract = describe(trained, log) | ({} if made_with is None else {"config": made_with})
-    _write_json(part / _CONTRACT, contract)
+    _write_json(part / CONTRACT, contract)
     (part / "README.md").write_text(card(contract, trained.choice), encoding="utf-8")
-    if folder.exists():
-        _empty(folder)
-        folder.rmdir()
-    part.rename(folder)
+    settle(part, folder)
 
 
 def describe(trained: Trained, log: Log) -> dict[str, Any]:
@@ -134,14 +132,14 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
 def refuse_other(folder: str | Path) -> Path:
     """The folder of a bundle. Raises BundleError where it is none."""
     folder = Path(folder)
-    if not (folder / _CONTRACT).is_file():
-        raise BundleError(f"{folder} is not a bundle: it has no {_CONTRACT}.", mend="Make one with `intently train`.")
+    if not (folder / CONTRACT).is_file():
+        raise BundleError(f"{folder} is not a bundle: it has no {CONTRACT}.", mend="Make one with `intently train`.")
     return folder
 
 
 def made_with(folder: str | Path) -> dict[str, Any] | None:
     """The resolved config of the run that made a bundle, where it was kept."""
-    config: dict[str, Any] | None = json.loads((refuse_other(folder) / _CONTRACT).read_text()).get("config")
+    config: dict[str, Any] | None = json.loads((refuse_other(folder) / CONTRACT).read_text()).get("config")
     return config
 
 
@@ -160,9 +158,9 @@ def load(
     folder, threads = refuse_other(folder), threads or os.cpu_count() or 1
     exported = find_spec("torch") is None if exported is None else exported
     try:
-        contract = json.loads((folder / _CONTRACT).read_text())
+        contract = json.loads((folder / CONTRACT).read_text())
     except json.JSONDecodeError as error:
-        raise BundleError(f"{folder / _CONTRACT} is not JSON: {error}.", mend="Train the bundle again.") from error
+        raise BundleError(f"{folder / CONTRACT} is not JSON: {error}.", mend="Train the bundle again.") from error
     if contract.get("format") != FORMAT:
         raise BundleError(
             f"{folder} has format {contract.get('format')}; this version reads {FORMAT}.",
@@ -389,12 +387,3 @@ def _load_arrays(file: Path) -> dict[str, Array]:
 def _write_json(file: Path, content: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def _empty(folder: Path) -> None:
-    """An empty folder in this place. Refuses to empty one that is not a bundle."""
-    if folder.exists():
-        if any(folder.iterdir()) and not (folder / _CONTRACT).is_file() and not folder.name.endswith(".part"):
-            raise BundleError(f"{folder} holds something that is not a bundle.", mend="Give --out another folder.")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)

@@ -1,12 +1,15 @@
 """What a bundle writes and refuses."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from intently.errors import BundleError
-from intently.ship.bundle import FORMAT, _load_arrays, _save_arrays, load
+from intently.evaluate.compare import Report
+from intently.learn.trained import Trained
+from intently.ship.bundle import FORMAT, _load_arrays, _save_arrays, load, save
 from intently.tasks import BUILT_IN
 
 
@@ -48,3 +51,16 @@ def test_a_bundles_own_question_is_checked_like_a_config(tmp_path) -> None:
         (tmp_path / "contract.json").write_text(json.dumps(told))
         with pytest.raises(BundleError, match=says):
             load(tmp_path, BUILT_IN)
+
+
+def test_the_folder_that_one_stands_in_takes_a_bundle_and_stays(tiny_log, tmp_path, monkeypatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    trained = Trained(tiny_log.observed_until, (), None, None, {}, {}, {}, Report())
+    for _ in range(2):
+        save(trained, tiny_log, ".")
+        assert json.loads(Path("contract.json").read_text())["tasks"] == {}
+    assert [one.name for one in tmp_path.iterdir()] == ["here"]
+    Path("contract.json").rename("shopping.json")
+    with pytest.raises(BundleError, match="not a bundle"):
+        save(trained, tiny_log, ".")
