@@ -111,6 +111,8 @@ def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
     able = [one for one in tried if one.scores is not None and one.fitted is not None]
     predictions = {one.trial.name: one.scores for one in able if one.scores is not None}
     fitted = {one.trial.name: one.fitted for one in able if one.fitted is not None}
+    if not able:
+        raise _nothing_to_choose(task, tried)
     examples = able[0].trial.choice.judge[0]
     blend = _blend(task, examples, predictions, fitted)
     if blend is not None:
@@ -122,6 +124,17 @@ def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
         served=_served(report, task.name, [name for name in fitted if name != BEFORE]),
         baseline=report.best(task.name, simple),
         report=report,
+    )
+
+
+def _nothing_to_choose(task: Task, tried: Sequence[Tried]) -> TooFewExamples:
+    """Why no candidate could be judged, and what is needed for it."""
+    choice = tried[0].trial.choice
+    what = "labels of events" if isinstance(task.asks, EachEvent) else "answers"
+    before = "" if not len(choice.judge[0]) else f" before {choice.judge[0].first - task.horizon:%Y-%m-%d}"
+    return TooFewExamples(
+        f"{task.name} has {len(choice.fit[0])} examples to fit on before those by which what is served is chosen.",
+        mend=f"{what[0].upper()}{what[1:]}{before} are needed too.",
     )
 
 

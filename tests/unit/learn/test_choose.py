@@ -6,15 +6,20 @@ import numpy as np
 import polars as pl
 import pytest
 
+from intently.baselines.constant import Constant
 from intently.contract import Examples, Ranking, Scores
+from intently.errors import TooFewExamples
 from intently.evaluate.compare import compare
 from intently.learn.blend import WEIGHTS, blended
-from intently.learn.choose import _blend, _served
+from intently.learn.choose import Choice, Trial, Tried, _blend, _served, chosen
 from intently.learn.trained import BLEND, OPPONENT, READER, STACK, TEXT_OPPONENT, TEXT_READER
 from intently.log import schema
+from intently.log.log import Log
 from intently.tasks.next_item import TASK as NEXT_ITEM
 from intently.tasks.purchase_intent import TASK as INTENT
+from small_logs import day
 from text_shop import TASK as LABELLED
+from text_shop import shop
 
 CUTOFFS = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(weeks=week) for week in range(3)]
 EACH = 40
@@ -152,3 +157,17 @@ def test_a_blend_is_served_unless_something_is_better_beyond_chance(asked, worse
     report = compare(INTENT, asked, {OPPONENT: booster, BLEND: blend}, replicates=100, rng=rng)
     assert report.best(INTENT.name, [OPPONENT, BLEND]) == OPPONENT
     assert _served(report, INTENT.name, [OPPONENT, BLEND]) == served
+
+
+def test_where_no_candidate_could_be_fitted_the_labels_that_are_needed_are_said():
+    """As with labels by hand that are all of the newest weeks."""
+    log = shop(120)
+    none = Log.of(log.events.filter(pl.col(schema.TYPE) != "tag"), log.items, observed_until=log.observed_until)
+    given = LABELLED.examples(log, [day(77)])
+    choice = Choice.of(LABELLED, [day(63), day(70), day(77)], none, given)
+    assert not len(choice.fit[0])
+    assert len(choice.judge[0]) == len(given) > 0
+    trial = Trial("constant", Constant(), choice, choice.judge)
+    before = f"{choice.judge[0].first - LABELLED.horizon:%Y-%m-%d}"
+    with pytest.raises(TooFewExamples, match=f"Labels of events before {before} are needed too"):
+        chosen(LABELLED, [Tried(trial, None, None)])
