@@ -7,8 +7,10 @@ trial that is behind the median of the others is given up early.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +89,23 @@ def search(
     metric = metrics.of(type(later.task.answer).__name__, later.task.metrics)[0]
     judge = _judge(later, log, metric)
 
+    if study is not None:
+        _a_study(study)
+    failed: list[ConfigError | TooFewExamples] = []
+
     def tried(trial: Any) -> float:
         progress(f"trying settings ({trials} in all)", trial.number / trials)
-        candidate, value = _drawn(trial, reader, space, labelled), float("-inf")
+        candidate, value = _drawn(trial, reader, space, labelled), -inf
         for rung, share in enumerate(_RUNGS):
             some = earlier.take(np.sort(_shuffled(len(earlier), seed)[: max(1, round(share * len(earlier)))]))
             try:
                 value = judge(candidate.fit(some, Past(log, some)))
-            except TooFewExamples:
+            except TooFewExamples as error:
+                failed.append(error)
                 continue
+            except ConfigError as error:
+                failed.append(error)
+                raise
             trial.report(value, rung)
             if trial.should_prune():
                 raise optuna.TrialPruned
@@ -120,12 +130,28 @@ def search(
         # A method that the model does not go with is a failed trial, not the end of the search.
         found.optimize(tried, n_trials=left, timeout=seconds, catch=(ConfigError,))
     done = [one for one in found.trials if one.state == optuna.trial.TrialState.COMPLETE]
-    if not done:
+    if all(one.value in (None, -inf) for one in done):
+        # What stood in the way of the last trial, where it was not the time.
+        if failed:
+            raise failed[-1]
         raise ConfigError("No trial was finished.", mend="Allow more seconds, or other methods.")
     progress(f"trying settings ({trials} in all)", 1.0)
     rows = tuple({"value": one.value, **one.params} for one in done)
     best, value = _drawn(found.best_trial, reader, space, labelled), float(found.best_value)
     return Found(best, value, rows, metric.name, float(metric.goodness(value)), dict(found.best_params))
+
+
+def _a_study(file: Path) -> None:
+    """Raise ConfigError where a file is there that holds no study: what is tried is appended to it."""
+    if not file.exists():
+        return
+    held = file.read_bytes() if file.is_file() else b" "
+    try:
+        first = json.loads(held.split(b"\n", 1)[0]) if held else {"op_code": None}
+    except ValueError:
+        first = None
+    if not (isinstance(first, dict) and "op_code" in first) or (held and not held.endswith(b"\n")):
+        raise ConfigError(f"{file} holds no study.", mend="Give --study another file.")
 
 
 def _same(study: Any, file: Path | None, settings: str) -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
-from intently.contract import Past
+from intently.contract import Examples, Past
 from intently.errors import ConfigError, TooFewExamples
 from intently.learn.search import Space, _apart, search
 from intently.learn.text_finetune import TextRecipe
@@ -56,9 +57,23 @@ def test_a_method_that_the_model_does_not_go_with_is_passed_over(reader, example
         search(reader, examples, log, space=Space(methods=("loraa",)))
 
 
-def test_no_time_is_said(reader, examples, log):
-    with pytest.raises(ConfigError, match="No trial was finished"):
+def test_where_every_trial_fails_it_is_said_why(reader, examples, log):
+    with pytest.raises(ConfigError, match="/nothing"):
         search(replace(reader, model="/nothing"), examples, log, space=Space(methods=("frozen",)), trials=1)
+    alike = Examples(QUESTION, examples.frame.with_columns(truth=pl.lit("other")))
+    with pytest.raises(TooFewExamples):
+        search(reader, alike, log, space=Space(methods=("frozen",)), trials=1)
+    with pytest.raises(ConfigError, match="No trial was finished"):
+        search(reader, examples, log, space=Space(methods=("frozen",)), trials=1, seconds=0)
+
+
+@pytest.mark.parametrize("content", ["years of work", "years of work\n", '{"a": 1}\n', '{"op_code": 0}\n{"op_'])
+def test_a_file_that_is_no_study_is_left_as_it_is(reader, examples, log, tmp_path, content):
+    file = tmp_path / "diary.txt"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match="holds no study"):
+        search(reader, examples, log, space=Space(methods=("frozen",)), trials=1, study=file)
+    assert file.read_text() == content
 
 
 def test_what_is_judged_comes_after_what_was_learned(examples):
