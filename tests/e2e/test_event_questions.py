@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from intently.cli.app import app
 from intently.log import schema, toy_shop
+from intently.log.log import Log
 
 DAYS = 182
 UNTIL = f"{toy_shop.START + timedelta(days=140):%Y-%m-%d}"
@@ -96,7 +97,10 @@ def test_every_question_is_listed_and_those_of_events_count_their_examples(work)
 
 
 def test_messages_worth_a_label_are_written_to_be_filled_in(work, bundle):
-    words = ("suggest-labels", bundle, "--data", work / "shop", "--task", "support", "--at", "2024-06-24")
+    log = toy_shop.read(300, DAYS)
+    newest = (pl.col(schema.TYPE) == "tag") & (pl.col(schema.TIME) >= datetime(2024, 6, 1, tzinfo=UTC))
+    Log.of(log.events.filter(~newest), log.items, log.users, observed_from=log.observed_from).write(work / "untold")
+    words = ("suggest-labels", bundle, "--data", work / "untold", "--task", "support", "--at", "2024-06-24")
     told = json.loads(run(*words, "--count", 6, "--out", work / "rows.csv", "--json").output)
     found = pl.read_csv(work / "rows.csv")
     assert len(found) == told["suggested"] == 6 < told["looked_at"]
@@ -104,6 +108,13 @@ def test_messages_worth_a_label_are_written_to_be_filled_in(work, bundle):
     assert found["text"].null_count() == 0
     again = CliRunner().invoke(app, [str(word) for word in (*words, "--out", work / "rows.csv")])
     assert "may hold labels" in str(again.exception)
+    # What the log labels, which is most of what it holds, is not proposed.
+    words = ("suggest-labels", bundle, "--data", work / "shop", "--task", "support", "--at", "2024-06-24")
+    told = json.loads(run(*words, "--out", work / "few.csv", "--json").output)
+    before = pl.col(schema.TIME) < datetime(2024, 6, 24, tzinfo=UTC)
+    tagged = log.events.filter(before, pl.col(schema.TYPE) == "tag")[schema.ABOUT]
+    assert not set(pl.read_csv(work / "few.csv", infer_schema=False)["event_id"]) & set(tagged.cast(pl.String))
+    assert told["looked_at"] < 10
 
 
 def test_it_is_exported_exactly_and_in_eight_bits(work, bundle):

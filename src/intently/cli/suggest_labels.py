@@ -29,7 +29,7 @@ def command(
     """
     from intently.contract import EachEvent, Examples, OneOf, Past, YesNo, pooled
     from intently.errors import ConfigError
-    from intently.learn.active import suggested
+    from intently.learn.active import labelled_in, suggested, unlabelled, write_table
     from intently.learn.ensemble import Ensemble
     from intently.learn.text_reader import TextReader
     from intently.log.log import Log, moment
@@ -54,14 +54,19 @@ def command(
         )
     known = Log.read(data).before(when)
     spans = -(-timedelta(days=days) // question.asks.span)
-    parts = [question.questions(known, when - back * question.asks.span) for back in range(spans, 0, -1)]
-    examples = pooled(parts)
+    cutoffs = [when - back * question.asks.span for back in range(spans, 0, -1)]
+    examples = pooled([question.questions(known, at) for at in cutoffs])
     if not len(examples):
         raise ConfigError(f"There is no {question.asks.kind} in these {days} days.", mend="Give more --days.")
-    asked = Examples(question, examples.frame)
+    asked = unlabelled(Examples(question, examples.frame), labelled_in(question, known, cutoffs))
+    if not len(asked):
+        raise ConfigError(
+            f"The log labels every one of the {len(examples)} {question.asks.kind} in these {days} days.",
+            mend="Give more --days, or another --at.",
+        )
     table = suggested(readers[0], asked, Past(known, asked), count)
     out.parent.mkdir(parents=True, exist_ok=True)
-    table.write_csv(out)
+    write_table(table, out)
     if as_json:
         console.say_json({"task": task, "looked_at": len(asked), "suggested": len(table), "out": str(out)})
     else:

@@ -6,6 +6,7 @@ each next text is the one furthest from all that are labelled or taken (Sener an
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from intently.contract import AT, TRUTH, EachEvent, Examples, OneOf, Past, Task, YesNo, pooled, weekly
-from intently.errors import DataError, gathered
+from intently.errors import DataError, TooFewExamples, gathered
 from intently.learn.text_reader import TextReader
 from intently.log import schema
 from intently.log.log import Log
@@ -25,6 +26,8 @@ LABEL, GUESS, CHANCE = "label", "guess", "chance"
 
 
 UNSURE = 5.0
+# The number of a row of the file; a person's own column may well be called `row`.
+_ROW = "_row_of_the_file"
 
 
 def margin(chances: Array) -> Array:
@@ -82,7 +85,7 @@ def read_labels(file: Path, examples: Examples) -> Examples:
     Raises DataError that names every label that is not one of the question's, and every id that was not asked.
     """
     key, labels = examples.task.key, _labels(examples)
-    table = pl.read_csv(file, infer_schema=False).with_row_index("row", offset=2)
+    table = _table(file)
     missing = sorted({key, LABEL} - set(table.columns))
     if missing:
         raise DataError(f"{file} has no column {missing[0]!r}.", mend="Fill in the table that suggest-labels wrote.")
@@ -90,11 +93,16 @@ def read_labels(file: Path, examples: Examples) -> Examples:
     asked = set(examples.asked.cast(pl.String).to_list())
     faults = [
         f"row {row}: {label!r} is not one of {', '.join(labels)}"
-        for row, label in filled.select("row", LABEL).rows()
+        for row, label in filled.select(_ROW, LABEL).rows()
         if label not in labels
     ]
     faults += [
-        f"row {row}: {one!r} was not asked about" for row, one in filled.select("row", key).rows() if one not in asked
+        f"row {row}: {one!r} was not asked about" for row, one in filled.select(_ROW, key).rows() if one not in asked
+    ]
+    several = filled.group_by(key, maintain_order=True).agg(_ROW, LABEL).filter(pl.col(LABEL).list.n_unique() > 1)
+    faults += [
+        f"rows {', '.join(map(str, rows))}: {one!r} is labelled {' and '.join(dict.fromkeys(said))}"
+        for one, rows, said in several.rows()
     ]
     if faults:
         raise DataError(f"{file} cannot be used: {gathered(faults)}.", mend="Correct these rows and read it again.")
@@ -106,10 +114,51 @@ def read_labels(file: Path, examples: Examples) -> Examples:
     return Examples(examples.task, found)
 
 
+def write_table(table: pl.DataFrame, file: Path) -> None:
+    """Write a table to be filled in. It begins with the mark by which Excel knows UTF-8."""
+    table.write_csv(file, include_bom=True)
+
+
+def _table(file: Path) -> pl.DataFrame:
+    """A filled-in table, all as text, with the number of each row. Raises DataError for a file that is none."""
+    mend = "Save the table that suggest-labels wrote as CSV UTF-8, with commas between the columns."
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not in UTF-8 (byte {error.start + 1:,}).", mend=mend) from error
+    try:
+        table = pl.read_csv(io.StringIO(text), infer_schema=False)
+    except pl.exceptions.NoDataError as error:
+        raise DataError(f"{file} is empty.", mend=mend) from error
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{file} is no table of commas: {str(error).splitlines()[0]}.", mend=mend) from error
+    return table.with_row_index(_ROW, offset=2)
+
+
 def labelled_by(file: Path, task: Task, known: Log) -> Examples:
     """The events of a log that a filled-in table labels. Raises DataError for a table that cannot be used."""
     asked = pooled([task.questions(known, at) for at in weekly(known.observed_from, known.observed_until)])
     return read_labels(file, Examples(task, asked.frame.unique(task.key, keep="first", maintain_order=True)))
+
+
+def labelled_in(task: Task, known: Log, cutoffs: Sequence[datetime]) -> Examples:
+    """The events of which the log says already what is true, those whose time to be answered is not over with them."""
+    # Where silence is an answer too, it is one only when the time is over.
+    until = known.observed_until if task.absent is not None else known.observed_until + task.horizon
+    told = replace(known, observed_from=min(known.observed_from, *cutoffs), observed_until=until)
+    try:
+        return task.examples(told, cutoffs)
+    except TooFewExamples:
+        return task.questions(known, cutoffs[0]).take(np.arange(0))
+
+
+def used(given: Examples, log: Log, learned: Examples) -> dict[str, int]:
+    """How many labels given by hand are among what is learned from, are overruled by the log, or lie outside."""
+    task = given.task
+    said = set(task.examples(log, weekly(log.observed_from, log.observed_until)).asked)
+    overruled = len(set(given.asked) & said)
+    count = len(set(given.asked) & set(learned.asked) - said)
+    return {"used": count, "overruled": overruled, "out_of_range": len(given) - count - overruled}
 
 
 def truths(task: Task, log: Log, cutoffs: Sequence[datetime], given: Examples | None) -> Examples:

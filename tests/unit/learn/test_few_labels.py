@@ -6,7 +6,7 @@ import pytest
 
 from intently.contract import Examples, OneOf, Past
 from intently.errors import ConfigError, DataError
-from intently.learn.active import choose, labelled_by, margin, read_labels, suggested, truths, unlabelled
+from intently.learn.active import choose, labelled_by, margin, read_labels, suggested, truths, unlabelled, write_table
 from intently.learn.pseudo_label import Pseudo, confident, self_taught
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
@@ -136,6 +136,32 @@ def test_a_label_that_is_none_and_an_id_that_was_not_asked_are_named_with_their_
     pl.DataFrame({"event_id": ["a"]}).write_csv(tmp_path / "bare.csv")
     with pytest.raises(DataError, match="no column 'label'"):
         read_labels(tmp_path / "bare.csv", asked)
+
+
+def test_a_table_that_no_program_can_read_is_refused_with_what_to_do(log, tmp_path):
+    asked, file = TASK.questions(log, day(70)), tmp_path / "rows.csv"
+    for content, says in (
+        ("event_id,text,label\nm1,退款,refund\n".encode("gbk"), "is not in UTF-8"),
+        (b"", "is empty"),
+        (b"event_id,label\nm1,refund,,\n", "is no table of commas"),
+        (b'event_id,label\n"m1,refund\n', "is no table of commas"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=says) as raised:
+            read_labels(file, asked)
+        assert "CSV UTF-8" in raised.value.mend
+
+
+def test_one_event_with_two_labels_is_named_and_a_column_of_ones_own_is_no_fault(log, tmp_path):
+    asked, file = TASK.questions(log, day(70)), tmp_path / "rows.csv"
+    one, two = asked.asked[:2]
+    table = pl.DataFrame({"row": [1, 2, 3], "event_id": [one, two, one], "label": ["refund", "other", "parcel"]})
+    write_table(table, file)
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    with pytest.raises(DataError, match=f"rows 2, 4: '{one}' is labelled refund and parcel"):
+        read_labels(file, asked)
+    write_table(table.with_columns(label=pl.lit("other")), file)
+    assert set(read_labels(file, asked).asked) == {one, two}
 
 
 def test_yes_and_no_are_read_back_as_such(log, tmp_path):
