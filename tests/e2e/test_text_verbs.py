@@ -106,6 +106,8 @@ def searched(work):
         *config,
         "--text",
         "fewest_steps=20",
+        "--text",
+        "focus=.5",
         "--methods",
         "full,frozen",
         "--study",
@@ -133,6 +135,9 @@ def test_a_search_goes_on_from_its_study_and_train_reads_what_it_found(work, sea
     assert found["recipe"]["epochs"] == again["text"]["epochs"]
     assert found["recipe"]["rate"] == again["text"]["rate"]
     assert found["objective"]["smoothing"] == again["text"]["smoothing"]
+    # What was said to the search is part of what it found.
+    assert "fewest_steps = 20\n" in printed
+    assert found["objective"]["focus"] == again["text"]["focus"] == 0.5
 
 
 def test_a_search_refuses_what_it_cannot_do(work, searched, first):
@@ -141,6 +146,10 @@ def test_a_search_refuses_what_it_cannot_do(work, searched, first):
     refused("is not asked about events", *searched[:3], "--task", "demand", "--until", UNTIL)
     (work / "broken.study").write_text("years of work\n")
     refused("holds no study", *searched[:-1], work / "broken.study")
+    assert (work / "broken.study").read_text() == "years of work\n"
+    refused("The search itself looks for epochs, rank", *searched, "--text", "rank=4", "--text", "epochs=2")
+    refused("not members or self_taught", *searched, "--text", "members=2")
+    refused("does nothing by itself", *searched, "--text", "sure=.5")
     refused("No trial was finished", *searched[:-2], "--minutes", 0)
 
 
@@ -199,12 +208,20 @@ def test_text_refuses_what_does_not_go_together(work, tmp_path):
         (("members=0",), "--text members"),
         (("members=2", "self_taught=1"), "do not go together"),
         (("folds=true",), "of several members"),
+        (("attack_steps=3",), "attack_steps does nothing by itself"),
+        (("sure=.5",), "sure does nothing by itself"),
+        (("prompt=Of {word}",), "prompt does nothing by itself"),
         (("few_labels=magic",), "few_labels"),
     ):
         refused(says, *words, *config, *[part for one in said for part in ("--text", one)])
     refused("leaves it as it is", *words, *config, "--method", "frozen", "--text", "few_labels=contrast")
     refused("is for labels", *words[:-1], "ad_spend", "--text", "focus=2", "--config", _amount(tmp_path))
+    none = "there is none among demand"
+    refused(none, *words[:-1], "demand", "--method", "lora")
+    refused(none, *words[:-1], "demand", "--text", "focus=2")
     config = tmp_path / "wrong.toml"
+    config.write_text("[text]\nfocus = 2.0\n")
+    refused("[text] says how questions about events", *words[:-2], "--config", config)
     config.write_text(TABLE + "[text]\nmember = 2\n")
     refused("line 12, text.member: there is no such key; did you mean 'members'?", *words, "--config", config)
 
@@ -226,8 +243,17 @@ def test_labels_filled_in_are_learned_from(work, bundle, tmp_path):
     words = ("--data", work / "shop", "--task", "wants", "--at", UNTIL, "--days", 60, "--count", 30)
     told("suggest-labels", bundle, *words, "--out", rows)
     table = pl.read_csv(rows)
-    table.head(20).with_columns(label=pl.lit("other")).write_csv(rows)
-    assert trained(work, tmp_path / "b", "--labels", rows)["labels"] == {"wants": 20}
+    told_of = Log.read(work / "shop").events.filter(pl.col("tag").is_not_null())[schema.ABOUT]
+    assert not set(table["event_id"]) & set(told_of)
+    early = table.filter(pl.col("at") < f"{START + timedelta(days=21):%Y-%m-%d}")
+    assert 0 < len(early) < len(table)
+    # The log wins over a label of the table, and says so.
+    known = table.head(1).with_columns(event_id=pl.lit(told_of[0]))
+    pl.concat([table, known]).with_columns(label=pl.lit("other")).write_csv(rows)
+    found = trained(work, tmp_path / "b", "--labels", rows)["labels"]["wants"]
+    assert found["overruled"] == 1
+    assert found["out_of_range"] >= len(early)
+    assert found["used"] == len(table) - found["out_of_range"] > 5
     table.with_columns(label=pl.lit("refnd")).write_csv(rows)
     train = ("train", "--data", work / "shop", "--until", UNTIL, "--out", tmp_path / "c", "--labels")
     config = ("--config", work / "intently.toml", "--tasks", "wants")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from intently.cli import console
+
+if TYPE_CHECKING:
+    from intently.learn.text_plan import TextPlan
 
 EXAMPLE = "Example: intently search --data shop/ --task support --until 2024-06-01 --minutes 30 --study support.study"
 
@@ -53,6 +58,11 @@ def command(
     if wanted.until is None:
         raise ConfigError("No end of training is given.", mend="Give --until, or `until` in [train] of the config.")
     at, words, tracker = moment(wanted.until), found.text_plan(text or ()), console.tracker_of(track)
+    mine = [one.partition("=")[0].strip() for one in text or ()]
+    refuse(words, mine)
+    tried = ["full"] if methods is None else [name.strip() for name in methods.split(",")]
+    # A method that does not go with the settings is a trial that fails; only where there is no other is it refused.
+    words.check([question], tried[0] if len(tried) == 1 else "full")
     known = Log.read(data).before(at)
     # Only now what takes seconds to load: bad input is answered at once.
     from intently.learn.presets import plan_of
@@ -83,6 +93,7 @@ def command(
             progress=progress,
         )
     drawn = {name: best.settings[name] for name in best.settings if name != "method"}
+    drawn = words.said().get("text", {}) | drawn
     if as_json:
         told = {"task": task, "metric": best.metric, "score": best.score, "trials": list(best.trials)}
         console.say_json(told | {"train": {"method": best.settings["method"]}, "text": drawn})
@@ -90,4 +101,25 @@ def command(
     console.say(f"{best.metric} {best.score:.4f} is the best of {len(best.trials)} whole trials. For intently.toml:")
     console.say(f'\n[train]\nmethod = "{best.settings["method"]}"\n\n[text]')
     for name, value in drawn.items():
-        console.say(f"{name} = {value}")
+        console.say(f"{name} = {in_toml(value)}")
+
+
+def refuse(words: TextPlan, said: Sequence[str]) -> None:
+    """Raise ConfigError for settings that are `said` to a search and that it draws, or makes no use of."""
+    from intently.errors import ConfigError
+
+    drawn = [name for name in ("rate", "epochs", "rank", "smoothing") if name in said]
+    if drawn:
+        raise ConfigError(f"The search itself looks for {', '.join(drawn)}.", mend="Leave that out of --text.")
+    if words.members > 1 or words.self_taught:
+        raise ConfigError(
+            "A search judges single readers that learn from labels, not members or self_taught.",
+            mend="Leave that out, and add it to what was found.",
+        )
+
+
+def in_toml(value: Any) -> str:
+    """A setting as TOML writes it."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {in_toml(one)}" for name, one in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)

@@ -14,6 +14,9 @@ import typer
 from intently.cli import console
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from intently.config import Config
     from intently.contract import Examples, Task
     from intently.log.log import Log
 
@@ -64,6 +67,7 @@ def command(
     )
     words, tracker = found.text_plan(text or ()), console.tracker_of(track)
     asked = console.chosen_tasks(wanted.tasks, found.tasks)
+    in_words_only(found, asked, method, text, tasks)
     if wanted.until is None:
         raise ConfigError("No end of training is given.", mend="Give --until, or `until` in [train] of the config.")
     at = moment(wanted.until)
@@ -88,7 +92,7 @@ def command(
     how = standard | {name: value for name, value in asdict(wanted).items() if name in standard and value is not None}
     words.check([task for task in asked if task.key == schema.EVENT], how["method"])
     made_with = found.resolved(replace(wanted, tasks=tuple(task.name for task in asked), **how)) | words.said()
-    checkpoints = out.with_name(out.name + ".checkpoints")
+    checkpoints = out.resolve().with_name(out.resolve().name + ".checkpoints")
     with console.progress(as_json) as progress:
         trained = train_or_fall_back(
             log,
@@ -104,6 +108,7 @@ def command(
         )
         save(trained, log, out, made_with=made_with)
         shutil.rmtree(checkpoints, ignore_errors=True)
+    used = {name: labels_used(log.before(at), at, how["preset"], examples) for name, examples in given.items()}
     if as_json:
         console.say_json(
             {
@@ -111,16 +116,42 @@ def command(
                 "served": trained.served,
                 "baseline": trained.baseline,
                 "fallback": dict(trained.fallback),
-                "labels": {name: len(examples) for name, examples in given.items()},
+                "labels": used,
             }
         )
         return
     if trained.choice.tasks:
         console.show(leaderboard(trained.choice))
     console.say_fallbacks(trained, asked)
+    for name, count in used.items():
+        console.say(
+            f"{name}: {count['used']:,} labels by hand were used, {count['overruled']:,} were overruled by the log, "
+            f"and {count['out_of_range']:,} are of events before or after those learned from."
+        )
     if tracker is not None:
         console.say(f"Losses: {tracker.place}")
     console.say(f"Figures are of the validation cut-off by which the served predictors were chosen. Bundle: {out}")
+
+
+def in_words_only(
+    found: Config, tasks: Sequence[Task], method: str | None, text: Sequence[str] | None, named: str | None
+) -> None:
+    """Raise ConfigError where it is said how questions about events are learned, and none is asked.
+
+    A table [text] of a config is no fault where the command line names other questions of the same shop.
+    """
+    from intently.contract import EachEvent
+    from intently.errors import ConfigError
+
+    said = ["--method"] if method is not None else []
+    said += ["--text"] if text else []
+    said += ["[text]"] if found.text and named is None else []
+    if said and not any(isinstance(task.asks, EachEvent) for task in tasks):
+        raise ConfigError(
+            f"{said[0]} says how questions about events are learned, and there is none among "
+            f"{', '.join(task.name for task in tasks)}.",
+            mend=f"Name one with --tasks, such as sentiment or support, or leave {said[0]} out.",
+        )
 
 
 def by_hand(file: Path, tasks: Sequence[Task], log: Log) -> dict[str, Examples]:
@@ -139,6 +170,23 @@ def by_hand(file: Path, tasks: Sequence[Task], log: Log) -> dict[str, Examples]:
             mend="Name it with --tasks.",
         )
     return {able[0].name: labelled_by(file, able[0], log)}
+
+
+def labels_used(known: Log, until: datetime, preset: str, given: Examples) -> dict[str, int]:
+    """How many labels of a filled-in table were used, were overruled by the log, or lie outside of what is learned."""
+    import polars as pl
+
+    from intently.errors import TooFewExamples
+    from intently.learn.active import used
+    from intently.learn.presets import plan_of
+    from intently.learn.train import examples_until
+
+    try:
+        learned, _ = examples_until(given.task, known, until, plan_of(preset), given)
+    except TooFewExamples:
+        # A simple predictor serves, which learned from none.
+        learned = given.where(pl.lit(value=False))
+    return used(given, known, learned)
 
 
 def tried(tasks: Sequence[Task], log: Log) -> None:

@@ -74,6 +74,7 @@ class TextPlan:
                 "few_labels trains the language model, and the method frozen leaves it as it is.",
                 mend="Use --method full or lora, or leave few_labels out.",
             )
+        self._owners()
         for_labels = ("smoothing", "focus", "agreement", "few_labels", "self_taught")
         said = [name for name in for_labels if getattr(self, name)]
         for task in tasks:
@@ -86,6 +87,20 @@ class TextPlan:
                 raise ConfigError(
                     f"name_labels reads the words of labels, and {task.name} has none.",
                     mend=f"Leave name_labels out, or train {task.name} by itself with --tasks.",
+                )
+
+    def _owners(self) -> None:
+        """Raise ConfigError for a setting of something that is not asked for."""
+        usual = TextPlan()
+        for names, owner, there in (
+            (("prompt", "words"), 'few_labels = "prompt"', self.few_labels == "prompt"),
+            (("attack_steps",), "attack = 0.5", self.attack),
+            (("sure",), "self_taught = 2", self.self_taught),
+        ):
+            alone = [name for name in names if getattr(self, name) != getattr(usual, name)]
+            if alone and not there:
+                raise ConfigError(
+                    f"{alone[0]} does nothing by itself.", mend=f"Say {owner} too, or leave {alone[0]} out."
                 )
 
     def said(self) -> dict[str, Any]:
