@@ -60,7 +60,10 @@ def sessions(log: Log, begin: datetime, end: datetime, language: str = "en") -> 
     kinds = sorted(rows[schema.TYPE].cast(pl.String).unique().to_list())
     so_far = ((pl.col(schema.TYPE) == kind).cast(pl.Int64).cum_sum().shift(1, fill_value=0) for kind in kinds)
     before = [count.over(schema.USER).alias(f"_n{place}") for place, count in enumerate(so_far)]
-    rows = rows.sort(schema.USER, schema.TIME, "_row").with_columns(_number(rows.columns).alias("_session"), *before)
+    rows = rows.sort(schema.USER, schema.TIME, "_row").with_columns(*before)
+    # Of two windows of a browser the events of one come between those of the other.
+    own = [schema.SESSION] if schema.SESSION in rows.columns else []
+    rows = rows.sort(schema.USER, *own, schema.TIME, "_row").with_columns(_number(rows.columns).alias("_session"))
     span = rows.group_by("_session").agg(
         pl.col(schema.TIME).min().alias("_first"), pl.col(schema.TIME).max().alias("_last")
     )
@@ -75,7 +78,7 @@ def sessions(log: Log, begin: datetime, end: datetime, language: str = "en") -> 
 
 
 def _number(columns: Sequence[str]) -> pl.Expr:
-    """A number for each session of rows sorted by customer and time."""
+    """A number for each session of rows sorted by customer, the session's own id where there is one, and time."""
     new = pl.col(schema.USER) != pl.col(schema.USER).shift()
     if schema.SESSION in columns:
         own = pl.col(schema.SESSION)

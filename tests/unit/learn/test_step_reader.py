@@ -115,6 +115,19 @@ def test_sessions_end_by_their_id_by_a_long_gap_and_before_the_end():
     assert sessions(Log.of(late, observed_from=START, observed_until=day(100)), day(0), day(100)) == []
 
 
+def test_two_sessions_of_one_customer_at_a_time_are_two():
+    """As in two windows of a browser; what came before each is counted by the clock."""
+    said = (("a", "view"), ("b", "view"), ("a", "cart"), ("b", "view"), (None, "view"), ("a", "buy"))
+    rows = [("u", 0, kind, day(1 + minute / 1440), name) for minute, (name, kind) in enumerate(said)]
+    names = [schema.USER, schema.ITEM, schema.TYPE, schema.TIME, schema.SESSION]
+    log = Log.of(pl.DataFrame(rows, schema=names, orient="row"), observed_from=START, observed_until=day(9))
+    found = sessions(log, day(0), day(9))
+    assert [one.kind for one in found] == [("view", "cart", "buy"), ("view", "view"), ("view",)]
+    assert "no events yet" in found[0].text
+    assert "10 view" in found[1].text
+    assert [one.row for one in found] == [(0, 2, 5), (1, 3), (4,)]
+
+
 def test_words_say_what_types_do_not(reader, log):
     found = reader.predict(log, day(60), day(80))
     earlier, later = sessions(log, day(0), day(60)), sessions(log, day(60), day(80))
