@@ -211,6 +211,8 @@ def test_text_refuses_what_does_not_go_together(work, tmp_path):
         (("attack_steps=3",), "attack_steps does nothing by itself"),
         (("sure=.5",), "sure does nothing by itself"),
         (("prompt=Of {word}",), "prompt does nothing by itself"),
+        (("few_labels=prompt", 'words={refnd = "money"}'), "has no label 'refnd'"),
+        (("few_labels=prompt", "prompt=It is so."), "has no {word}"),
         (("few_labels=magic",), "few_labels"),
     ):
         refused(says, *words, *config, *[part for one in said for part in ("--text", one)])

@@ -83,6 +83,10 @@ class TextPlan:
                     f"{said[0]} is for labels, and {task.name} asks for an amount.",
                     mend=f"Leave {said[0]} out, or train {task.name} by itself with --tasks.",
                 )
+            if self.few_labels == "prompt":
+                from intently.learn.prompt import Prompt
+
+                Prompt(self.prompt, dict(self.words)).check(task.answer, task.name)
             if self.name_labels and not isinstance(task.answer, OneOf):
                 raise ConfigError(
                     f"name_labels reads the words of labels, and {task.name} has none.",

@@ -12,6 +12,7 @@ from intently.learn.methods import Sizes
 from intently.learn.pretrain import Pretraining, pretrain
 from intently.learn.prompt import Guess, Prompt, guesser_of
 from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_plan import TextPlan
 from intently.learn.text_reader import TextReader
 from intently.text.language_model import PACKAGED
 from intently.text.story import Teller
@@ -140,3 +141,13 @@ def test_what_cannot_be_prompted_is_refused(models, log, tmp_path):
             fitted(models["taught"], log, **more) if "model" not in more else fitted(log=log, **more)
     with pytest.raises(ConfigError, match="guesses labels"):
         Prompt().check(Amount("EUR"), "spend")
+
+
+def test_words_of_labels_that_are_none_are_refused_before_anything_is_trained():
+    TextPlan(few_labels="prompt", words={"refund": "money"}).check([TASK], "full")
+    for words, says in (
+        ({"words": {"refnd": "money"}}, "no label 'refnd'"),
+        ({"prompt": "It is so."}, "has no {word}"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            TextPlan(few_labels="prompt", **words).check([TASK], "full")
