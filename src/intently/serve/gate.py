@@ -76,6 +76,10 @@ class Gate:
         except Problem as error:
             if not begun():
                 await problem(error.status, error.detail, request_id, error.headers, error.faults)(scope, receive, send)
+        except HTTPException as error:
+            # Of `_limited`, to who receives before FastAPI does.
+            if not begun():
+                await problem(error.status_code, str(error.detail), request_id, error.headers)(scope, receive, send)
         except IntentlyError as error:
             said = of_error(error)
             if not begun():

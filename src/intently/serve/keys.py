@@ -53,7 +53,8 @@ class Keys:
 
     def __init__(self, store: Store, now: Callable[[], int], seconds: Callable[[], float] = time.monotonic) -> None:
         self._store, self._now, self._seconds = store, now, seconds
-        self._known: dict[str, tuple[float, bytes, Caller | None]] = {}
+        # All that hold, from the start on: who is known here cannot be locked out by those who make keys up.
+        self._known: dict[str, tuple[float, bytes, Caller | None]] = self._holding()
 
     def make(self, scopes: Sequence[str], label: str = "") -> str:
         """A new key, which nobody can show again."""
@@ -69,6 +70,7 @@ class Keys:
         row = {"key_id": key_id, "hash": _hash(key), "scopes": ",".join(wanted), "label": label[:128]}
         with self._store.engine.begin() as connection:
             connection.execute(KEYS.insert(), row | {"made_at": self._now(), "revoked_at": None})
+        self._known[key_id] = (self._seconds(), _hash(key), Caller(key_id, frozenset(wanted)))
         return key
 
     def rows(self) -> list[KeyRow]:
@@ -120,6 +122,13 @@ class Keys:
                     raise
         _, kept, caller = found
         return caller if hmac.compare_digest(kept, _hash(key)) else None
+
+    def _holding(self) -> dict[str, tuple[float, bytes, Caller | None]]:
+        query = select(KEYS.c.key_id, KEYS.c.hash, KEYS.c.scopes).where(KEYS.c.revoked_at.is_(None))
+        with self._store.reading() as connection:
+            rows = connection.execute(query).all()
+        now = self._seconds()
+        return {row[0]: (now, bytes(row[1]), Caller(row[0], frozenset(row[2].split(",")))) for row in rows}
 
     def _read(self, key_id: str) -> tuple[float, bytes, Caller | None]:
         query = select(KEYS.c.hash, KEYS.c.scopes).where(KEYS.c.key_id == key_id, KEYS.c.revoked_at.is_(None))

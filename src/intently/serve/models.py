@@ -195,8 +195,10 @@ def of_customers(task: Task) -> bool:
 def version_of(folder: Path) -> str:
     """The date until which a bundle has learned, and a hash of all its files but those that were exported from it."""
     digest = hashlib.sha256()
+    # What is being exported, or was left of that, is none of it either.
+    beside = {*EXPORTED, *(f"{name}.part" for name in EXPORTED)}
     files = (path for path in folder.rglob("*") if path.is_file())
-    for file in sorted(path for path in files if path.relative_to(folder).parts[0] not in EXPORTED):
+    for file in sorted(path for path in files if path.relative_to(folder).parts[0] not in beside):
         digest.update(str(file.relative_to(folder)).encode())
         digest.update(file.read_bytes())
     until = json.loads((folder / "contract.json").read_text(encoding="utf-8"))["until"][:10]

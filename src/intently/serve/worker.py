@@ -36,6 +36,22 @@ class Ask:
     future: Future[list[Told]] = field(default_factory=Future)
 
 
+@dataclass(frozen=True, eq=False)
+class Call:
+    """Something to run between batches, unless who waited for it has gone."""
+
+    act: Callable[[], Any]
+    future: Future[Any] = field(default_factory=Future)
+
+    def __call__(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self.act())
+        except Exception as error:
+            self.future.set_exception(error)
+
+
 class Worker:
     """The one thread that touches models. Calls (loading, warming, swapping) run between batches, in order.
 
@@ -56,26 +72,22 @@ class Worker:
         """How many questions wait."""
         return self._queue.qsize()
 
+    @property
+    def lives(self) -> bool:
+        """Whether anybody still answers."""
+        return self._thread.is_alive()
+
     def ask(self, histories: Sequence[History], tasks: tuple[str, ...], served: Served) -> Future[list[Told]]:
         """Scores of each history as of now, in order."""
         asked = Ask(histories, tasks, served)
-        self._queue.put(asked)
-        if not self._thread.is_alive():
-            self._leave()
+        self._put(asked)
         return asked.future
 
     def call(self, act: Callable[[], Any]) -> Future[Any]:
         """Run something between batches, where no question is being answered."""
-        future: Future[Any] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(act())
-            except Exception as error:
-                future.set_exception(error)
-
-        self._queue.put(run)
-        return future
+        called = Call(act)
+        self._put(called)
+        return called.future
 
     def wake(self) -> None:
         """There may be something to do for `idle`."""
@@ -87,12 +99,17 @@ class Worker:
         self._thread.join(timeout=30)
         self._leave()
 
+    def _put(self, one: Ask | Call) -> None:
+        self._queue.put(one)
+        if not self.lives:
+            self._leave()
+
     def _leave(self) -> None:
         """Nobody answers any more what still waits."""
         with contextlib.suppress(queue.Empty):
             while True:
                 left = self._queue.get_nowait()
-                if isinstance(left, Ask):
+                if isinstance(left, Ask | Call):
                     left.future.cancel()
 
     def _run(self) -> None:

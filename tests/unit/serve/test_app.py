@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import logging
+import shutil
 import socket
 import sqlite3
 import threading
@@ -28,7 +29,7 @@ from intently.serve.arrivals import Door, EventIn
 from intently.serve.clock import moment, written
 from intently.serve.event import Event
 from intently.serve.limits import Bucket, neighbourhood
-from intently.serve.models import Trial
+from intently.serve.models import Trial, version_of
 from intently.serve.traces import Traces
 from serving import bearer
 
@@ -220,8 +221,9 @@ def test_who_has_no_key_can_have_nothing_read_and_fills_no_table(client, service
         service.audit.flush()
         return [note["action"] for note in service.audit.newest() if note["status"] in (401, 429)]
 
+    known = dict(service.keys._known)
     assert refused(50) == ["refused (1)"]
-    assert not service.keys._known, "keys that were made up are not remembered"
+    assert service.keys._known == known, "keys that were made up are not remembered"
     hands.at += 61_000_000
     assert refused(10) == ["refused (50)", "refused (1)"]
     assert "intently_refused_total 60.0" in service.monitor.text().decode()
@@ -785,3 +787,29 @@ def test_spans_go_nowhere_unless_a_place_is_named(service, monkeypatch) -> None:
     assert not app._telemetry["auto_configure"]
     with pytest.raises(ConfigError, match="cannot be sent"):
         Traces.to("elsewhere")
+
+
+def test_who_makes_keys_up_locks_out_no_key_that_holds_after_a_restart(service, admin, monkeypatch) -> None:
+    gone = service.keys.make(["read"])
+    service.keys.revoke(gone.split("_")[1])
+    # As a service begins: the keys are those of the state.
+    service.keys = keys_module.Keys(service.store, service.clock.now)
+    with testclient.TestClient(create_app(service, close=False)) as client:
+        for number in range(20):
+            client.get("/v1/users/c001/scores", headers=bearer(f"ik_{number:012x}_{'A' * 43}"))
+        assert client.get("/v1/users/c001/scores", headers=bearer(STRANGER)).status_code == 429
+        assert client.get("/v1/users/c001/scores", headers=admin).status_code == 200
+        assert client.get("/v1/users/c001/scores", headers=bearer(service.keys.make(["read"]))).status_code == 200
+        assert client.get("/v1/users/c001/scores", headers=bearer(gone)).status_code == 429
+
+
+def test_what_is_exported_beside_a_bundle_changes_no_version(shop, tmp_path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(shop[1], bundle)
+    before = version_of(bundle)
+    for name in ("onnx", "onnx.part", "onnx_texts.part", "onnx_items.part"):
+        (bundle / name).mkdir()
+        (bundle / name / "left").write_text("x")
+    assert version_of(bundle) == before
+    (bundle / "README.md").write_text("another")
+    assert version_of(bundle) != before

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
+from intently.serve.app import create_app
 from intently.serve.clock import written
 from intently.serve.straight import Straight
 from serving import bearer
@@ -131,3 +133,41 @@ def test_metrics_and_audit_tell_of_the_short_way_as_of_the_routes(went, client, 
     noted = [(row["action"], row["status"]) for row in service.audit.newest()]
     assert ("scores", 200) in noted
     assert ("events", 201) in noted
+
+
+def received(service, admin, *, body: bytes | None) -> dict[str, object]:
+    """The answer to an event whose body comes as said, without its length; or not at all."""
+    sent: list[dict[str, object]] = []
+    headers = [(b"content-type", b"application/json"), (b"authorization", admin["Authorization"].encode())]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/events",
+        "query_string": b"",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+    }
+
+    async def receive() -> dict[str, object]:
+        if body is None:
+            await asyncio.sleep(30)
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    asyncio.run(create_app(service, close=False)(scope, receive, send))
+    told = json.loads(b"".join(message.get("body", b"") for message in sent))
+    assert sent[0]["status"] == told["status"]
+    assert (b"connection", b"close") in [(name.lower(), value) for name, value in sent[0]["headers"]]
+    return told
+
+
+def test_a_body_that_does_not_come_or_is_too_long_is_said_on_the_short_way_too(
+    went, service, admin, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr("intently.serve.gate._PATIENCE", 0.05)
+    assert received(service, admin, body=None)["status"] == 408
+    assert received(service, admin, body=b" " * (service.settings.body + 1))["status"] == 413
+    assert not went
+    assert "Traceback" not in caplog.text

@@ -1,0 +1,52 @@
+"""The one thread that answers: who has gone does not end it, and where it has ended nobody waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from intently.serve.monitor import Monitor
+from intently.serve.worker import Worker
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker(lambda: 0, Monitor(), lambda: False, lambda _: None)
+    yield made
+    made.close()
+
+
+def test_who_has_gone_before_their_turn_does_not_end_the_thread(worker) -> None:
+    hold, ran = threading.Event(), []
+    first = worker.call(hold.wait)
+    gone = worker.call(lambda: ran.append("gone"))
+    assert gone.cancel()
+    hold.set()
+    assert first.result(5)
+    assert worker.call(lambda: "still here").result(5) == "still here"
+    assert worker.lives
+    assert not ran
+
+
+def test_what_fails_is_told_to_who_asked(worker) -> None:
+    with pytest.raises(ZeroDivisionError):
+        worker.call(lambda: 1 // 0).result(5)
+    assert worker.lives
+
+
+def test_where_the_thread_has_ended_nobody_waits(worker) -> None:
+    worker.close()
+    assert not worker.lives
+    assert worker.call(lambda: None).cancelled()
+
+
+def test_a_service_whose_thread_has_ended_is_not_ready(client, service) -> None:
+    assert client.get("/ready").status_code == 503
+    service.ready.set()
+    assert client.get("/ready").status_code == 200
+    service.worker.close()
+    answer = client.get("/ready")
+    assert answer.status_code == 503
+    assert "thread" in answer.json()["detail"]
