@@ -47,8 +47,9 @@ app = typer.Typer(
 
 LOG = (init, check, tasks, pack)
 MODEL = (pretrain, search, train, update, suggest_labels, steps, evaluate, predict, recommend, export, prune)
-# What only training and exporting need: a service answers without them.
-TRAINING = ("torch", "transformers", "peft", "accelerate", "tokenizers")
+# Which extra brings what may be missing: a service answers without what only training needs.
+EXTRAS = dict.fromkeys(("torch", "transformers", "peft", "accelerate"), "train")
+EXTRAS |= dict.fromkeys(("onnxruntime", "tokenizers"), "serve")
 SERVICE = (serve, watch, forecast)
 
 for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):
@@ -74,9 +75,10 @@ def run() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in TRAINING:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
             raise
-        sys.stderr.write(f"error: This needs {error.name}, which is not installed. pip install 'intently[train]'\n")
+        sys.stderr.write(f"error: This needs {error.name}, which is not installed. pip install 'intently[{extra}]'\n")
         sys.exit(1)
     except PermissionError as error:
         sys.stderr.write(f"error: {error.filename} cannot be opened: permission denied. Give a folder you may use.\n")

@@ -80,6 +80,12 @@ def say_fallbacks(trained: Trained, tasks: Iterable[Task]) -> None:
         sys.stderr.write(f"{name} falls back on {trained.served[name]}: {trained.fallback[name]}\n")
 
 
+def say_unread(trained: Trained) -> None:
+    """One line on standard error for each task that is left out, since what serves it cannot be read here."""
+    for name, served in trained.unread.items():
+        sys.stderr.write(f"{name} is left out: it is answered by its {served}, which needs torch\n")
+
+
 def show(renderable: Any) -> None:
     """A table on standard output."""
     from rich.console import Console

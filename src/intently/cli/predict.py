@@ -40,6 +40,8 @@ def command(
     trained = load(bundle, console.every_task(), exported=exported or None)
     asked = trained.tasks if task is None else (trained.task(task),)
     console.say_fallbacks(trained, asked)
+    if task is None:
+        console.say_unread(trained)
     known = Log.read(data).before(when)
     if task is None:
         told = _write(trained.predict_all(known, when), {one.name: out / f"{one.name}.parquet" for one in asked})

@@ -74,6 +74,11 @@ class Trained:
     def predict_all(self, log: Log, at: datetime) -> dict[str, tuple[Examples, Scores]]:
         """The answers to every task of everyone asked at `at`, by name; tasks side by side, for they share readings."""
         names = [task.name for task in self.tasks]
+        if not names:
+            raise ConfigError(
+                f"Every question ({', '.join(self.unread)}) is answered by what needs torch.",
+                mend="Leave --exported out, or pip install 'intently[train]'.",
+            )
         # What all read is made before, not by each of them.
         _ = log.pack, log.catalogue
         # One waits for another's reading, which takes all the machine: a thread for each.

@@ -20,6 +20,7 @@ from intently.serve.clock import moment
 from intently.serve.models import Served
 from intently.serve.pasts import History
 from intently.serve.standing import Standing
+from intently.tasks.ad_response import TASK as AD_RESPONSE
 
 if TYPE_CHECKING:
     from intently.serve.loader import Loader
@@ -62,12 +63,7 @@ async def chances(service: Service, user: str, task: str | None, ads: Sequence[A
     served = service.models.champion
     asked = ad_task(served, task)
 
-    def read() -> tuple[History, list[str | None]]:
-        # Between two writings: as many texts as events.
-        with service.store.alone():
-            return service.pasts.of(user), service.store.written_by(user)
-
-    history, written = await asyncio.to_thread(read)
+    history, written = await asyncio.to_thread(_told_by, service, user)
     at, found = service.clock.now(), []
     for start in range(0, len(ads), _TOGETHER):
         # A few at a time: who asks something else waits for a few.
@@ -76,9 +72,27 @@ async def chances(service: Service, user: str, task: str | None, ads: Sequence[A
     return Chances(asked.name, served.version, at, len(history), history.newest, np.concatenate(found))
 
 
+def _told_by(service: Service, user: str) -> tuple[History, list[str | None]]:
+    """A customer's past, and what was written in each event of it."""
+
+    def read() -> tuple[History, list[tuple[int, str | None]]]:
+        return service.pasts.of(user), service.store.written_by(user)
+
+    history, written = read()
+    if history.mark != (max((seq for seq, _ in written), default=0), len(written)):
+        # Something was stored between the two. Nothing waits here while files are written anew: then nothing is stored.
+        with service.store.alone():
+            history, written = read()
+    return history, [text for _, text in written]
+
+
 def ad_task(served: Served, name: str | None) -> Task:
     """The question about showings of that name, or the first. Raises ConfigError where there is none."""
     there = {task.name: task for task in served.trained.tasks if _of_showings(task)}
+    wanted = AD_RESPONSE.name if name is None and not there else name
+    if wanted in served.trained.unread:
+        # That says why, and what would mend it.
+        served.trained.task(wanted)
     if not there or (name is not None and name not in there):
         mend = f"It answers {', '.join(there)}." if there else "Train on a log with impressions and clicks."
         raise ConfigError("The model does not answer that of an ad.", mend=mend)

@@ -116,8 +116,8 @@ class Door:
     def ad(self, given: OneAd) -> Ad:
         """An ad as it would stand in the log."""
         item = None if given.item_id is None else self.item(given.item_id)
-        text = given.text
-        return Ad(item, mask(text) if text and self.protect.mask else text, given.model_extra or {})
+        more = {name: self._words(value) for name, value in (given.model_extra or {}).items()}
+        return Ad(item, self._words(given.text), more)
 
     def take(self, given: EventIn) -> Event:
         """The event as it is kept. Raises DataError for what cannot be."""
@@ -130,7 +130,6 @@ class Door:
         session = None if given.session_id is None else self.user(given.session_id)
         user = session if given.user_id is None else self.user(given.user_id)
         assert user is not None
-        text = given.text
         return Event(
             event_id=given.event_id or uuid.uuid4().hex,
             user=user,
@@ -142,9 +141,13 @@ class Door:
             amount=given.amount,
             session=session,
             about=given.about,
-            text=mask(text) if text and self.protect.mask else text,
+            text=self._words(given.text),
             extra=self._context(given.model_extra or {}),
         )
+
+    def _words(self, given: Any) -> Any:
+        """Words without what is personal in them; anything else as it is."""
+        return mask(given) if isinstance(given, str) and self.protect.mask else given
 
     def _context(self, more: dict[str, Any]) -> dict[str, float]:
         kept = {}

@@ -114,12 +114,12 @@ class Store:
         with self.reading() as connection:
             return list(connection.execute(query).all())
 
-    def written_by(self, user: str) -> list[str | None]:
-        """What a customer wrote, by event, in the order of `rows_of`."""
+    def written_by(self, user: str) -> list[tuple[int, str | None]]:
+        """What a customer wrote, by event (its seq), in the order of `rows_of`."""
         columns = EVENTS.c
-        query = select(columns.text).where(columns.user_id == user).order_by(columns.known, columns.seq)
+        query = select(columns.seq, columns.text).where(columns.user_id == user).order_by(columns.known, columns.seq)
         with self.reading() as connection:
-            return list(connection.execute(query).scalars().all())
+            return [(row[0], row[1]) for row in connection.execute(query).all()]
 
     def known_of(self, user: str) -> dict[str, Any]:
         """Everything that is kept of a customer, as plain values: an export for them to read."""

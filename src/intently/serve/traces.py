@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 CONSOLE = "console"
 # Seconds for what waits when the service ends.
 _LAST = 3.0
+_PATH = "/v1/traces"
 # Nothing else of a request's headers is read.
 _CARRIED = (b"traceparent", b"tracestate")
 
@@ -45,7 +47,7 @@ class Traces:
 
         Raises ConfigError for another place, and where OpenTelemetry is not installed.
         """
-        if where != CONSOLE and not where.startswith(("http://", "https://")):
+        if where != CONSOLE and not _an_address(where):
             raise ConfigError(f"Spans cannot be sent to {where!r}.", mend="Name http://host:4318, or console.")
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -54,7 +56,7 @@ class Traces:
             raise ConfigError(f"Tracing needs {error.name}.", mend='pip install "intently[traces]"') from None
         if where == CONSOLE:
             return cls(ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: span.to_json(indent=None) + "\n"))
-        return cls(OTLPSpanExporter(endpoint=where.rstrip("/") + "/v1/traces"))
+        return cls(OTLPSpanExporter(endpoint=where.rstrip("/").removesuffix(_PATH).rstrip("/") + _PATH))
 
     def begin(self, scope: Scope) -> Span:
         """The span of a request, under the caller's own where they say so (W3C `traceparent`)."""
@@ -87,3 +89,11 @@ class Traces:
         ending = threading.Thread(target=self._provider.shutdown, name="intently-traces", daemon=True)
         ending.start()
         ending.join(_LAST)
+
+
+def _an_address(where: str) -> bool:
+    try:
+        told = urlsplit(where)
+        return told.scheme in ("http", "https") and bool(told.hostname) and (told.port is None or told.port > 0)
+    except ValueError:
+        return False

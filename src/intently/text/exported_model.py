@@ -20,7 +20,7 @@ def session(file: Path, threads: int = 1) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ConfigError("Answering from ONNX needs onnxruntime.", mend="pip install 'intently[export]'") from error
+        raise ConfigError("Answering from ONNX needs onnxruntime.", mend="pip install 'intently[serve]'") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -41,8 +41,10 @@ def encode(
             f"{folder} holds no language model, so new items cannot be read.",
             mend="Run `intently export` where torch is installed, or pip install 'intently[train]'.",
         )
-    from tokenizers import Tokenizer
-
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise ConfigError("Reading new items needs tokenizers.", mend="pip install 'intently[serve]'") from error
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     tokenizer.enable_truncation(max_tokens)
     # What pads is masked, so any token will do.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 
 from intently.contract import AT, Examples, Past, Scores
 from intently.log import schema
+from intently.log.protect import Protect
 from intently.serve import ads as ads_module
+from intently.serve.arrivals import Door, OneAd
 from intently.serve.bring import log_of
 from intently.serve.clock import written
 from intently.tasks import ad_response
@@ -129,3 +132,45 @@ def test_others_are_answered_between_a_few_ads(answers, client, admin, monkeypat
     monkeypatch.setattr(ads_module, "_chances", lambda *given: sizes.append(len(given[5])) or inner(*given))
     client.post(WHERE, json={"ads": sent(10)}, headers=admin)
     assert sizes == [4, 4, 2]
+
+
+def test_ads_are_answered_while_the_state_is_written_anew(answers, client, service, admin) -> None:
+    got = []
+    asking = threading.Thread(
+        target=lambda: got.append(client.post(WHERE, json={"ads": sent(1)}, headers=admin).status_code)
+    )
+    with service.store.alone():
+        asking.start()
+        asking.join(20)
+        found = list(got)
+    asking.join()
+    assert found == [200]
+
+
+def test_what_is_stored_while_it_is_read_is_read_again(answers, client, service, admin, monkeypatch) -> None:
+    texts, seen = service.store.written_by, []
+    # As if an event had come between the past and its texts.
+    monkeypatch.setattr(
+        service.store, "written_by", lambda user: seen.append(user) or texts(user)[: None if seen[1:] else -1]
+    )
+    assert client.post(WHERE, json={"ads": sent(1)}, headers=admin).status_code == 200
+    assert seen == ["c001", "c001"]
+
+
+def test_a_question_of_ads_that_a_text_reader_serves_says_what_it_needs(client, service, admin) -> None:
+    served = service.models.champion
+    served.trained = replace(served.trained, unread={ad_response.TASK.name: "text_reader"})
+    for more in ({}, {"task": "ad_response"}):
+        answer = client.post(WHERE, json={"ads": sent(1)} | more, headers=admin)
+        assert answer.status_code == 404
+        assert "needs torch" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_every_text_of_an_ad_is_masked_as_the_log_is(masks) -> None:
+    door = Door(lambda: 0, Protect(mask=masks))
+    given = {"ad_id": "a", "text": "for me@shop.example", "banner": "of you@shop.example", "bid": 3}
+    ad = door.ad(OneAd.model_validate(given))
+    assert ("@" in f"{ad.text}") is not masks
+    assert ("@" in ad.more["banner"]) is not masks
+    assert ad.more["bid"] == 3

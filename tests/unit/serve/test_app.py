@@ -785,8 +785,24 @@ def test_spans_go_nowhere_unless_a_place_is_named(service, monkeypatch) -> None:
     app = create_app(service, close=False)
     assert not app._native_telemetry.enabled()
     assert not app._telemetry["auto_configure"]
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "http://", "https:///v1/traces", "http://:4318", "http://host:x"])
+def test_a_place_without_a_host_is_refused(where) -> None:
     with pytest.raises(ConfigError, match="cannot be sent"):
-        Traces.to("elsewhere")
+        Traces.to(where)
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1/traces", "/v1/traces/"])
+def test_the_path_of_a_collector_may_be_told_or_not(end, monkeypatch) -> None:
+    exporter = pytest.importorskip(
+        "opentelemetry.exporter.otlp.proto.http.trace_exporter", reason="OpenTelemetry is not installed"
+    )
+    told = []
+    plain = exporter.OTLPSpanExporter
+    monkeypatch.setattr(exporter, "OTLPSpanExporter", lambda endpoint: told.append(endpoint) or plain(endpoint))
+    Traces.to("http://collector.example:4318" + end).close()
+    assert told == ["http://collector.example:4318/v1/traces"]
 
 
 def test_who_makes_keys_up_locks_out_no_key_that_holds_after_a_restart(service, admin, monkeypatch) -> None:

@@ -1,0 +1,32 @@
+"""What is not installed is named with the extra that brings it: to serve, nobody is told to install torch."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from intently.cli import app as app_module
+from intently.errors import ConfigError
+from intently.text import exported_model
+
+
+@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("onnxruntime", "serve"), ("tokenizers.x", "serve")])
+def test_a_package_is_named_with_its_extra(package, extra, monkeypatch, capsys) -> None:
+    def missing() -> None:
+        raise ModuleNotFoundError(name=package)
+
+    monkeypatch.setattr(app_module, "app", missing)
+    with pytest.raises(SystemExit, match="1"):
+        app_module.run()
+    assert f"intently[{extra}]'" in capsys.readouterr().err
+
+
+def test_an_exported_model_asks_for_no_more_than_serving(monkeypatch, tmp_path) -> None:
+    (tmp_path / exported_model.MODEL).write_bytes(b"")
+    for package in ("onnxruntime", "tokenizers"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=r"needs onnxruntime.*intently\[serve\]"):
+        exported_model.session(tmp_path / exported_model.MODEL)
+    with pytest.raises(ConfigError, match=r"needs tokenizers.*intently\[serve\]"):
+        exported_model.encode(["a text"], tmp_path)
