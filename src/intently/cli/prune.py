@@ -40,6 +40,7 @@ def command(
         raise ConfigError("Nothing is to be taken out.", mend="Give --layers, --heads, or both.")
     if out.resolve() == bundle.resolve():
         raise ConfigError("--out is the bundle itself.", mend="Give another folder.")
+    console.free(out)
     trained = load(bundle, console.every_task(), threads=1)
     made_with = json.loads((bundle / "contract.json").read_text(encoding="utf-8")).get("config")
     pruning = Pruning(layers=layers, heads=heads, epochs=epochs)

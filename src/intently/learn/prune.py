@@ -21,7 +21,7 @@ from intently.errors import ConfigError
 from intently.learn.continual import distilled
 from intently.learn.methods import method_of
 from intently.learn.methods.method import layers_of
-from intently.learn.text_finetune import Lessons, Loss, Run, TextRecipe, finetune_text
+from intently.learn.text_finetune import Lessons, Loss, Run, TextRecipe, finetune_text, trained_on
 from intently.learn.text_network import TextNetwork, padded
 from intently.learn.text_reader import TextReader, values_of
 from intently.learn.text_weights import Pruned, attention, base_of, cut
@@ -50,7 +50,8 @@ class Pruning:
 
 
 def pruned(reader: TextReader, examples: Examples, past: Past, pruning: Pruning) -> TextReader:
-    """A smaller reader that has recovered on these examples with their truth.
+    """A smaller reader that has recovered on these examples with their truth, and is calibrated on the newest of them
+    where they are enough (as is kept from a training); else it keeps the calibration of the larger one.
 
     Raises ConfigError for a method that cannot be merged into the model, and for more layers or heads than there are.
     """
@@ -64,7 +65,9 @@ def pruned(reader: TextReader, examples: Examples, past: Past, pruning: Pruning)
     large = reader.merged()
     network = copy.deepcopy(large.network)
     encoded = large.encoded(examples.hide(), past)
-    lessons = Lessons(encoded, values_of(examples), large.network_tokenizer.pad_token_id)
+    kept = trained_on(examples, reader.recipe)
+    taught = [encoded[row] for row in np.flatnonzero(kept)]
+    lessons = Lessons(taught, values_of(examples)[kept], large.network_tokenizer.pad_token_id)
     loss = reader.objective.loss(reader.task.answer)
     for weight in network.parameters():
         weight.requires_grad = True
@@ -74,7 +77,10 @@ def pruned(reader: TextReader, examples: Examples, past: Past, pruning: Pruning)
         reader.recipe, epochs=pruning.epochs, fewest_steps=pruning.fewest_steps, rate=pruning.rate, learning_rate=None
     )
     losses = _recovered(network, copy.deepcopy(large.network).eval(), lessons, loss, recipe, reader, pruning.keep)
-    return replace(large, method="full", pruned=left).with_network(network, losses)
+    smaller = replace(large, method="full", pruned=left).with_network(network, losses)
+    if kept.all():
+        return smaller
+    return smaller.calibrated_on(examples.where(~kept), [encoded[row] for row in np.flatnonzero(~kept)])
 
 
 def _recovered(

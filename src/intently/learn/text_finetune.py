@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intently.contract import Examples
 from intently.learn.checkpoints import last_whole
 from intently.learn.estimate import Clock, estimate
 from intently.learn.methods import Method
@@ -27,6 +28,8 @@ _USUAL_WIDTH = 384
 # In a checkpoint: what a method keeps beside the weights, and in the history the mean loss of each epoch.
 _MEMORY = "method.safetensors"
 _LOSS = "mean_loss"
+# Fewer than this are not worth keeping from the training: calibration needs a hundred.
+_ENOUGH = 1_000
 
 Loss = Callable[[TextNetwork, dict[str, Tensor]], Tensor]
 
@@ -259,3 +262,12 @@ def _optimizer(network: TextNetwork, run: Run) -> torch.optim.Optimizer:
             decay = run.recipe.weight_decay if weight.ndim > 1 else 0.0
             groups.setdefault((mine, decay), []).append(weight)
     return torch.optim.AdamW([{"params": mine, "lr": lr, "weight_decay": d} for (lr, d), mine in groups.items()])
+
+
+def trained_on(examples: Examples, recipe: TextRecipe) -> Array:
+    """Which examples are trained on: all but the newest share, and all where they are few."""
+    keep = np.ones(len(examples), dtype=bool)
+    if len(examples) >= _ENOUGH and recipe.held_out:
+        order = np.argsort(examples.at.dt.epoch("us").to_numpy(), kind="stable")
+        keep[order[len(order) - round(len(order) * recipe.held_out) :]] = False
+    return keep

@@ -20,7 +20,7 @@ from intently.learn.few_shot import Contrast, draw_together, label_words
 from intently.learn.methods import Method, Sizes, applied, method_of
 from intently.learn.objective import Objective
 from intently.learn.prompt import Guess, Prompt, guesser_of
-from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head
+from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head, trained_on
 from intently.learn.text_network import TextNetwork, read_states
 from intently.learn.text_weights import Pruned, base_of, cut, empty_model, put_weights, weights_of
 from intently.learn.track import Tracker
@@ -34,8 +34,6 @@ FORMAT = 2
 SETTINGS = "text_reader.json"
 _WEIGHTS, _CALIBRATION = "weights.safetensors", "calibration.safetensors"
 _MODEL = "language_model"
-# Fewer than this are not worth keeping from the training: calibration needs a hundred.
-_ENOUGH = 1_000
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class TextReader:
                 f"All {len(stories)} texts of {examples.task.name} say the same: {stories[0].asked[:40]!r}.",
                 mend="Bring what was written, in the column text, or leave the task out with --tasks.",
             )
-        kept = _split(examples, self.recipe)
+        kept = trained_on(examples, self.recipe)
         taught, of = [stories[row] for row in np.flatnonzero(kept)], np.flatnonzero(kept)
         if self.augment is not None:
             taught, copies = self.augment.apply(taught, self.recipe.seed)
@@ -122,10 +120,8 @@ class TextReader:
         fitted = replace(self, progress=silent, pruned=None, fitted=known)
         if kept.all():
             return fitted
-        late = examples.where(~kept)
         told = self._encode([stories[row] for row in np.flatnonzero(~kept)], tokenizer, budget)
-        scores = Scores(examples.task.answer, fitted.read(told), _labels(examples.task))
-        return fitted._calibrated(Calibration.of(examples.task, late, scores))
+        return fitted.calibrated_on(examples.where(~kept), told)
 
     def predict(self, examples: Examples, past: Past) -> Scores:
         """Answer questions; the truth is hidden."""
@@ -354,8 +350,11 @@ class TextReader:
         head = head_for(task.answer, base.config.hidden_size, 0, Truths(task, np.zeros(0, dtype=np.int64), known))
         return TextNetwork(applied(method, base, self.sizes, steps), head, guess)
 
-    def _calibrated(self, calibration: Calibration) -> Self:
-        return replace(self, fitted=replace(self._known(), calibration=calibration))
+    def calibrated_on(self, examples: Examples, encoded: list[Encoded]) -> Self:
+        """The same reader, calibrated anew on examples with truth, given encoded too, that it was not trained on."""
+        fitted = self._known()
+        scores = Scores(fitted.task.answer, self.read(encoded), _labels(fitted.task))
+        return replace(self, fitted=replace(fitted, calibration=Calibration.of(fitted.task, examples, scores)))
 
     def _known(self) -> _Fitted:
         if self.fitted is None:
@@ -389,12 +388,3 @@ def values_of(examples: Examples) -> Array:
             return np.array([number[value] for value in truth], dtype=np.float32)
         case Ranking() | Shares():
             raise ConfigError(f"A text reader does not answer {task.name}.", mend="Use the sequence reader.")
-
-
-def _split(examples: Examples, recipe: TextRecipe) -> Array:
-    """Which examples are trained on: all but the newest share, and all where they are few."""
-    keep = np.ones(len(examples), dtype=bool)
-    if len(examples) >= _ENOUGH and recipe.held_out:
-        order = np.argsort(examples.at.dt.epoch("us").to_numpy(), kind="stable")
-        keep[order[len(order) - round(len(order) * recipe.held_out) :]] = False
-    return keep

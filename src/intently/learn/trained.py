@@ -33,7 +33,8 @@ class Trained:
     `choice` is the report on the validation cut-offs by which `served` and `baseline` were chosen.
     `unread` names the predictor of tasks that are served by one which cannot be read here; those are not among `tasks`.
     `fallback` says of tasks that are served by a simple predictor why no model was trained for them, and `updates` how
-    and to what effect it was taken further since (`learn.update`), the oldest first.
+    and to what effect it was taken further since (`learn.update`), the oldest first. `pruned` says by task to how many
+    layers and heads its text reader was cut down since (`ship.prune`), and what that lost.
     """
 
     until: datetime
@@ -47,6 +48,7 @@ class Trained:
     fallback: Mapping[str, str] = field(default_factory=dict)
     updates: tuple[Mapping[str, Any], ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
+    pruned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises ConfigError where the model was not trained on it."""

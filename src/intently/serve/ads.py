@@ -90,7 +90,7 @@ def ad_task(served: Served, name: str | None) -> Task:
     """The question about showings of that name, or the first. Raises ConfigError where there is none."""
     there = {task.name: task for task in served.trained.tasks if _of_showings(task)}
     wanted = AD_RESPONSE.name if name is None and not there else name
-    if wanted in served.trained.unread:
+    if wanted is not None and wanted in served.trained.unread:
         # That says why, and what would mend it.
         served.trained.task(wanted)
     if not there or (name is not None and name not in there):

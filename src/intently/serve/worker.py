@@ -44,6 +44,7 @@ class Call:
     future: Future[Any] = field(default_factory=Future)
 
     def __call__(self) -> None:
+        """Run it, in the thread of the models."""
         if not self.future.set_running_or_notify_cancel():
             return
         try:

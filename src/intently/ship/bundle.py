@@ -42,7 +42,7 @@ from intently.learn.texts import Text
 from intently.learn.trained import BEFORE, READER, TEXT_READER, Trained
 from intently.log import schema
 from intently.log.log import Log
-from intently.log.pack import Array
+from intently.ship.arrays import load_arrays, save_arrays
 from intently.ship.card import card
 from intently.ship.folder import CONTRACT, empty, settle
 from intently.ship.gate import EXPORTED
@@ -64,6 +64,15 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
     folder = Path(folder).resolve()
     part = folder.with_name(folder.name + ".part")
     empty(part)
+    try:
+        _write(trained, log, part, made_with)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    settle(part, folder)
+
+
+def _write(trained: Trained, log: Log, part: Path, made_with: Mapping[str, Any] | None) -> None:
     if trained.reader is not None:
         _save_reader(trained, part / "reader")
     old = next((mine[BEFORE] for mine in trained.predictors.values() if BEFORE in mine), None)
@@ -87,7 +96,6 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
     contract = describe(trained, log) | ({} if made_with is None else {"config": made_with})
     _write_json(part / CONTRACT, contract)
     (part / "README.md").write_text(card(contract, trained.choice), encoding="utf-8")
-    settle(part, folder)
 
 
 def describe(trained: Trained, log: Log) -> dict[str, Any]:
@@ -124,6 +132,7 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
         },
         "choice": trained.choice.to_json(),
         "updates": [dict(one) for one in trained.updates],
+        "pruned": {name: dict(one) for name, one in trained.pruned.items()},
         "versions": {name: version(name) for name in ("torch", "transformers", "lightgbm", "polars", "numpy")}
         | {"python": platform.python_version()},
     }
@@ -215,6 +224,7 @@ def load(
         choice=Report.from_json(contract["choice"]),
         fallback={name: told["fallback"] for name, told in contract["tasks"].items() if told.get("fallback")},
         updates=tuple(contract.get("updates", ())),
+        pruned=contract.get("pruned", {}),
         unread=unread,
     )
 
@@ -238,7 +248,7 @@ def _save_reader(trained: Trained, folder: Path) -> None:
     # The newest reader alone: it is the one that serves.
     _write_reader(trained.reader.newest, folder)
     if trained.reading is not None:
-        _save_arrays(folder / "reading.safetensors", {"mean": trained.reading.mean, "axes": trained.reading.axes})
+        save_arrays(folder / "reading.safetensors", {"mean": trained.reading.mean, "axes": trained.reading.axes})
 
 
 def _write_reader(reader: FittedReader, folder: Path) -> None:
@@ -249,7 +259,7 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
     save_file(
         {name: value.contiguous() for name, value in reader.fitted.state_dict().items()}, folder / "network.safetensors"
     )
-    _save_arrays(
+    save_arrays(
         folder / "texts.safetensors",
         {
             "vectors": np.stack(list(reader.texts.values())),
@@ -268,7 +278,7 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
     )
     for name, calibration in reader.calibration.items():
         arrays, settings = calibration.state()
-        _save_arrays(folder / f"calibration.{name}.safetensors", arrays)
+        save_arrays(folder / f"calibration.{name}.safetensors", arrays)
         _write_json(folder / f"calibration.{name}.json", settings)
     if reader.text.adapter is not None:
         shutil.copytree(reader.text.adapter, folder / "adapter")
@@ -277,7 +287,7 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
 def _read_reader(folder: Path, tasks: Sequence[Task], exported: int | None = None) -> FittedReader:
     """A reader with its network; or with what was exported of it, to answer with so many threads."""
     told = json.loads((folder / "reader.json").read_text())
-    arrays = _load_arrays(folder / "texts.safetensors")
+    arrays = load_arrays(folder / "texts.safetensors")
     adapter = folder / "adapter" if (folder / "adapter").is_dir() else None
     text = Text(told["model"], told["keep"], told["adapt"], adapter, mean=arrays["mean"], whiten=arrays["whiten"])
     mine = tuple(task for task in tasks if task.name in told["tasks"])
@@ -297,7 +307,7 @@ def _read_reader(folder: Path, tasks: Sequence[Task], exported: int | None = Non
     blank.remember_nearest(*(arrays[name] for name in _NEAREST))
     calibration = {
         name: Calibration.from_state(
-            _load_arrays(folder / f"calibration.{name}.safetensors"),
+            load_arrays(folder / f"calibration.{name}.safetensors"),
             json.loads((folder / f"calibration.{name}.json").read_text()),
         )
         for name in told["tasks"]
@@ -324,14 +334,14 @@ def _read_text_reader(folder: Path, kind: str, task: Task) -> Predictor:
 def _reading(folder: Path, reader: Rolling) -> ReaderColumns | None:
     if not (folder / "reading.safetensors").is_file():
         return None
-    arrays = _load_arrays(folder / "reading.safetensors")
+    arrays = load_arrays(folder / "reading.safetensors")
     return ReaderColumns(reader, arrays["mean"], arrays["axes"])
 
 
 def _save_predictor(predictor: Any, folder: Path) -> None:
     arrays, settings = predictor.state()
     folder.mkdir(parents=True)
-    _save_arrays(folder / "arrays.safetensors", arrays)
+    save_arrays(folder / "arrays.safetensors", arrays)
     read = getattr(predictor, "reading", None) is not None
     _write_json(folder / "settings.json", settings | {"_reads": read})
 
@@ -343,7 +353,7 @@ def _read_predictor(
     if kind not in classes or not (folder / "settings.json").is_file():
         raise BundleError(f"The bundle's predictor {name} ({kind}) cannot be read.", mend="Train the bundle again.")
     settings = json.loads((folder / "settings.json").read_text())
-    arrays = _load_arrays(folder / "arrays.safetensors")
+    arrays = load_arrays(folder / "arrays.safetensors")
     read = settings.pop("_reads")
     if "threads" in settings:
         # Trained with a thread for each booster; alone, one may use them all. Answers do not depend on it.
@@ -354,34 +364,6 @@ def _read_predictor(
     if kind == LightGBMRanking.__name__ and reading is not None:
         more["candidates"] = reading
     return classes[kind].from_state(arrays, settings, **more)
-
-
-def _save_arrays(file: Path, arrays: Mapping[str, Array]) -> None:
-    """Arrays as safetensors; texts as padded UTF-32, which safetensors does not know, as code points."""
-    from safetensors.numpy import save_file
-
-    plain: dict[str, Array] = {}
-    for name, array in arrays.items():
-        if array.dtype.kind in "UO":
-            wide = array.astype(np.str_)
-            width = max(wide.dtype.itemsize // 4, 1)
-            plain[f"text:{name}"] = np.ascontiguousarray(wide).view(np.uint32).reshape(len(wide), width)
-        else:
-            plain[name] = np.ascontiguousarray(array)
-    save_file(plain, file)
-
-
-def _load_arrays(file: Path) -> dict[str, Array]:
-    from safetensors.numpy import load_file
-
-    arrays = {}
-    for name, array in load_file(file).items():
-        if name.startswith("text:"):
-            wide = np.ascontiguousarray(array)
-            arrays[name.removeprefix("text:")] = wide.view(f"<U{wide.shape[1]}").reshape(-1)
-        else:
-            arrays[name] = array
-    return arrays
 
 
 def _write_json(file: Path, content: Any) -> None:

@@ -53,6 +53,19 @@ def card(contract: Mapping[str, Any], choice: Report) -> str:
             f"| {one['old_after']:.4g} | {one['new_before']:.4g} | {one['new_after']:.4g} |"
             for one in contract["updates"]
         ]
+    if contract.get("pruned"):
+        lines += ["", "## Made smaller", ""]
+        lines += [
+            "Since the training, layers and attention heads were taken out of these text readers. The figures above",
+            "are of the larger ones; what is lost is of the task's first metric, on the last windows before the end.",
+            "",
+            "| task | layers left | heads left of each | lost |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {name} | {one['layers']} | {one['heads'] or 'all'} | {one['lost']:.4f} |"
+            for name, one in contract["pruned"].items()
+        ]
     lines += [
         "",
         "The figures are of the validation cut-off by which the served predictor was chosen; figures on later",

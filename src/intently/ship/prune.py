@@ -14,6 +14,7 @@ from intently import metrics
 from intently.contract import EachEvent, Examples, Past, Task
 from intently.errors import BundleError, TooFewExamples
 from intently.evaluate.compare import encode
+from intently.learn.ensemble import Ensemble
 from intently.learn.prune import Pruning, pruned
 from intently.learn.text_reader import TextReader
 from intently.learn.trained import Trained
@@ -41,6 +42,7 @@ def prune(
     more than `gate.MOST_LOST`, or there is none; then nothing is written.
     """
     gates: dict[str, Gate] = {}
+    told = dict(trained.pruned)
     predictors = {name: dict(mine) for name, mine in trained.predictors.items()}
     for task in trained.tasks:
         for name, reader in predictors[task.name].items():
@@ -51,15 +53,29 @@ def prune(
                 lost = good(reader, judged, past) - good(smaller, judged, past)
                 gates[task.name] = Gate({}, {task.name: lost}, len(judged), weight_of(reader), weight_of(smaller))
                 predictors[task.name][name] = smaller
+                assert smaller.pruned is not None
+                told[task.name] = {"lost": lost, "layers": len(smaller.pruned.layers), "heads": pruning.heads}
     if not gates:
-        raise BundleError("The bundle has no text reader.", mend="Prune one that answers a question by reading texts.")
+        raise _nothing_to_prune(trained)
     faults = [fault for gate in gates.values() for fault in gate.faults]
     if faults:
         raise BundleError(
             f"What is left does not pass: {'; '.join(faults)}.", mend="Keep more layers or heads, or serve it as it is."
         )
-    save(replace(trained, predictors=predictors), log, out, made_with=made_with)
+    save(replace(trained, predictors=predictors, pruned=told), log, out, made_with=made_with)
     return gates
+
+
+def _nothing_to_prune(trained: Trained) -> BundleError:
+    several = [
+        name for name, mine in trained.predictors.items() if any(isinstance(one, Ensemble) for one in mine.values())
+    ]
+    if several:
+        return BundleError(
+            f"{', '.join(several)} is answered by an ensemble of text readers, which is not pruned.",
+            mend="Train it with members=1 of [text], and prune that.",
+        )
+    return BundleError("The bundle has no text reader.", mend="Prune one that answers a question by reading texts.")
 
 
 def earlier(task: Task, log: Log, until: datetime, judged: Examples) -> Examples:

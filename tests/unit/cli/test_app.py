@@ -11,7 +11,9 @@ from intently.errors import ConfigError
 from intently.text import exported_model
 
 
-@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("onnxruntime", "serve"), ("tokenizers.x", "serve")])
+@pytest.mark.parametrize(
+    ("package", "extra"), [("torch", "train"), ("onnxruntime", "serve"), ("tokenizers.x", "serve")]
+)
 def test_a_package_is_named_with_its_extra(package, extra, monkeypatch, capsys) -> None:
     def missing() -> None:
         raise ModuleNotFoundError(name=package)

@@ -9,7 +9,8 @@ import pytest
 from intently.errors import BundleError
 from intently.evaluate.compare import Report
 from intently.learn.trained import Trained
-from intently.ship.bundle import FORMAT, _load_arrays, _save_arrays, load, save
+from intently.ship.arrays import load_arrays, save_arrays
+from intently.ship.bundle import FORMAT, load, save
 from intently.tasks import BUILT_IN
 
 
@@ -20,8 +21,8 @@ def test_arrays_of_numbers_and_texts_come_back_as_they_were(tmp_path) -> None:
         "ids": np.array(["a", "雨衣", "long id"]),
         "none": np.zeros(0, dtype=np.float64),
     }
-    _save_arrays(tmp_path / "x.safetensors", arrays)
-    found = _load_arrays(tmp_path / "x.safetensors")
+    save_arrays(tmp_path / "x.safetensors", arrays)
+    found = load_arrays(tmp_path / "x.safetensors")
     assert set(found) == set(arrays)
     for name, array in arrays.items():
         assert found[name].tolist() == array.tolist()

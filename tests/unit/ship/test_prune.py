@@ -7,15 +7,21 @@ from dataclasses import replace
 import pytest
 import torch
 
+from intently.cli import console
+from intently.cli import prune as prune_verb
 from intently.contract import Past
 from intently.errors import BundleError, ConfigError
 from intently.evaluate.compare import Report
+from intently.learn import text_finetune
+from intently.learn.calibrate import Calibration
+from intently.learn.ensemble import Ensemble
 from intently.learn.methods.method import layers_of
 from intently.learn.prune import Pruning, pruned
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
 from intently.learn.text_weights import Pruned, attention, base_of, cut
 from intently.learn.trained import Trained
+from intently.ship import bundle as bundle_module
 from intently.ship import gate as gate_of
 from intently.ship.bundle import load, save
 from intently.ship.prune import earlier, good, prune
@@ -127,14 +133,57 @@ def test_a_bundle_is_written_with_what_it_loses(reader, log, tmp_path, monkeypat
     assert len(sizes(again)) == 1
     judged, past = _judged(log)
     assert good(reader, judged, past) - good(again, judged, past) == pytest.approx(gate.lost[TASK.name], abs=1e-5)
+    found = load(tmp_path / "smaller", [TASK])
+    assert found.pruned == {TASK.name: {"lost": gate.lost[TASK.name], "layers": 1, "heads": None}}
+    said = (tmp_path / "smaller" / "README.md").read_text(encoding="utf-8")
+    assert f"| {TASK.name} | 1 | all | {gate.lost[TASK.name]:.4f} |" in said
+    save(found, log, tmp_path / "again")
+    assert load(tmp_path / "again", [TASK]).pruned == found.pruned
 
 
-def test_without_torch_a_text_reader_is_left_out_and_its_question_says_why(reader, log, tmp_path) -> None:
+def test_without_torch_a_text_reader_is_left_out_and_its_question_says_why(reader, log, tmp_path, capsys) -> None:
     save(trained(reader), log, tmp_path / "bundle")
     found = load(tmp_path / "bundle", [TASK], exported=True)
     assert found.tasks == ()
     with pytest.raises(ConfigError, match=r"asked_for is answered by its text, which needs torch.*intently\[train\]"):
         found.task(TASK.name)
+    with pytest.raises(ConfigError, match=r"asked_for.*needs torch.*Leave --exported out"):
+        found.predict_all(log, UNTIL)
+    console.say_unread(found)
+    assert "asked_for is left out: it is answered by its text, which needs torch" in capsys.readouterr().err
+
+
+def test_a_smaller_reader_is_calibrated_by_what_it_did_not_recover_on(reader, taught, monkeypatch) -> None:
+    monkeypatch.setattr(text_finetune, "_ENOUGH", 100)
+    halves = replace(reader, recipe=replace(RECIPE, held_out=0.6))
+    given = replace(halves.fitted, calibration=Calibration({"temperature": 50.0}))
+    smaller = pruned(replace(halves, fitted=given), *taught, Pruning(layers=1, epochs=1, fewest_steps=10))
+    assert 0 < smaller.calibration.numbers["temperature"] < 50
+    kept = text_finetune.trained_on(taught[0], halves.recipe)
+    assert taught[0].where(kept).at.max() <= taught[0].where(~kept).at.min()
+
+
+def test_a_bundle_that_cannot_be_written_leaves_nothing_behind(reader, log, tmp_path, monkeypatch) -> None:
+    def broken(*_given) -> str:
+        raise OSError("no space")
+
+    monkeypatch.setattr(bundle_module, "card", broken)
+    with pytest.raises(OSError, match="no space"):
+        save(trained(reader), log, tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_no_bundle_is_refused_before_anything_is_read(tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("x")
+    with pytest.raises(ConfigError, match="holds something that is not a bundle"):
+        prune_verb.command(tmp_path / "none", str(tmp_path), tmp_path / "out", layers=1)
+
+
+def test_an_ensemble_is_named(reader, log, tmp_path) -> None:
+    several = Ensemble(reader, 2, fitted=(reader, reader))
+    with pytest.raises(BundleError, match="asked_for is answered by an ensemble"):
+        prune(trained(several), log, tmp_path / "smaller", Pruning(layers=1))
 
 
 def test_one_that_loses_too_much_is_not_written(reader, log, tmp_path, monkeypatch) -> None:
