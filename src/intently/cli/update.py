@@ -40,7 +40,7 @@ def command(
     """
     from intently.errors import ConfigError
     from intently.learn.continual import WAYS, Update
-    from intently.learn.update import renewed
+    from intently.learn.update import learned_until, renewed
     from intently.log.log import Log, moment
     from intently.ship.bundle import load, made_with, save
 
@@ -81,5 +81,6 @@ def command(
             f"{told['new_before']:.4f} to {told['new_after']:.4f}. Served, as before, by {new.served[one.task]}"
         )
     if left:
-        console.say(f"As they were trained, until {trained.until:%Y-%m-%d}: {', '.join(left)}")
+        ends = [f"{name} (until {learned_until(trained, name):%Y-%m-%d})" for name in left]
+        console.say(f"As they were: {', '.join(ends)}")
     console.say(f"Bundle: {out}")

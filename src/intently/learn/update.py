@@ -84,17 +84,18 @@ def renewed(
     `at_most` of its first metric or gains nothing, and TooFewExamples where there is too little that is new.
     """
     update = update or Update()
-    if until <= trained.until:
+    readers = _readers(trained, names)
+    begun = {name: learned_until(trained, name) for name in readers}
+    if (latest := max(begun.values())) >= until:
         raise ConfigError(
-            f"The bundle knows what happened before {trained.until:%Y-%m-%d}, and {until:%Y-%m-%d} is not later.",
+            f"The bundle knows what happened before {latest:%Y-%m-%d}, and {until:%Y-%m-%d} is not later.",
             mend="Give a later --until.",
         )
-    readers = _readers(trained, names)
     known = log.before(until)
     predictors, done = dict(trained.predictors), list[Renewal]()
     for name, reader in readers.items():
         task = trained.task(name)
-        old, new = _examples(task, known, trained.until, until)
+        old, new = _examples(task, known, begun[name], until)
         judged = folds(pooled([old, new]), _JUDGED) == 0
         of_old, of_new = judged[: len(old)], judged[len(old) :]
         _enough(task, new, int(of_old.sum()), int(of_new.sum()), int((~of_new).sum()))
@@ -104,7 +105,7 @@ def renewed(
         after = updated(before, new.where(~of_new), old.where(~of_old), known, update)
         after = replace(after, recipe=reader.recipe, progress=silent)
         report = forgetting(before, after, old.where(of_old), new.where(of_new), known)
-        done.append(Renewal(name, update.way, trained.until, until, int((~of_new).sum()), report))
+        done.append(Renewal(name, update.way, begun[name], until, int((~of_new).sum()), report))
         predictors[name] = _again(trained.predictors[name], after, pooled([old, new]), known)
     faults = [fault for fault in (one.fault(at_most) for one in done) if fault is not None]
     if faults:
@@ -113,7 +114,15 @@ def renewed(
             mend="Serve the bundle as it is, update it another --way, allow more with --most-forgotten, or train anew.",
         )
     told = (*trained.updates, *(one.to_json() for one in done))
-    return replace(trained, until=until, predictors=predictors, updates=told), done
+    return replace(trained, until=max(until, trained.until), predictors=predictors, updates=told), done
+
+
+def learned_until(trained: Trained, name: str) -> datetime:
+    """Until when a question's reader has learned: not the bundle's end where other questions alone were updated."""
+    mine = [one["until"] for one in trained.updates if one["task"] == name]
+    if mine:
+        return datetime.fromisoformat(mine[-1])
+    return datetime.fromisoformat(trained.updates[0]["since"]) if trained.updates else trained.until
 
 
 def _readers(trained: Trained, names: Sequence[str] | None) -> dict[str, TextReader]:
@@ -135,7 +144,8 @@ def _examples(task: Task, known: Log, since: datetime, until: datetime) -> tuple
     last = last_cutoff(task, since)
     first = max(known.observed_from, last - (_OLD_WEEKS - 1) * WEEK)
     old = task.examples(known.before(since), weekly(first, last))
-    new = task.examples(known, weekly(last, last_cutoff(task, until)))
+    # Counted back from the end, the first of the new weeks may begin before the last of the old ones.
+    new = task.examples(known, weekly(last - WEEK, last_cutoff(task, until)))
     return old, new.where(~new.asked.is_in(old.asked.implode()).to_numpy())
 
 
