@@ -32,7 +32,7 @@ def command(
 
     until = moment(_UNTIL)
     tasks = console.standard_tasks()
-    console.say("Estimate: about 7 minutes on 2 cores, 5 GB of memory.")
+    console.say("Estimate: about 8 minutes on 2 cores, 5 GB of memory.")
     with measured() as cost, console.progress() as progress:
         progress("reading Complete Journey", 0.0)
         complete_journey.read().write(out / "data")
