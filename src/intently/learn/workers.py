@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from intently.text.language_model import Progress
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Part = TypeVar("Part")
 Made = TypeVar("Made")
@@ -18,6 +22,38 @@ Made = TypeVar("Made")
 
 class Stopped(Exception):
     """Raised inside work whose result nobody waits for any more."""
+
+
+class _OneThreadOfBlas:
+    """While anybody is inside, numpy's products take one thread: beside others of ours, more of them wait spinning.
+
+    The number is the process's own, so the first one in takes it down and the last one out puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before.enter_context(_blas().limit(limits=1))
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._before.close()
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+_one_thread_of_blas = _OneThreadOfBlas()
 
 
 @dataclass(frozen=True)
@@ -47,15 +83,15 @@ def side_by_side(threads: int) -> Iterator[Workers]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    # The number is each thread's own: workers have to be told too.
-    pool, stop = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)), threading.Event()
+    _settle(1)
+    pool, stop = ThreadPoolExecutor(threads, initializer=_settle, initargs=(1,)), threading.Event()
     try:
-        yield Workers(pool, stop)
+        with _one_thread_of_blas:
+            yield Workers(pool, stop)
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
+        _settle(before)
 
 
 def each(work: Callable[[Part], Made], parts: Iterable[Part]) -> list[Made]:
@@ -64,5 +100,24 @@ def each(work: Callable[[Part], Made], parts: Iterable[Part]) -> list[Made]:
     threads = 1 if torch is None else torch.get_num_threads()
     if torch is None or threads == 1 or len(parts) < 2:
         return [work(part) for part in parts]
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return list(pool.map(work, parts))
+    try:
+        with _one_thread_of_blas, ThreadPoolExecutor(threads, initializer=_settle, initargs=(1,)) as pool:
+            return list(pool.map(work, parts))
+    finally:
+        _settle(threads)
+
+
+_settling = threading.Lock()
+
+
+def _settle(threads: int) -> None:
+    """Give torch this many threads where it is called from.
+
+    The last number told is also what a new thread begins with, and a thread takes it up only when it first asks:
+    so workers ask at once, and whoever had workers tells its own number again when they are done.
+    """
+    import torch
+
+    with _settling:
+        torch.set_num_threads(threads)
+        torch.get_num_threads()
