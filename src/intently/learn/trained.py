@@ -15,6 +15,7 @@ from intently.evaluate.compare import Report
 from intently.learn.fitted import FittedReader
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
+from intently.learn.workers import one_thread_of_blas
 from intently.log.log import Log
 
 STACK = "stack"
@@ -84,7 +85,7 @@ class Trained:
         # What all read is made before, not by each of them.
         _ = log.pack, log.catalogue
         # One waits for another's reading, which takes all the machine: a thread for each.
-        with ThreadPoolExecutor(len(names)) as pool:
+        with one_thread_of_blas(), ThreadPoolExecutor(len(names)) as pool:
             return dict(zip(names, pool.map(lambda name: self.predict(name, log, at), names), strict=True))
 
     def answer(self, examples: Examples, past: Past, predictor: str | None = None) -> Scores:

@@ -24,26 +24,13 @@ class Stopped(Exception):
     """Raised inside work whose result nobody waits for any more."""
 
 
-class _OneThreadOfBlas:
-    """While anybody is inside, numpy's products take one thread: beside others of ours, more of them wait spinning.
+def one_thread_of_blas() -> contextlib.AbstractContextManager[object]:
+    """While inside, numpy's products take one thread: beside other threads of ours, more of them wait spinning.
 
-    The number is the process's own, so the first one in takes it down and the last one out puts it back.
+    The number is the process's own. Of threads that are inside at one time the first decides: it gets the number
+    back when it leaves.
     """
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._before = threading.Lock(), 0, contextlib.ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._before.enter_context(_blas().limit(limits=1))
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._before.close()
+    return _blas().limit(limits=1)
 
 
 @functools.cache
@@ -51,9 +38,6 @@ def _blas() -> ThreadpoolController:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
-
-
-_one_thread_of_blas = _OneThreadOfBlas()
 
 
 @dataclass(frozen=True)
@@ -86,7 +70,7 @@ def side_by_side(threads: int) -> Iterator[Workers]:
     _settle(1)
     pool, stop = ThreadPoolExecutor(threads, initializer=_settle, initargs=(1,)), threading.Event()
     try:
-        with _one_thread_of_blas:
+        with one_thread_of_blas():
             yield Workers(pool, stop)
     finally:
         stop.set()
@@ -101,7 +85,7 @@ def each(work: Callable[[Part], Made], parts: Iterable[Part]) -> list[Made]:
     if torch is None or threads == 1 or len(parts) < 2:
         return [work(part) for part in parts]
     try:
-        with _one_thread_of_blas, ThreadPoolExecutor(threads, initializer=_settle, initargs=(1,)) as pool:
+        with one_thread_of_blas(), ThreadPoolExecutor(threads, initializer=_settle, initargs=(1,)) as pool:
             return list(pool.map(work, parts))
     finally:
         _settle(threads)
