@@ -3,6 +3,7 @@
     INTENTLY_DATA=FOLDER .venv/bin/python bench/banking77.py full together frozen shots scope [--draws 5]
 
 `full` trains all weights with a head; `together` draws texts of an intent together and then trains the head alone.
+`blend` is the reader with `baselines.n_grams`, as `intently train` blends them, by a weight chosen with --dev.
 Each part is appended to bench/results/banking77.jsonl. No setting was chosen on the test split: `--dev` judges on a
 fifth of the training split instead, and writes nothing. The opponent is the packaged model left as it is with a
 logistic regression.
@@ -26,8 +27,10 @@ import polars as pl
 import torch
 from labelled_texts import asked, nothing, question
 
-from intently.contract import Past
+from intently.baselines.n_grams import NGrams
+from intently.contract import Past, Scores
 from intently.learn.batches import Truths
+from intently.learn.blend import mixed
 from intently.learn.few_shot import Contrast, label_words
 from intently.learn.heads import OneOfHead
 from intently.learn.text_finetune import TextRecipe, fit_head
@@ -43,6 +46,8 @@ FULL = {"epochs": 5, "learning_rate": 1e-4}
 # With all labels at hand, a few rounds do.
 FULL_CONTRAST = {"rounds": 3}
 HELD_OUT_INTENTS = 15
+# Of .2, .4 and .6, with --dev and the model left as it is: .9235, .933, .9365 (n_grams alone .9045, the model .9285).
+READER_WEIGHT = 0.6
 
 
 def reader(method: str, contrast: Contrast | None = None, seed: int = 0, **recipe: object) -> TextReader:
@@ -51,17 +56,26 @@ def reader(method: str, contrast: Contrast | None = None, seed: int = 0, **recip
     return TextReader(method=method, recipe=TextRecipe(**settings), teller=WORDS, contrast=contrast)
 
 
-def accuracy(made: TextReader, train: pl.DataFrame, test: pl.DataFrame) -> tuple[float, float]:
-    """Accuracy on test texts, and the processor's seconds."""
+def judge(made: TextReader, train: pl.DataFrame, test: pl.DataFrame) -> dict[str, object]:
+    """Accuracy on test texts, the reader's own and blended with n-grams, and the processor's seconds of both."""
     labels = tuple(sorted(train["category"].unique()))
     task = question(labels)
+    examples, judged = asked(task, train["text"], train["category"]), asked(task, test["text"])
+    past = Past(nothing(), judged)
+
+    def right(scores: Scores) -> float:
+        return float((np.array(labels)[scores.values.argmax(1)] == test["category"].to_numpy()).mean())
+
     start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    examples = asked(task, train["text"], train["category"])
-    fitted = made.fit(examples, Past(nothing(), examples))
-    judged = asked(task, test["text"], test["category"])
-    scores = fitted.predict(judged.hide(), Past(nothing(), judged))
-    right = float((np.array(labels)[scores.values.argmax(1)] == judged.truth.to_numpy()).mean())
-    return right, resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
+    scores = made.fit(examples, Past(nothing(), examples)).predict(judged, past)
+    counted = NGrams().fit(examples, Past(nothing(), examples)).predict(judged, past)
+    seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
+    return {
+        "accuracy": right(scores),
+        "n_grams": right(counted),
+        "blend": right(mixed(counted, scores, READER_WEIGHT)),
+        "cpu_seconds": round(seconds),
+    }
 
 
 def shots(train: pl.DataFrame, count: int, draw: int) -> pl.DataFrame:
@@ -97,8 +111,8 @@ def few(train: pl.DataFrame, test: pl.DataFrame, count: int, draw: int, plan: Co
         "names": frozen(some, test, named=True),
     }
     if plan.rounds:
-        right, seconds = accuracy(replace(reader("full", plan, seed=draw), name_labels=True), some, test)
-        found |= {"contrast_and_names": right, "cpu_seconds": round(seconds), "contrast": asdict(plan)}
+        told = judge(replace(reader("full", plan, seed=draw), name_labels=True), some, test)
+        found |= {"contrast_and_names": told.pop("accuracy"), **told, "contrast": asdict(plan)}
     return found
 
 
@@ -169,15 +183,12 @@ def parts(
     """The rows of one part of the bench."""
     match part:
         case "full":
-            right, seconds = accuracy(reader("full", **(FULL | chosen.full)), train, test)
-            yield {"accuracy": right, "cpu_seconds": round(seconds), "recipe": FULL | chosen.full}
+            yield judge(reader("full", **(FULL | chosen.full)), train, test) | {"recipe": FULL | chosen.full}
         case "together":
             drawn = Contrast(**(FULL_CONTRAST | chosen.full))
-            right, seconds = accuracy(reader("full", drawn), train, test)
-            yield {"accuracy": right, "cpu_seconds": round(seconds), "contrast": asdict(drawn)}
+            yield judge(reader("full", drawn), train, test) | {"contrast": asdict(drawn)}
         case "frozen":
-            both = {"accuracy": False, "accuracy_names": True}
-            yield {name: frozen(train, test, named=named) for name, named in both.items()}
+            yield judge(reader("frozen"), train, test) | {"accuracy_names": frozen(train, test, named=True)}
         case "shots":
             for draw in range(chosen.draws):
                 for count in chosen.shots:

@@ -215,7 +215,7 @@ def one_epoch(orders: Orders, asked: argparse.Namespace) -> dict:
 def rectools(file: Path, orders: Orders, asked: argparse.Namespace) -> dict:
     """RecTools' curve as far as told, and what `one_epoch` says of ours beside it."""
     cache = Path(os.environ.get("INTENTLY_CACHE") or Path.home() / ".cache" / "intently") / "rectools"
-    made = cache / f"factors_{asked.width}"
+    made = cache / f"factors_{asked.width}_threads_{asked.threads}"
     beside = one_epoch(orders, asked)
     curve = json.loads((made / "curve.json").read_text()) if (made / "curve.json").is_file() else []
     if len(curve) < asked.epochs:
@@ -235,24 +235,24 @@ def rectools(file: Path, orders: Orders, asked: argparse.Namespace) -> dict:
         "width": asked.width,
         "curve": curve,
         "beside": beside,
-        "ratios_of_cpu_seconds": ratios(curve, beside),
+        "ratios": {kind: ratios(curve, beside, f"{kind}_seconds") for kind in ("cpu", "wall")},
     }
 
 
-def ratios(curve: list[dict], beside: dict) -> dict:
-    """How many times the CPU-seconds of ours RecTools takes: for an epoch, and for the rank that it has in its time.
+def ratios(curve: list[dict], beside: dict, seconds: str) -> dict:
+    """How many times the seconds of ours RecTools takes: for an epoch, and for the rank that it has in its time.
 
     Ours is the cheapest training that has this rank (None where there is none), from nothing to its end.
     """
-    spent = np.cumsum([one["cpu_seconds"] for one in curve])
+    spent = np.cumsum([one[seconds] for one in curve])
     within = max(1, int((spent <= RECTOOLS_SECONDS).sum()))
     rank = max(one["ndcg_at_10"] for one in curve[:within])
-    enough = [one["cpu_seconds"] for one in beside["reached"] if one["validation"]["ndcg_at_10"] >= rank]
+    enough = [one[seconds] for one in beside["reached"] if one["validation"]["ndcg_at_10"] >= rank]
     return {
-        "epoch": float(spent[-1] / len(curve) / beside["epoch_cpu_seconds"]),
-        "rectools_cpu_seconds": float(spent[within - 1]),
+        "epoch": float(spent[-1] / len(curve) / beside[f"epoch_{seconds}"]),
+        "rectools_seconds": float(spent[within - 1]),
         "rectools_ndcg_at_10": rank,
-        "ours_cpu_seconds": min(enough, default=None),
+        "our_seconds": min(enough, default=None),
         "to_this_rank": float(spent[within - 1] / min(enough)) if enough else None,
     }
 

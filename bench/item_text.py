@@ -1,13 +1,16 @@
-"""What does reading item texts buy? Online Retail: ids only, frozen text only, text and a learned part, and LoRA.
+"""What does reading item texts buy? Ids only, frozen text only, text and a learned part, and LoRA.
 
-    INTENTLY_DATA=... .venv/bin/python bench/item_text.py [--seeds 0 1 2] [--lora]
+    INTENTLY_DATA=... .venv/bin/python bench/item_text.py [--shop online_retail] [--seeds 0 1 2] [--lora]
+    .venv/bin/python bench/item_text.py --shop complete_journey [--seeds 0] [--lora]
 
-One reader each (learn/next_item.py), alike but for what it is told of items. It learns from purchases before
-2011-07-01, July's baskets say when to stop, and every basket of August and September is asked for: which items in it
-has this customer not bought before? The whole catalogue is ranked, what the customer bought before left out. Beside
-all items: those with at most five events in training, and, among items never sold before July, against popularity
-within category (the last word of the description). Intervals are 95 %, customers resampled whole.
-Writes bench/results/item_text.json.
+One reader each (learn/next_item.py), alike but for what it is told of items. On Online Retail it learns from purchases
+before 2011-07-01, July's baskets say when to stop, and every basket of August and September is asked for: which items
+in it has this customer not bought before? On Complete Journey (where an item's text is its kind, its size and its place
+in the shop) it learns from what came before 2017-10-01 for three epochs, and every fourth household's October is asked
+for. The whole catalogue is ranked, what the customer bought before left out. Beside all items: those with at most five
+events in training, and, among items never sold until then, against popularity within category. Intervals are 95 %,
+customers resampled whole.
+Writes bench/results/item_text.json or item_text_complete_journey.json.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ import os
 import platform
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +34,7 @@ from intently.learn.adapt import Lora, lora, pairs_of
 from intently.learn.next_item import About
 from intently.learn.presets import ORDER_PRESETS
 from intently.learn.texts import Text
-from intently.log import schema
+from intently.log import complete_journey, schema
 from intently.log.log import Log
 from intently.log.pack import codes
 from intently.metrics.ranking import Relevant, ndcg_at_10, recall_at_100
@@ -39,31 +43,82 @@ from intently.text.arrays import ragged, sequences
 from intently.text.language_model import embed
 from intently.text.verbalise import item_texts
 
-RESULTS = Path(__file__).parent / "results" / "item_text.json"
-LEARNED_UNTIL = datetime(2011, 7, 1, tzinfo=UTC)
-ASKED_FROM = datetime(2011, 8, 1, tzinfo=UTC)
+RESULTS = Path(__file__).parent / "results"
 RARE = 5
 REPLICATES = 1000
 
 
+@dataclass(frozen=True)
+class Shop:
+    """When its log is learned from, until when baskets say when to stop, and until when they are asked for.
+
+    Of customers every `every`-th is asked; `category` is an item's; `recipe` what differs from the preset's.
+    """
+
+    learned_until: datetime
+    asked_from: datetime
+    asked_until: datetime
+    category: pl.Expr
+    preset: str
+    recipe: Mapping[str, int]
+    every: int = 1
+    longest: int = 200
+    shape: Mapping[str, int] = field(default_factory=dict)
+    results: str = "item_text.json"
+
+
+SHOPS = {
+    "online_retail": Shop(
+        datetime(2011, 7, 1, tzinfo=UTC),
+        datetime(2011, 8, 1, tzinfo=UTC),
+        datetime(2012, 1, 1, tzinfo=UTC),
+        pl.col(schema.TITLE).str.split(" ").list.last(),
+        "best",
+        {"histories_per_step": 32, "pretrain_epochs": 12, "patience": 3},
+    ),
+    "complete_journey": Shop(
+        datetime(2017, 10, 1, tzinfo=UTC),
+        datetime(2017, 10, 1, tzinfo=UTC),
+        datetime(2017, 11, 1, tzinfo=UTC),
+        pl.col(schema.CATEGORY),
+        "fast",
+        {"histories_per_step": 16},
+        every=4,
+        longest=100,
+        results="item_text_complete_journey.json",
+    ),
+}
+
+
 def main() -> None:
     told = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    told.add_argument("--shop", choices=list(SHOPS), default="online_retail")
     told.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     told.add_argument("--lora", action="store_true")
     told.add_argument("--pairs", type=int, default=12_800, help="How many pairs of items LoRA reads.")
     told.add_argument("--threads", type=int, default=2)
-    told.add_argument("--validation", action="store_true", help="Ask July's baskets instead; write nothing.")
+    told.add_argument("--validation", action="store_true", help="Ask what says when to stop; write nothing.")
     asked = told.parse_args()
-    file = Path(os.environ.get("INTENTLY_DATA", "")) / "online_retail.parquet"
-    if not file.is_file():
-        print("INTENTLY_DATA does not say where online_retail.parquet lies: nothing is run.")
-        return
-    log = read(file)
-    known = log.before(LEARNED_UNTIL)
-    start, stop = (LEARNED_UNTIL, ASKED_FROM) if asked.validation else (ASKED_FROM, log.observed_until)
-    train = sequences(Past(known, everyone(known.events, LEARNED_UNTIL)))
-    held_out = sequences(Past(log.before(ASKED_FROM), everyone(log.between(LEARNED_UNTIL, ASKED_FROM), ASKED_FROM)))
-    examples, truth = baskets(log, start, stop)
+    shop = SHOPS[asked.shop]
+    if asked.shop == "online_retail":
+        file = Path(os.environ.get("INTENTLY_DATA", "")) / "online_retail.parquet"
+        if not file.is_file():
+            print("INTENTLY_DATA does not say where online_retail.parquet lies: nothing is run.")
+            return
+        log = read(file)
+    else:
+        log = complete_journey.read()
+    known, between = log.before(shop.learned_until), log.between(shop.learned_until, shop.asked_from)
+    start, stop = (shop.asked_from, shop.asked_until)
+    if asked.validation:
+        if not len(between):
+            told.error("Nothing says when to stop on this shop: leave --validation out.")
+        start, stop = (shop.learned_until, shop.asked_from)
+    train = sequences(Past(known, everyone(known.events, shop.learned_until)))
+    held_out = None
+    if len(between):
+        held_out = sequences(Past(log.before(shop.asked_from), everyone(between, shop.asked_from)))
+    examples, truth = baskets(log, start, stop, shop.every)
     histories = sequences(Past(log, examples))
     texts, number = item_texts(log.items)
     vectors = [embed(texts)]
@@ -82,15 +137,16 @@ def main() -> None:
     if asked.lora:
         ways["text tuned by LoRA and a learned part"] = (About(text=whitened[1], own_from=RARE + 1), 0.3)
     count = np.bincount(train.item, minlength=len(log.items))
-    judge = Judge(truth, histories, count, examples.asked, log.items)
+    judge = Judge(truth, histories, count, examples.asked, log.items.with_columns(shop.category.alias("category")))
     rows = {name: [] for name in ways}
     costs = {}
     for name, (about, dropout) in ways.items():
         for seed in asked.seeds:
-            preset = ORDER_PRESETS["best"]
-            recipe = replace(preset.recipe, seed=seed, threads=asked.threads, histories_per_step=32)
-            recipe = replace(recipe, pretrain_epochs=12, patience=3)
-            reader = replace(preset, recipe=recipe, longest=200, shape={**preset.shape, "item_dropout": dropout})
+            preset = ORDER_PRESETS[shop.preset]
+            recipe = replace(preset.recipe, seed=seed, threads=asked.threads, **shop.recipe)
+            reader = replace(
+                preset, recipe=recipe, longest=shop.longest, shape={**preset.shape, "item_dropout": dropout}
+            )
             begun = time.process_time()
             fitted = reader.fit(train, len(log.items), held_out, about)
             costs.setdefault(name, []).append(time.process_time() - begun)
@@ -112,7 +168,7 @@ def main() -> None:
     }
     print(json.dumps(found, indent=1))
     if not asked.validation:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        (RESULTS / shop.results).write_text(json.dumps(found, indent=1) + "\n")
 
 
 def mean(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -148,9 +204,15 @@ def everyone(events: pl.DataFrame, at: datetime) -> Examples:
     return Examples(TASK, users.with_columns(pl.lit(at).cast(schema.CLOCK).alias(AT)))
 
 
-def baskets(log: Log, start: datetime, stop: datetime) -> tuple[Examples, pl.Series]:
-    """Every basket in [start, stop) of a customer who bought before it, and its items."""
-    rows = log.events.group_by(schema.USER, schema.TIME).agg(pl.col(schema.ITEM).unique().sort())
+def baskets(log: Log, start: datetime, stop: datetime, every: int) -> tuple[Examples, pl.Series]:
+    """Every basket in [start, stop) of every so-manieth customer who bought before it, and its items."""
+    bought = log.events.filter(pl.col(schema.TYPE) == schema.BUY).drop_nulls(schema.ITEM)
+    users = bought[schema.USER].unique().sort().gather_every(every)
+    rows = (
+        bought.filter(pl.col(schema.USER).is_in(users.implode()))
+        .group_by(schema.USER, schema.TIME)
+        .agg(pl.col(schema.ITEM).unique().sort())
+    )
     rows = rows.sort(schema.USER, schema.TIME).filter(pl.int_range(pl.len()).over(schema.USER) > 0)
     rows = rows.filter((pl.col(schema.TIME) >= start) & (pl.col(schema.TIME) < stop))
     return Examples(TASK, rows.select(schema.USER, pl.col(schema.TIME).alias(AT))), rows[schema.ITEM]
@@ -190,8 +252,7 @@ class Judge:
 
     def popularity(self) -> dict[str, np.ndarray]:
         """The most bought for everybody; among items never sold, those of the most bought categories."""
-        word = self.items[schema.TITLE].str.split(" ").list.last()
-        sold = pl.DataFrame({"word": word, "count": self.count}).with_columns(pl.col("count").sum().over("word"))
+        sold = self.items.select("category", pl.Series("count", self.count).sum().over("category"))
         unsold = np.flatnonzero(self.count == 0)
         within = unsold[np.argsort(-sold["count"].to_numpy()[unsold], kind="stable")[:100]]
         first = self.histories.moment_start[self.histories.history]
