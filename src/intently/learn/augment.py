@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,6 +19,19 @@ Array = np.ndarray
 Change = Callable[[Story, np.random.Generator], Story]
 
 
+@dataclass(frozen=True)
+class Named:
+    """A change that a name and a number say all of: whoever keeps these can make it again."""
+
+    name: str
+    number: float
+    change: Change = field(repr=False, compare=False)
+
+    def __call__(self, story: Story, rng: np.random.Generator) -> Story:
+        """The story changed."""
+        return self.change(story, rng)
+
+
 def drop_events(share: float = 0.2) -> Change:
     """Each event is forgotten with this chance; one is always kept."""
 
@@ -25,7 +39,7 @@ def drop_events(share: float = 0.2) -> Change:
         kept = np.flatnonzero(rng.random(len(story.pieces)) >= share)
         return _of_pieces(story, kept if len(kept) else np.array([0]) if story.pieces else kept)
 
-    return change
+    return Named("drop_events", share, change)
 
 
 def crop(share: float = 0.6) -> Change:
@@ -37,7 +51,7 @@ def crop(share: float = 0.6) -> Change:
         begin = int(rng.integers(count - length + 1)) if count else 0
         return _of_pieces(story, np.arange(begin, begin + length))
 
-    return change
+    return Named("crop", share, change)
 
 
 def reorder(within: int = 3) -> Change:
@@ -47,7 +61,7 @@ def reorder(within: int = 3) -> Change:
         place = np.arange(len(story.pieces)) + rng.uniform(0, within, len(story.pieces))
         return _of_pieces(story, np.argsort(place, kind="stable"))
 
-    return change
+    return Named("reorder", within, change)
 
 
 def replace_items(nearest: Mapping[str, Sequence[str]], share: float = 0.2) -> Change:
@@ -72,7 +86,7 @@ def replace_items(nearest: Mapping[str, Sequence[str]], share: float = 0.2) -> C
 
 def typos(share: float = 0.05) -> Change:
     """Letters are left out, doubled, or change places with the next, with this chance at each."""
-    return _on_words(lambda text, rng: _mistyped(text, share, rng))
+    return Named("typos", share, _on_words(lambda text, rng: _mistyped(text, share, rng)))
 
 
 def synonyms(alike: Mapping[str, Sequence[str]], share: float = 0.2) -> Change:
@@ -107,6 +121,26 @@ class Augment:
         for _ in range(self.copies):
             found += [self.changes[int(rng.integers(len(self.changes)))](story, rng) for story in stories]
         return found, of
+
+    def told(self) -> dict[str, Any]:
+        """It as plain values, but for changes that are functions of the user's own."""
+        named = [one for one in self.changes if isinstance(one, Named)]
+        return {"changes": [[one.name, one.number] for one in named], "copies": self.copies}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any] | None) -> Self | None:
+        """From what `told` gave; None where no change was told of."""
+        if told is None or not told["changes"]:
+            return None
+        return cls(tuple(_NAMED[name](number) for name, number in told["changes"]), told["copies"])
+
+
+_NAMED: Mapping[str, Callable[[Any], Change]] = {
+    "drop_events": drop_events,
+    "crop": crop,
+    "reorder": reorder,
+    "typos": typos,
+}
 
 
 def perturbed(stories: Sequence[Story], change: Change, seed: int = 0) -> list[Story]:

@@ -8,7 +8,7 @@ reader's answers to the new texts (learning without forgetting, Li and Hoiem 201
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from intently.learn.adversarial import Loss
 from intently.learn.methods import method_of
 from intently.learn.text_finetune import Lessons, Run, finetune_text
 from intently.learn.text_network import TextNetwork, padded
-from intently.learn.text_reader import TextReader, values_of
+from intently.learn.text_reader import TextReader
 from intently.log.log import Log
 
 Way = Literal["naive", "replay", "anchor", "distil"]
@@ -99,7 +99,8 @@ def updated(reader: TextReader, new: Examples, old: Examples, log: Log, update: 
         case "replay":
             lessons = _lessons(reader, pooled([new, _some(old, round(update.replayed * len(new)), recipe.seed)]), log)
         case "anchor":
-            some = _lessons(reader, _some(old, update.judged, recipe.seed), log)
+            # What hangs on a weight is told by what was said, not by copies of it.
+            some = _lessons(replace(reader, augment=None), _some(old, update.judged, recipe.seed), log)
             loss = _anchored(loss, network, some, update.pull)
         case "distil":
             loss = distilled(loss, copy.deepcopy(network).eval(), task, update.keep)
@@ -123,8 +124,7 @@ def forgetting(before: TextReader, after: TextReader, old: Examples, new: Exampl
 
 
 def _lessons(reader: TextReader, examples: Examples, log: Log) -> Lessons:
-    told = reader.encoded(examples.hide(), Past(log, examples.hide()))
-    return Lessons(told, values_of(examples), reader.network_tokenizer.pad_token_id)
+    return reader.lessons(examples, Past(log, examples.hide()))
 
 
 def _some(examples: Examples, count: int, seed: int) -> Examples:

@@ -136,6 +136,15 @@ class TextReader:
         """What the language model reads of each example, with the piece of the past that each token tells of."""
         return self._encode(self.teller.tell(examples, past), self._known().tokenizer, self.longest)
 
+    def lessons(self, examples: Examples, past: Past) -> Lessons:
+        """What it would learn of examples with truth: their texts, and where it augments changed copies, as tokens."""
+        fitted, values = self._known(), values_of(examples)
+        stories, of = self.teller.tell(examples.hide(), past), np.arange(len(examples))
+        if self.augment is not None:
+            stories, of = self.augment.apply(stories, self.recipe.seed)
+        told = self._encode(stories, fitted.tokenizer, self.longest)
+        return Lessons(told, values[of], fitted.tokenizer.pad_token_id)
+
     def states(self, examples: Examples, past: Past) -> Array:
         """Where the language model puts each example, (n, width) float32."""
         fitted = self._known()
@@ -230,6 +239,7 @@ class TextReader:
             "guess": None if fitted.network.guess is None else fitted.network.guess.told(),
             "name_labels": self.name_labels,
             "objective": asdict(self.objective),
+            "augment": None if self.augment is None else self.augment.told(),
             "task": fitted.task.name,
             "steps": fitted.steps,
             "losses": list(fitted.losses),
@@ -268,6 +278,7 @@ class TextReader:
             None if told.get("prompt") is None else Prompt(**told["prompt"]),
             told["name_labels"],
             Objective.of(told["objective"]),
+            Augment.of(told.get("augment")),
         )
         if told["model"] == PACKAGED:
             tokenizer, base = load(PACKAGED)

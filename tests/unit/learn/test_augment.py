@@ -1,5 +1,7 @@
 """Changes of stories: what they keep, and that they change what they say they do."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,3 +98,13 @@ def test_copies_are_made_of_their_story():
     assert [one.asked.rstrip("!") for one in found] == [stories[number].asked for number in of]
     assert all(one.asked.endswith("!") for one in found[5:])
     assert [one.asked for one in perturbed(stories, typos(0.5))] != [one.asked for one in stories]
+
+
+def test_named_changes_are_made_again_from_what_is_told_of_them():
+    plan = Augment((typos(0.5), drop_events(0.4), crop(0.5), reorder(2)), copies=2)
+    again = Augment.of(json.loads(json.dumps(plan.told())))
+    assert again == plan
+    assert again.apply([story()] * 9, seed=3)[0] == plan.apply([story()] * 9, seed=3)[0]
+    # A function of the user's own cannot be told of.
+    assert Augment.of(Augment((reworded(str.upper),)).told()) is None
+    assert Augment.of(None) is None

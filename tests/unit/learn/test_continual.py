@@ -9,6 +9,8 @@ import pytest
 
 from intently.contract import Examples, Past
 from intently.errors import ConfigError
+from intently.learn import continual
+from intently.learn.augment import Augment, drop_events, typos
 from intently.learn.continual import Forgetting, Update, forgetting, updated
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
@@ -110,6 +112,23 @@ def test_an_update_that_forgets_too_much_is_not_promoted():
     assert report.promotes(0.05)
     assert not report.promotes(0.03)
     assert not replace(report, new_after=0.5).promotes(0.05)
+
+
+def test_a_reader_that_learned_from_changed_copies_does_so_again(old_reader, log, tmp_path, monkeypatch):
+    """Also from its folder: of every text, new or replayed, there is one copy, with its answer."""
+    replace(old_reader, augment=Augment((typos(1.0), drop_events(0.2)))).save(tmp_path)
+    found = []
+
+    def taught(network, lessons, run):
+        found.append(lessons)
+        return [0.0]
+
+    monkeypatch.setattr(continual, "finetune_text", taught)
+    updated(TextReader.read_from(tmp_path, QUESTION), messages(True, 20, 1), messages(False, 20, 0), log)
+    (lessons,) = found
+    assert len(lessons) == 80
+    assert lessons.values[:40].tolist() == lessons.values[40:].tolist()
+    assert any(one.ids != copy.ids for one, copy in zip(lessons.encoded[:40], lessons.encoded[40:], strict=True))
 
 
 def test_a_pruned_adapter_cannot_go_on(old_reader, log):
