@@ -203,26 +203,35 @@ def _penalised(loss: Tensor, network: TextNetwork, method: Method) -> Tensor:
     return loss if method.penalty is None else loss + method.penalty(network.language_model)
 
 
-def fit_head(network: TextNetwork, states: Tensor, values: Array, recipe: TextRecipe) -> list[float]:
-    """Train the head alone on states (n, width), to the minimum of its loss with a penalty; gives the last loss."""
+def fit_head(
+    network: TextNetwork, states: Tensor, values: Array, recipe: TextRecipe, tracker: Tracker | None = None
+) -> list[float]:
+    """Train the head alone on states (n, width), to the minimum of its loss with a penalty; gives the last loss.
+
+    A `tracker` records the loss at each step.
+    """
     torch.set_num_threads(recipe.threads)
     head, batch = network.head, truths(torch.from_numpy(values))
     # |w|^2 / 2C n, for vectors of length 1; states are of length root width.
     strength = states.shape[1] / (2 * recipe.head_freedom * len(states))
     weights = [weight for weight in head.parameters() if weight.ndim > 1]
     optimizer = torch.optim.LBFGS(head.parameters(), max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-5)
-    scale = getattr(head, "scale", 1.0)
+    scale, losses = getattr(head, "scale", 1.0), list[float]()
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss: Tensor = head.loss(states, batch, ASKED)
+        losses.append(float(loss.detach()))
         penalised = loss + strength / scale * torch.stack([weight.square().sum() for weight in weights]).sum()
         penalised.backward()  # type: ignore[no-untyped-call]
         return penalised
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        return [float(head.loss(states, batch, ASKED))]
+        losses.append(float(head.loss(states, batch, ASKED)))
+    if tracker is not None:
+        tracker.curve("training the head", losses)
+    return losses[-1:]
 
 
 def _arguments(recipe: TextRecipe, folder: Path, keep: bool, options: dict[str, Any]) -> Any:

@@ -343,7 +343,7 @@ class TextReader:
         else:
             losses = []
         states = read_states(network, lessons.encoded, lessons.pad)
-        return losses + fit_head(network, states, lessons.values, self.recipe)
+        return losses + fit_head(network, states, lessons.values, self.recipe, run.tracker)
 
     def _encode(self, stories: list[Story], tokenizer: Any, budget: int) -> list[Encoded]:
         if self.prompt is None:

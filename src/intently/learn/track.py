@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -87,6 +87,22 @@ class Tracker:
                 mode = "offline" if self.where is None else "online"
                 with wandb.init(project=self.where or PROJECT, name=run, mode=mode):
                     yield [ours.WandbCallback()]
+
+    def curve(self, run: str, losses: Sequence[float]) -> None:
+        """Record what no Trainer watches, a loss for each step, as a run of this name."""
+        with self.recording(run) as (callback,):
+            for step, loss in enumerate(losses, start=1):
+                match self.tool:
+                    case "mlflow":
+                        import mlflow
+
+                        mlflow.log_metric("loss", loss, step=step)
+                    case "tensorboard":
+                        callback.tb_writer.add_scalar("train/loss", loss, step)
+                    case _:
+                        import wandb
+
+                        wandb.log({"train/loss": loss}, step=step)
 
 
 @contextlib.contextmanager

@@ -43,11 +43,11 @@ def test_nothing_is_recorded_without_one():
         assert (callbacks, told) == ([], {})
 
 
-def trained(folder, tracker):
+def trained(folder, tracker, method="full"):
     log = shop(60)
     examples = TASK.examples(log, [day(7 * week) for week in range(1, 11)])
     recipe = TextRecipe(epochs=3, fewest_steps=0, batch_size=16, max_tokens=24, held_out=0.0)
-    reader = TextReader(model=encoder(folder / "model"), method="full", recipe=recipe, teller=Teller(last=0))
+    reader = TextReader(model=encoder(folder / "model"), method=method, recipe=recipe, teller=Teller(last=0))
     fitted = TextReader(**{**vars(reader), "tracker": tracker}).fit(examples, Past(log, examples))
     return fitted, reader.fit(examples, Past(log, examples))
 
@@ -69,6 +69,44 @@ def test_mlflow_writes_a_file_here_whatever_the_environment_says(tmp_path, monke
     # Recording changes nothing of what is learned.
     weights = zip(with_it.network.parameters(), without.network.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)
+
+
+def test_a_head_that_is_trained_alone_tells_its_losses(tmp_path, monkeypatch):
+    told = {}
+    monkeypatch.setattr(Tracker, "curve", lambda self, run, losses: told.update({run: tuple(losses)}))
+    with_it, without = trained(tmp_path, Tracker("mlflow"), "frozen")
+    (losses,) = told.values()
+    assert list(told) == ["training the head"]
+    assert losses[0] > losses[-1]
+    assert losses[-1:] == with_it.losses == without.losses
+
+
+@needs["mlflow"]
+@pytest.mark.filterwarnings("ignore")
+def test_a_head_that_is_trained_alone_is_recorded_step_by_step(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fitted, without = trained(tmp_path, Tracker.of("mlflow"), "frozen")
+    import mlflow
+
+    (run,) = mlflow.search_runs(experiment_names=["intently"], output_format="list")
+    assert run.info.run_name == "training the head"
+    assert run.info.status == "FINISHED"
+    told = [one.value for one in mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")]
+    assert len(told) > 3
+    assert told[0] > told[-1]
+    assert (told[-1],) == fitted.losses == without.losses
+
+
+@needs["tensorboard"]
+@pytest.mark.filterwarnings("ignore")
+def test_a_head_is_recorded_by_tensorboard_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained(tmp_path, Tracker.of("tensorboard"), "frozen")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "runs" / "training_the_head")).Reload()
+    told = [one.value for one in events.Scalars("train/loss")]
+    assert told[0] > told[-1]
 
 
 @needs["tensorboard"]
@@ -97,3 +135,5 @@ def test_wandb_stays_on_this_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "online")
     trained(tmp_path, Tracker.of("wandb"))
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 1
+    trained(tmp_path, Tracker.of("wandb"), "frozen")
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
