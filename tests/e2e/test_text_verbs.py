@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from intently.cli.app import app
 from intently.errors import IntentlyError
+from intently.learn.choose import Trial
 from intently.log import schema
 from intently.log.log import Log
 from small_logs import START, day
@@ -226,6 +227,22 @@ def test_text_refuses_what_does_not_go_together(work, tmp_path):
     refused("[text] says how questions about events", *words[:-2], "--config", config)
     config.write_text(TABLE + "[text]\nmember = 2\n")
     refused("line 12, text.member: there is no such key; did you mean 'members'?", *words, "--config", config)
+
+
+def test_what_the_model_or_the_log_cannot_do_is_refused_before_anything_is_trained(work, tmp_path, monkeypatch):
+    def never(_):
+        raise AssertionError("Something is trained.")
+
+    monkeypatch.setattr(Trial, "run", never)
+    words = ("train", "--until", UNTIL, "--out", tmp_path / "b", "--tasks", "wants", "--model", work / "model")
+    words += ("--threads", 1, "--config", work / "intently.toml", "--data")
+    refused("saved without the layers by which it guesses words", *words, work / "shop", "--text", "few_labels=prompt")
+    # Who wrote in the last days has no answer yet.
+    log = shop(240)
+    told = log.events.filter((pl.col(schema.TYPE) == "tag") | ~pl.col(schema.TIME).is_between(day(68), day(70)))
+    Log.of(told, log.items, observed_from=START, observed_until=day(90)).write(tmp_path / "told")
+    refused("nothing for a reader to teach itself from", *words, tmp_path / "told", "--text", "self_taught=1")
+    refused("nothing for", *words, tmp_path / "told", "--text", "self_taught=1", "--fallback")
 
 
 def _amount(folder):

@@ -44,6 +44,10 @@ class Prompt:
         if strange:
             raise ConfigError(f"{name} has no label {strange[0]!r}.", mend=f"There are {', '.join(labels)}.")
 
+    def try_on(self, model: str, answer: Answer, name: str) -> None:
+        """Raise ConfigError where a model cannot guess words, or does not know one of the labels'."""
+        guesser_of(model).words_of(self, answer, name)
+
     def ids(self, tokenizer: Any) -> list[int]:
         """Its tokens; of a model without a mask, those before the word."""
         before, after = self.template.split(WORD)
@@ -108,6 +112,17 @@ class Guesser:
     @torch.no_grad()
     def words_into(self, head: Any, prompt: Prompt, answer: Answer, name: str) -> None:
         """Let a head begin with the vectors of the labels' words, the mean over the tokens of each."""
+        weight, bias = self.words_of(prompt, answer, name)
+        if isinstance(answer, YesNo):
+            weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+        head.out.weight.copy_(weight)
+        head.out.bias.copy_(bias)
+
+    def words_of(self, prompt: Prompt, answer: Answer, name: str) -> tuple[Tensor, Tensor]:
+        """The vectors (labels, width) and biases (labels,) of the labels' words.
+
+        Raises ConfigError for a word that the model does not know.
+        """
         rows, offsets = [], []
         for label in labels_of(answer, name):
             word = prompt.words.get(label) or label_words(label)
@@ -120,11 +135,7 @@ class Guesser:
                 )
             rows.append(self.vectors[known].mean(dim=0))
             offsets.append(self.bias[known].mean())
-        weight, bias = torch.stack(rows), torch.stack(offsets)
-        if isinstance(answer, YesNo):
-            weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
-        head.out.weight.copy_(weight)
-        head.out.bias.copy_(bias)
+        return torch.stack(rows), torch.stack(offsets)
 
 
 def guesser_of(model: str) -> Guesser:
@@ -157,16 +168,22 @@ def guesser_of(model: str) -> Guesser:
 
 def _whole(model: str, *, masked: bool) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+    from transformers.utils import logging
 
     kind: Any = AutoModelForMaskedLM if masked else AutoModelForCausalLM
     refused = ConfigError(
         f"The language model {model!r} was saved without the layers by which it guesses words.",
         mend="Use few_labels = 'contrast', a model made by `intently pretrain`, or one such as bert-base-uncased.",
     )
+    loudness = logging.get_verbosity()
+    # What is missing is said in a sentence, not in a table.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         whole, info = kind.from_pretrained(locate(model), dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, KeyError) as error:
         raise refused from error
+    finally:
+        logging.set_verbosity(loudness)
     if info["missing_keys"]:
         raise refused
     return whole.eval()

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import polars as pl
 
 from intently.contract import AT, Amount, Examples, OneOf, Past, Predictor, Scores, Task, pooled, weekly
-from intently.errors import ConfigError, TooFewExamples
+from intently.errors import ConfigError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from intently.learn.text_reader import TextReader
     from intently.log.log import Log
 
@@ -140,17 +138,20 @@ class TextPlan:
             name_labels=self.name_labels,
         )
 
-    def candidate(self, reader: TextReader, task: Task, known: Log, cutoffs: Sequence[datetime]) -> Predictor:
+    def candidate(self, reader: TextReader, known: Log, labelled: Examples) -> Predictor:
         """What is trained of a reader: itself, an ensemble of it, or what it teaches itself.
 
-        `known` and `cutoffs` say which events without a label there are.
+        `known` says which events there are besides those labelled. Raises ConfigError, before anything is trained,
+        where the model cannot guess words that it is to guess, or every event has a label.
         """
         from intently.learn.active import unlabelled
         from intently.learn.ensemble import Ensemble, of_folds
         from intently.learn.pseudo_label import Pseudo, self_taught
 
+        if reader.prompt is not None:
+            reader.prompt.try_on(reader.model, labelled.task.answer, labelled.task.name)
         if self.self_taught:
-            some = without_label(task, known, cutoffs)
+            some = without_label(labelled, known)
 
             def taught(examples: Examples, past: Past) -> TextReader:
                 # What was written later is not known where the choice is made.
@@ -167,15 +168,19 @@ class TextPlan:
         return reader
 
 
-def without_label(task: Task, known: Log, cutoffs: Sequence[datetime]) -> Examples:
-    """The events from the first of the cut-offs on of which nobody has said yet what is true."""
+def without_label(labelled: Examples, known: Log) -> Examples:
+    """The events from the first of those labelled on of which nobody has said yet what is true.
+
+    Raises ConfigError where there are none.
+    """
     from intently.learn.active import unlabelled
 
-    asked = pooled([task.questions(known, at) for at in weekly(min(cutoffs), known.observed_until)])
+    task, times = labelled.task, weekly(labelled.first, known.observed_until)
+    asked = pooled([task.questions(known, at) for at in times])
     asked = Examples(task, asked.frame.unique(task.key, keep="first", maintain_order=True))
-    found = unlabelled(asked, task.examples(known, weekly(min(cutoffs), known.observed_until)))
+    found = unlabelled(unlabelled(asked, task.examples(known, times)), labelled)
     if not len(found):
-        raise TooFewExamples(
+        raise ConfigError(
             f"Every event that {task.name} asks about has a label: there is nothing for a reader to teach itself from.",
             mend="Leave self_taught out.",
         )

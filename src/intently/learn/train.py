@@ -98,6 +98,9 @@ def train(
 
     with side_by_side(threads) as workers:
         heard = workers.heard(progress)
+        # Made before anything is trained: what cannot be is refused at once.
+        usual = TextReader(model=model, method=method, progress=heard, tracker=tracker)
+        worded = asked.in_words(usual, text, known)
         reading: Future[Read] | None = None
         if readable:
             items = Text(model=model, adapt=adapt)
@@ -123,8 +126,7 @@ def train(
                 started += [workers.pool.submit(trial.run) for trial in asked.reader(untuned.result())]
         tried = _finished(started, progress)
         # One after the other, and by itself: training a language model draws from the one generator there is.
-        usual = TextReader(model=model, method=method, progress=heard, tracker=tracker)
-        for trial in asked.in_words(usual, text, known):
+        for trial in worded:
             one = workers.pool.submit(trial.run).result()
             tried.append(replace(one, fitted=plain(one.fitted)))
         mine = {task.name: [one for one in tried if one.trial.choice.task is task] for task in tasks}
@@ -196,8 +198,7 @@ class _Asked:
         for task in self.tasks:
             if isinstance(task.asks, EachEvent) and usual.answers(task):
                 mine = in_words(usual, task, self.plan, self.seed, text)
-                cutoffs = self.data[task.name][0].cutoffs
-                found.append(self._trial(task, text.candidate(mine, task, known, cutoffs)))
+                found.append(self._trial(task, text.candidate(mine, known, self.data[task.name][0])))
         return found
 
     def _boosters(self, task: Task) -> list[Booster]:

@@ -11,6 +11,7 @@ from intently.errors import ConfigError
 from intently.learn.methods import Sizes
 from intently.learn.pretrain import Pretraining, pretrain
 from intently.learn.prompt import Guess, Prompt, guesser_of
+from intently.learn.search import Space, search
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_plan import TextPlan
 from intently.learn.text_reader import TextReader
@@ -126,11 +127,12 @@ def test_the_last_mask_is_the_one_that_is_asked_for():
     assert last.tolist() == [hidden[0, 3].tolist(), hidden[1, 1].tolist()]
 
 
-def test_what_cannot_be_prompted_is_refused(models, log, tmp_path):
+def test_what_cannot_be_prompted_is_refused(models, log, tmp_path, caplog):
     with pytest.raises(ConfigError, match="saved without the layers by which it guesses words"):
         guesser_of(PACKAGED)
     with pytest.raises(ConfigError, match="saved without the layers"):
         guesser_of(encoder(tmp_path / "e"))
+    assert not caplog.records
     for more, says in (
         ({"prompt": Prompt("About what?")}, "has no {word}"),
         ({"prompt": Prompt(words={"refnd": "money"})}, "has no label 'refnd'"),
@@ -151,3 +153,17 @@ def test_words_of_labels_that_are_none_are_refused_before_anything_is_trained():
     ):
         with pytest.raises(ConfigError, match=says):
             TextPlan(few_labels="prompt", **words).check([TASK], "full")
+
+
+def test_a_search_with_a_model_that_cannot_guess_tries_nothing(log, tmp_path, monkeypatch):
+    reader = TextReader(model=encoder(tmp_path / "e"), prompt=ABOUT)
+    examples = TASK.examples(log, WEEKS)
+    monkeypatch.setattr(TextReader, "fit", None)
+    with pytest.raises(ConfigError, match="saved without the layers"):
+        search(reader, examples, log, space=Space(methods=("full",)), trials=1)
+
+
+def test_a_word_that_the_model_does_not_know_is_refused_before_anything_is_trained(models):
+    ABOUT.try_on(models["bert"], TASK.answer, TASK.name)
+    with pytest.raises(ConfigError, match="does not know the word 'kangaroo'"):
+        Prompt(words={"refund": "kangaroo"}).try_on(models["bert"], TASK.answer, TASK.name)
