@@ -13,6 +13,7 @@ from intently.cli.app import app
 from intently.errors import IntentlyError
 from intently.learn.choose import Trial
 from intently.log import schema
+from intently.log.forget import forget
 from intently.log.log import Log
 from small_logs import START, day
 from text_shop import SAID, shop
@@ -279,6 +280,37 @@ def test_labels_filled_in_are_learned_from(work, bundle, tmp_path):
     refused("'refnd' is not one of refund, parcel, other", *train, rows, *config)
     refused("There is no file", *train, tmp_path / "none.csv", *config)
     refused("--labels is for one question", *train, rows, "--tasks", "demand")
+
+
+def test_labels_by_hand_are_kept_and_an_update_learns_from_them_and_from_more(work, tmp_path):
+    log = Log.read(work / "shop").before(START + timedelta(days=140))
+    told_of = log.events[schema.ABOUT].drop_nulls()
+    mute = log.events.filter(pl.col(schema.TYPE) == "support", ~pl.col(schema.EVENT).is_in(told_of.implode()))
+    early = pl.col(schema.TIME) < START + timedelta(days=70)
+    files = {"early": mute.filter(early), "late": mute.filter(~early)}
+    for name, rows in files.items():
+        rows.select(schema.EVENT, label=pl.lit("other")).write_csv(tmp_path / f"{name}.csv")
+    found = trained(work, tmp_path / "b", "--text", "fewest_steps=60", "--labels", tmp_path / "early.csv")
+    kept = pl.read_parquet(tmp_path / "b" / "labels" / "wants.parquet")
+    assert kept.columns == ["event_id", "truth"]
+    assert set(kept["event_id"]) == set(files["early"][schema.EVENT])
+    assert json.loads((tmp_path / "b" / "contract.json").read_text())["labels"] == {"wants": len(kept)}
+    # What a person has labelled is not suggested again.
+    suggest = ("suggest-labels", tmp_path / "b", "--data", work / "shop", "--task", "wants", "--days", 60)
+    refused("There is a label for every one", *suggest, "--at", UNTIL, "--out", tmp_path / "rows.csv")
+    # A customer has been forgotten since.
+    forget(log, "u7").write(tmp_path / "shop")
+    gone = mute.filter(pl.col(schema.USER) == "u7")[schema.EVENT]
+    assert len(set(gone) & set(kept["event_id"])) > 0
+    words = ("update", tmp_path / "b", "--data", tmp_path / "shop", "--until", LATER, "--threads", 1)
+    late = tmp_path / "late.csv"
+    files["late"].filter(pl.col(schema.USER) != "u7").select(schema.EVENT, label=pl.lit("other")).write_csv(late)
+    (one,) = told(*words, "--most-forgotten", 1, "--labels", late, "--out", tmp_path / "new")["updated"]
+    assert one["labels"]["used"] > found["labels"]["wants"]["used"]
+    again = pl.read_parquet(tmp_path / "new" / "labels" / "wants.parquet")
+    assert set(again["event_id"]) == set(mute[schema.EVENT]) - set(gone)
+    late.write_text(late.read_text().replace("other", "othr"))
+    refused("'othr' is not one of", *words, "--labels", late, "--out", tmp_path / "x")
 
 
 # --- steps ---

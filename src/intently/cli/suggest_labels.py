@@ -29,7 +29,7 @@ def command(
     """
     from intently.contract import EachEvent, Examples, OneOf, Past, YesNo, pooled
     from intently.errors import ConfigError
-    from intently.learn.active import labelled_in, suggested, unlabelled, write_table
+    from intently.learn.active import found_labels, labelled_in, suggested, unlabelled, write_table
     from intently.learn.ensemble import Ensemble
     from intently.learn.text_reader import TextReader
     from intently.log.log import Log, moment
@@ -59,9 +59,11 @@ def command(
     if not len(examples):
         raise ConfigError(f"There is no {question.asks.kind} in these {days} days.", mend="Give more --days.")
     asked = unlabelled(Examples(question, examples.frame), labelled_in(question, known, cutoffs))
+    if task in trained.labels:
+        asked = unlabelled(asked, found_labels(trained.labels[task], question, known))
     if not len(asked):
         raise ConfigError(
-            f"The log labels every one of the {len(examples)} {question.asks.kind} in these {days} days.",
+            f"There is a label for every one of the {len(examples)} {question.asks.kind} in these {days} days.",
             mend="Give more --days, or another --at.",
         )
     table = suggested(readers[0], asked, Past(known, asked), count)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from intently.cli import console
+from intently.cli.labels import by_hand, in_words
 
 EXAMPLE = "Example: intently update bundle/ --data shop/ --until 2024-07-01 --out bundle-july/"
 
@@ -27,6 +28,14 @@ def command(
     ] = 0.02,
     tasks: Annotated[
         str | None, typer.Option("--tasks", help="Tasks by name: a,b (all that are read as words).")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="More labels by hand, as in train. The bundle's own count again, but for events gone from the log: to "
+            "forget a customer changes no bundle that is there.",
+        ),
     ] = None,
     threads: console.THREADS = 2,
     track: console.TRACK = None,
@@ -56,12 +65,15 @@ def command(
     trained = load(bundle, console.every_task())
     names = None if tasks is None else [trained.task(name.strip()).name for name in tasks.split(",")]
     log = Log.read(data)
+    asked = trained.tasks if names is None else [trained.task(name) for name in names]
+    given = {} if labels is None else by_hand(labels, asked, log.before(at))
     with console.progress(as_json) as progress:
         new, done = renewed(
             trained,
             log,
             at,
             names=names,
+            labels=given,
             update=Update(WAYS[way]),
             at_most=most_forgotten,
             threads=threads,
@@ -80,6 +92,8 @@ def command(
             f"{told['old_before']:.4f} to {told['old_after']:.4f}, on new ones "
             f"{told['new_before']:.4f} to {told['new_after']:.4f}. Served, as before, by {new.served[one.task]}"
         )
+        if one.labels:
+            console.say(in_words(one.task, one.labels))
     if left:
         ends = [f"{name} (until {learned_until(trained, name):%Y-%m-%d})" for name in left]
         console.say(f"As they were: {', '.join(ends)}")

@@ -137,8 +137,25 @@ def _table(file: Path) -> pl.DataFrame:
 
 def labelled_by(file: Path, task: Task, known: Log) -> Examples:
     """The events of a log that a filled-in table labels. Raises DataError for a table that cannot be used."""
+    return read_labels(file, _every(task, known))
+
+
+def kept_labels(given: Examples) -> pl.DataFrame:
+    """Labels given by hand as a bundle keeps them: an event's id as text and its truth, nothing of what it says."""
+    return given.frame.select(pl.col(given.task.key).cast(pl.String), TRUTH)
+
+
+def found_labels(labels: pl.DataFrame, task: Task, known: Log) -> Examples:
+    """The events of a log that kept labels are of. What the log does not have, or no longer, is left out."""
+    every = _every(task, known).frame.with_columns(pl.col(task.key).cast(pl.String).alias("_id"))
+    mine = labels.rename({task.key: "_id"})
+    return Examples(task, every.join(mine, on="_id", how="inner", maintain_order="left").drop("_id"))
+
+
+def _every(task: Task, known: Log) -> Examples:
+    """Every event of a log that is asked about, once."""
     asked = pooled([task.questions(known, at) for at in weekly(known.observed_from, known.observed_until)])
-    return read_labels(file, Examples(task, asked.frame.unique(task.key, keep="first", maintain_order=True)))
+    return Examples(task, asked.frame.unique(task.key, keep="first", maintain_order=True))
 
 
 def labelled_in(task: Task, known: Log, cutoffs: Sequence[datetime]) -> Examples:

@@ -22,7 +22,7 @@ from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.contract import EachEvent, Everyone, Examples, OneOf, Past, Predictor, Ranking, Task, together, weekly
 from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report
-from intently.learn.active import truths
+from intently.learn.active import kept_labels, truths
 from intently.learn.adapt import ADAPTATIONS
 from intently.learn.checkpoints import folder_of
 from intently.learn.choose import WEEK, Choice, Trial, Tried, choice_cutoffs, chosen, last_cutoff
@@ -140,6 +140,7 @@ def train(
         {name: one.served for name, one in settled.items()},
         {name: one.baseline for name, one in settled.items()},
         Report().join(*(one.report for one in settled.values())),
+        labels={task.name: kept_labels(given[task.name]) for task in tasks if task.name in given},
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import polars as pl
+
 from intently.baselines.constant import Constant
 from intently.contract import EachEvent, Examples, Past, Predictor, Scores, Task
 from intently.errors import ConfigError
@@ -35,7 +37,8 @@ class Trained:
     `unread` names the predictor of tasks that are served by one which cannot be read here; those are not among `tasks`.
     `fallback` says of tasks that are served by a simple predictor why no model was trained for them, and `updates` how
     and to what effect it was taken further since (`learn.update`), the oldest first. `pruned` says by task to how many
-    layers and heads its text reader was cut down since (`ship.prune`), and what that lost.
+    layers and heads its text reader was cut down since (`ship.prune`), and what that lost. `labels` are those given by
+    hand, by task: ids of events and truths (`active.kept_labels`).
     """
 
     until: datetime
@@ -50,6 +53,7 @@ class Trained:
     updates: tuple[Mapping[str, Any], ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     pruned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    labels: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises ConfigError where the model was not trained on it."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from intently.contract import Examples, Past, Predictor, Task, pooled, weekly
+import polars as pl
+
+from intently.contract import AT, Examples, Past, Predictor, Task, pooled, weekly
 from intently.errors import BundleError, ConfigError, TooFewExamples, gathered
+from intently.learn.active import found_labels, kept_labels, truths, used
 from intently.learn.blend import Blend
 from intently.learn.choose import WEEK, last_cutoff
 from intently.learn.continual import Forgetting, Update, forgetting, updated
@@ -33,7 +36,10 @@ _JUDGED = 4
 
 @dataclass(frozen=True)
 class Renewal:
-    """A question's text reader taken further: on how many new events, and what was forgotten and gained."""
+    """A question's text reader taken further: on how many new events, and what was forgotten and gained.
+
+    `labels` says what became of those given by hand (`active.used`).
+    """
 
     task: str
     way: str
@@ -41,6 +47,7 @@ class Renewal:
     until: datetime
     learned: int
     report: Forgetting
+    labels: Mapping[str, int] = field(default_factory=dict)
 
     def fault(self, at_most: float) -> str | None:
         """Why it may not be served, in one sentence; None where it may."""
@@ -63,7 +70,9 @@ class Renewal:
         """As plain values."""
         told = {"task": self.task, "way": self.way, "since": self.since.isoformat(), "until": self.until.isoformat()}
         report = {"metric": self.report.metric, **self.report.measured()}
-        return told | {"learned": self.learned} | report | {"forgot": self.report.forgot, "gained": self.report.gained}
+        moved = {"forgot": self.report.forgot, "gained": self.report.gained}
+        labels = {"labels": dict(self.labels)} if self.labels else {}
+        return told | {"learned": self.learned} | report | moved | labels
 
 
 def renewed(
@@ -72,6 +81,7 @@ def renewed(
     until: datetime,
     *,
     names: Sequence[str] | None = None,
+    labels: Mapping[str, Examples] | None = None,
     update: Update | None = None,
     at_most: float = 0.02,
     threads: int = 1,
@@ -80,8 +90,9 @@ def renewed(
 ) -> tuple[Trained, list[Renewal]]:
     """Take the text readers of a bundle further on what became known since its end, up to `until`.
 
-    What else answers their questions is fitted again on all of it. Raises BundleError where one forgets more than
-    `at_most` of its first metric or gains nothing, and TooFewExamples where there is too little that is new.
+    What else answers their questions is fitted again on all of it. `labels` are more answers by hand, by task, beside
+    those of the bundle; labels of events that the log no longer has are let go. Raises BundleError where one forgets
+    more than `at_most` of its first metric or gains nothing, and TooFewExamples where there is too little that is new.
     """
     update = update or Update()
     readers = _readers(trained, names)
@@ -92,10 +103,12 @@ def renewed(
             mend="Give a later --until.",
         )
     known = log.before(until)
+    had = {name: found_labels(one, trained.task(name), known) for name, one in trained.labels.items()}
+    given = had | {name: _joined(had.get(name), one) for name, one in (labels or {}).items()}
     predictors, done = dict(trained.predictors), list[Renewal]()
     for name, reader in readers.items():
         task = trained.task(name)
-        old, new = _examples(task, known, begun[name], until)
+        old, new = _examples(task, known, begun[name], until, had.get(name), given.get(name))
         judged = folds(pooled([old, new]), _JUDGED) == 0
         of_old, of_new = judged[: len(old)], judged[len(old) :]
         _enough(task, new, int(of_old.sum()), int(of_new.sum()), int((~of_new).sum()))
@@ -105,7 +118,8 @@ def renewed(
         after = updated(before, new.where(~of_new), old.where(~of_old), known, update)
         after = replace(after, recipe=reader.recipe, progress=silent)
         report = forgetting(before, after, old.where(of_old), new.where(of_new), known)
-        done.append(Renewal(name, update.way, begun[name], until, int((~of_new).sum()), report))
+        became = used(given[name], known, pooled([old, new])) if name in given else {}
+        done.append(Renewal(name, update.way, begun[name], until, int((~of_new).sum()), report, became))
         predictors[name] = _again(trained.predictors[name], after, pooled([old, new]), known)
     faults = [fault for fault in (one.fault(at_most) for one in done) if fault is not None]
     if faults:
@@ -114,7 +128,8 @@ def renewed(
             mend="Serve the bundle as it is, update it another --way, allow more with --most-forgotten, or train anew.",
         )
     told = (*trained.updates, *(one.to_json() for one in done))
-    return replace(trained, until=max(until, trained.until), predictors=predictors, updates=told), done
+    kept = {name: kept_labels(one) for name, one in given.items()}
+    return replace(trained, until=max(until, trained.until), predictors=predictors, updates=told, labels=kept), done
 
 
 def learned_until(trained: Trained, name: str) -> datetime:
@@ -139,13 +154,30 @@ def _readers(trained: Trained, names: Sequence[str] | None) -> dict[str, TextRea
     return {name: found[name] for name in names or found}
 
 
-def _examples(task: Task, known: Log, since: datetime, until: datetime) -> tuple[Examples, Examples]:
-    """What could be learned from before the bundle's end, and what became known after it."""
+def _joined(had: Examples | None, more: Examples) -> Examples:
+    """Labels by hand with further ones, which win."""
+    if had is None:
+        return more
+    return pooled([had.where(~had.asked.is_in(more.asked.implode()).to_numpy()), more])
+
+
+def _examples(
+    task: Task, known: Log, since: datetime, until: datetime, had: Examples | None = None, given: Examples | None = None
+) -> tuple[Examples, Examples]:
+    """What could be learned from before the bundle's end, and what became known after it.
+
+    Of what is `given` by hand, all that the bundle had not is new, whenever it was written.
+    """
     last = last_cutoff(task, since)
     first = max(known.observed_from, last - (_OLD_WEEKS - 1) * WEEK)
-    old = task.examples(known.before(since), weekly(first, last))
+    mine = None if had is None or given is None else given.where(given.asked.is_in(had.asked.implode()).to_numpy())
+    old = truths(task, known.before(since), weekly(first, last), mine)
     # Counted back from the end, the first of the new weeks may begin before the last of the old ones.
-    new = task.examples(known, weekly(last - WEEK, last_cutoff(task, until)))
+    new = truths(task, known, weekly(last - WEEK, last_cutoff(task, until)), given)
+    if given is not None:
+        told = pl.concat([old.asked, new.asked])
+        late = given.where(pl.col(AT).is_between(first, last) & ~pl.col(task.key).is_in(told.implode()))
+        new = replace(new, frame=pl.concat([late.frame.select(new.frame.columns), new.frame]))
     return old, new.where(~new.asked.is_in(old.asked.implode()).to_numpy())
 
 

@@ -4,6 +4,7 @@ contract.json            what it answers, what it was trained on, which predicto
 README.md                the model card
 reader/                  network.safetensors, texts.safetensors, items.parquet, reader.json
 predictors/TASK/NAME/    arrays.safetensors, settings.json; a text reader's weights, tokenizer and settings
+labels/TASK.parquet      labels given by hand: ids of events, and what they were labelled
 """
 
 from __future__ import annotations
@@ -93,6 +94,9 @@ def _write(trained: Trained, log: Log, part: Path, made_with: Mapping[str, Any] 
                 cast(Any, predictor).save(part / "predictors" / task / name)
             elif not isinstance(predictor, FittedReader | Rolling):
                 _save_predictor(predictor, part / "predictors" / task / name)
+    for task, labels in trained.labels.items():
+        (part / "labels").mkdir(exist_ok=True)
+        labels.write_parquet(part / "labels" / f"{task}.parquet")
     contract = describe(trained, log) | ({} if made_with is None else {"config": made_with})
     _write_json(part / CONTRACT, contract)
     (part / "README.md").write_text(card(contract, trained.choice), encoding="utf-8")
@@ -133,6 +137,7 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
         "choice": trained.choice.to_json(),
         "updates": [dict(one) for one in trained.updates],
         "pruned": {name: dict(one) for name, one in trained.pruned.items()},
+        "labels": {name: len(one) for name, one in trained.labels.items()},
         "versions": {name: version(name) for name in ("torch", "transformers", "lightgbm", "polars", "numpy")}
         | {"python": platform.python_version()},
     }
@@ -226,6 +231,7 @@ def load(
         updates=tuple(contract.get("updates", ())),
         pruned=contract.get("pruned", {}),
         unread=unread,
+        labels={name: pl.read_parquet(folder / "labels" / f"{name}.parquet") for name in contract.get("labels", {})},
     )
 
 

@@ -17,6 +17,7 @@ def card(contract: Mapping[str, Any], choice: Report) -> str:
         f"Trained by Intently on what was known before {contract['until']}: {data['events']:,} events,",
         f"{data['customers']:,} customers, {data['items']:,} items, observed from {data['observed_from']}.",
         f"Language model: {contract['language_model'] or 'none'}. Data fingerprint: {data['fingerprint']}.",
+        *(f"Labels given by hand: {count:,} for {name}." for name, count in contract.get("labels", {}).items()),
         "",
         "## What it answers",
         "",

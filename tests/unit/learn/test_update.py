@@ -3,13 +3,17 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 
+from intently.contract import Examples, pooled, weekly
 from intently.evaluate.compare import Report
+from intently.learn.active import found_labels, kept_labels
 from intently.learn.trained import Trained
 from intently.learn.update import _examples, learned_until
 from intently.log import schema
+from intently.log.forget import forget
 from intently.log.log import Log
 from small_logs import day
 from text_shop import TASK, shop
@@ -31,6 +35,44 @@ def test_no_message_falls_between_what_was_learned_and_what_is_new(days) -> None
     )
     assert len(tagged) > 20
     assert {*tagged[schema.ABOUT]} <= {*new.asked}
+
+
+def test_labels_by_hand_are_learned_from_and_those_the_bundle_had_not_are_new() -> None:
+    whole = shop(400)
+    untold = (pl.col(schema.TYPE) == "tag") & (pl.col(schema.EVENT).str.slice(1).cast(pl.Int64) % 4 == 0)
+    log = Log.of(
+        whole.events.filter(~untold),
+        whole.items,
+        observed_from=whole.observed_from,
+        observed_until=whole.observed_until,
+    )
+    mute = {f"m{number}" for number in range(0, 400, 4)}
+    since, until = day(40), day(75)
+    asked = labelled_by_ids(log.before(until), mute)
+    early = asked.where(pl.col("at") < day(36))
+    had = early.take(np.arange(0, len(early), 2))
+    old, new = _examples(TASK, log.before(until), since, until, had, asked)
+    mine = set(asked.where(pl.col("at") < until - timedelta(days=7)).asked)
+    assert len(mine) > 50
+    assert set(old.asked) & mine == set(had.asked)
+    assert set(new.asked) & mine == mine - set(had.asked)
+    plain_old, plain_new = _examples(TASK, log.before(until), since, until)
+    assert set(old.asked) - mine == set(plain_old.asked)
+    assert set(new.asked) - mute == set(plain_new.asked)
+    assert set(new.where(pl.col("event_id").is_in(list(mine))).truth) == {"other"}
+    # Kept by their ids, they are found again in a log, but not where their customer was forgotten.
+    kept = kept_labels(asked)
+    assert kept.columns == ["event_id", "truth"]
+    assert found_labels(kept, TASK, log.before(until)).frame.equals(asked.frame)
+    left = found_labels(kept, TASK, forget(log.before(until), "u4"))
+    assert set(left.asked) == set(asked.where(pl.col("user_id") != "u4").asked) < set(asked.asked)
+
+
+def labelled_by_ids(log, ids) -> Examples:
+    """These messages, each labelled `other`."""
+    every = pooled([TASK.questions(log, at) for at in weekly(log.observed_from, log.observed_until)]).frame
+    mine = every.unique("event_id", keep="first", maintain_order=True).filter(pl.col("event_id").is_in(list(ids)))
+    return Examples(TASK, mine.with_columns(truth=pl.lit("other")))
 
 
 def test_a_question_left_out_of_an_update_goes_on_from_where_it_was() -> None:
