@@ -27,6 +27,9 @@ JSON = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 CONFIG = Annotated[
     Path | None, typer.Option("--config", help="TOML file; intently.toml in the data folder without it.")
 ]
+UNTIL = Annotated[str | None, typer.Option("--until", help="Learn from what was known before this date (UTC).")]
+PRESET = Annotated[str | None, typer.Option("--preset", help="fast (without it), balanced or best.")]
+MODEL = Annotated[str | None, typer.Option("--model", help="Language model: a name or a folder.")]
 TEXT = Annotated[
     list[str] | None,
     typer.Option("--text", help="KEY=VALUE of [text] (docs/text-reader.md), as in members=3; may come again."),
@@ -38,6 +41,9 @@ TRACK = Annotated[
     ),
 ]
 THREADS = Annotated[int, typer.Option("--threads", min=1, help="Processor threads to use.")]
+# Of verbs that read [train] of a config, where the two may be said too.
+TRAIN_THREADS = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads to use (2).")]
+TRAIN_SEED = Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0).")]
 EXPORTED = Annotated[
     bool,
     typer.Option("--exported", help="Answer by what `intently export` wrote, as is done where torch is not installed."),

@@ -21,9 +21,7 @@ EXAMPLE = "Example: intently search --data shop/ --task support --until 2024-06-
 def command(
     data: console.DATA,
     task: Annotated[str, typer.Option("--task", help="A question about events, by name.")],
-    until: Annotated[
-        str | None, typer.Option("--until", help="Learn from what was known before this date (UTC).")
-    ] = None,
+    until: console.UNTIL = None,
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.0, help="Begin no trial after so long (no bound).")
     ] = None,
@@ -33,10 +31,10 @@ def command(
     ] = None,
     methods: Annotated[str | None, typer.Option("--methods", help="Methods to try: a,b (all, without it).")] = None,
     text: console.TEXT = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="fast (without it), balanced or best.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Language model: a name or a folder.")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads to use (2).")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0).")] = None,
+    preset: console.PRESET = None,
+    model: console.MODEL = None,
+    threads: console.TRAIN_THREADS = None,
+    seed: console.TRAIN_SEED = None,
     config: console.CONFIG = None,
     track: console.TRACK = None,
     as_json: console.JSON = False,

@@ -18,7 +18,7 @@ def command(
     until: Annotated[str, typer.Option("--until", help="Learn from sessions over before this date (UTC).")],
     out: Annotated[Path, typer.Option("--out", help="Parquet file for the answers, a row for each step.")],
     days: Annotated[int, typer.Option("--days", min=1, help="Answer the sessions of so many days from then on.")] = 28,
-    model: Annotated[str | None, typer.Option("--model", help="Language model: a name or a folder.")] = None,
+    model: console.MODEL = None,
     method: Annotated[str, typer.Option("--method", help="How it is fine-tuned: full, lora, ...")] = "full",
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Times that all sessions are read.")] = 2,
     language: Annotated[str, typer.Option("--language", help="What steps are told in: en or zh.")] = "en",

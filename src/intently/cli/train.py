@@ -25,12 +25,10 @@ EXAMPLE = "Example: intently train --data shop/ --until 2017-11-05 --out bundle/
 def command(
     data: console.DATA,
     out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")],
-    until: Annotated[
-        str | None, typer.Option("--until", help="Learn from what was known before this date (UTC).")
-    ] = None,
+    until: console.UNTIL = None,
     tasks: Annotated[str | None, typer.Option("--tasks", help="Tasks by name: a,b (all, without it).")] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="fast (without it), balanced or best.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Language model: a name or a folder.")] = None,
+    preset: console.PRESET = None,
+    model: console.MODEL = None,
     adapt: Annotated[
         str | None, typer.Option("--adapt", help="frozen (without it) or lora: whether the language model is tuned.")
     ] = None,
@@ -45,8 +43,8 @@ def command(
     fallback: Annotated[
         bool, typer.Option("--fallback", help="Serve a simple predictor where there is too little to learn from.")
     ] = False,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads to use (2).")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random draw (0).")] = None,
+    threads: console.TRAIN_THREADS = None,
+    seed: console.TRAIN_SEED = None,
     config: console.CONFIG = None,
     track: console.TRACK = None,
     as_json: console.JSON = False,
