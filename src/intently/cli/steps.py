@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,12 @@ def command(
     days: Annotated[int, typer.Option("--days", min=1, help="Answer the sessions of so many days from then on.")] = 28,
     model: console.MODEL = None,
     method: Annotated[str, typer.Option("--method", help="How it is fine-tuned: full, lora, ...")] = "full",
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Times that all sessions are read.")] = 2,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs", min=1, help="Times that all sessions are read (2, and more often where they are few)."
+        ),
+    ] = None,
     language: Annotated[str, typer.Option("--language", help="What steps are told in: en or zh.")] = "en",
     threads: console.THREADS = 2,
     seed: console.SEED = 0,
@@ -57,7 +63,10 @@ def command(
     from intently.learn.text_finetune import TextRecipe
     from intently.text.language_model import PACKAGED
 
-    recipe = TextRecipe(epochs=epochs, threads=threads, seed=seed)
+    recipe = TextRecipe(epochs=2, threads=threads, seed=seed)
+    if epochs is not None:
+        # What is said is done, however few steps that makes.
+        recipe = replace(recipe, epochs=epochs, fewest_steps=0)
     with console.progress(as_json) as progress:
         reader = StepReader(model or PACKAGED, method, recipe=recipe, language=language, progress=progress)
         fitted = reader.fit(log, log.observed_from, at, tracker=tracker)
@@ -70,12 +79,13 @@ def command(
     frame = log.events.select(kept)[found.row].with_columns(pl.Series("then", found.then))
     out.parent.mkdir(parents=True, exist_ok=True)
     pl.concat([frame, chances], how="horizontal").write_parquet(out)
-    mean, markov_f1 = report["f1"][-1], plain["f1"][-1]
+    mean, markov_f1, read = report["f1"][-1], plain["f1"][-1], len(fitted.losses)
     if as_json:
-        told = {"steps": len(frame), "sessions": len(later), "learned": len(earlier), "out": str(out)}
+        told = {"steps": len(frame), "sessions": len(later), "learned": len(earlier), "epochs": read, "out": str(out)}
         console.say_json(told | {"macro_f1": mean, "markov_macro_f1": markov_f1, "report": report.to_dicts()})
         return
     for row in report.iter_rows(named=True):
         told_row = f"precision {row['precision']:.3f}  recall {row['recall']:.3f}  F1 {row['f1']:.3f}"
         console.say(f"{row['label']:<16} {told_row}  of {row['number']:,}")
     console.say(f"Mean F1 {mean:.3f}; of a Markov chain {markov_f1:.3f}. {len(frame):,} steps: {out}")
+    console.say(f"{len(earlier):,} earlier sessions were read {read} times.")

@@ -66,7 +66,10 @@ class Steps:
 
 @dataclass(frozen=True)
 class StepReader:
-    """A language model fine-tuned to say what follows each step of a session; `model` is a name or a folder."""
+    """A language model fine-tuned to say what follows each step of a session; `model` is a name or a folder.
+
+    `losses` are the mean loss of each time that the sessions were read.
+    """
 
     model: str = PACKAGED
     method: str = "full"
@@ -77,6 +80,7 @@ class StepReader:
     labels: tuple[str, ...] = ()
     network: StepNetwork | None = field(default=None, repr=False, compare=False)
     tokenizer: Any = field(default=None, repr=False, compare=False)
+    losses: tuple[float, ...] = ()
 
     def fit(self, log: Log, begin: datetime, end: datetime, *, tracker: Tracker | None = None) -> Self:
         """Learn from the sessions of `[begin, end)`; a `tracker` records the losses.
@@ -100,8 +104,10 @@ class StepReader:
         run = Run(method, self.recipe, _loss, progress=self.progress, phase="learning what comes next", tracker=tracker)
         # Not grouped by length: after a session of one step nothing comes, and such a batch would have one label.
         options = {"num_train_epochs": self.recipe.passes(len(rows)), "train_sampling_strategy": "random"}
-        trained(cast(Any, network), Rows(rows), lambda some: _batch(some, tokenizer.pad_token_id), run, **options)
-        return made
+        losses = trained(
+            cast(Any, network), Rows(rows), lambda some: _batch(some, tokenizer.pad_token_id), run, **options
+        )
+        return replace(made, losses=tuple(losses))
 
     def predict(self, log: Log, begin: datetime, end: datetime) -> Steps:
         """What follows each step of the sessions of `[begin, end)`, from what was done in the session so far."""
