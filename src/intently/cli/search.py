@@ -42,7 +42,9 @@ def command(
     """Look for the method and the settings that answer the newest quarter of the examples best.
 
     Each trial learns from a quarter, a half and all of the earlier examples; one that is behind is given up early.
-    What is found is printed as lines for intently.toml, which `intently train` reads.
+    What is found is printed as lines for intently.toml, which `intently train` reads. With the same --until, the
+    validation that train shows is of weeks by which the settings were found, and so too good: search with an earlier
+    one, or judge on later weeks.
     """
     from intently.contract import EachEvent
     from intently.errors import ConfigError
