@@ -7,7 +7,7 @@ import pytest
 
 from intently.contract import Past
 from intently.errors import ConfigError
-from intently.learn.ensemble import Ensemble, averaged, folds
+from intently.learn.ensemble import Ensemble, averaged, folds, of_folds
 from intently.learn.methods import Sizes
 from intently.learn.sturdy import AS_IT_IS, sturdiness, unknown_words
 from intently.learn.text_finetune import TextRecipe
@@ -56,6 +56,45 @@ def test_a_fold_is_of_whole_customers(examples):
     assert set(fold.tolist()) == {0, 1, 2}
     pairs = set(zip(examples.household.to_list(), fold.tolist(), strict=True))
     assert len(pairs) == examples.household.n_unique()
+
+
+def fits(monkeypatch):
+    """Every fit of a text reader from now on: its examples, and the reader that came of it."""
+    seen, real = [], TextReader.fit
+
+    def fit(self, examples, past):
+        seen.append((examples, real(self, examples, past)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(TextReader, "fit", fit)
+    return seen
+
+
+def test_a_member_of_folds_learns_from_all_but_the_customers_of_its_own(reader, examples, log, monkeypatch):
+    seen = fits(monkeypatch)
+    short = replace(reader, recipe=replace(reader.recipe, epochs=1))
+    Ensemble(short, members=2, folds=True).fit(examples, Past(log, examples))
+    everybody = set(examples.household)
+    first, second = (set(one.household) for one, _ in seen)
+    assert first | second == everybody
+    assert not first & second
+    assert len(seen[0][0]) + len(seen[1][0]) == len(examples)
+    # Seeds learn from everything, each from its own.
+    seen.clear()
+    Ensemble(short, members=2).fit(examples, Past(log, examples))
+    assert [set(one.household) for one, _ in seen] == [everybody] * 2
+    assert [made.recipe.seed for _, made in seen] == [short.recipe.seed, short.recipe.seed + 1]
+
+
+def test_the_reader_of_folds_has_the_mean_of_their_weights(reader, examples, log, monkeypatch):
+    seen = fits(monkeypatch)
+    short = replace(reader, recipe=replace(reader.recipe, epochs=1))
+    one = of_folds(short, 2, examples, Past(log, examples))
+    assert not set(seen[0][0].household) & set(seen[1][0].household)
+    members = [dict(made.network.named_parameters()) for _, made in seen]
+    assert any(not members[0][name].equal(members[1][name]) for name in members[0])
+    for name, weight in one.network.named_parameters():
+        assert weight.allclose((members[0][name] + members[1][name]) / 2, atol=1e-7)
 
 
 def test_averaged_weights_are_a_reader_between_them(ensemble, log):

@@ -1,10 +1,12 @@
 """Active learning and pseudo-labels: on planted cases they do what they are for."""
 
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 import polars as pl
 import pytest
 
-from intently.contract import Examples, OneOf, Past
+from intently.contract import Examples, OneOf, Past, Scores, pooled
 from intently.errors import ConfigError, DataError
 from intently.learn.active import choose, labelled_by, margin, read_labels, suggested, truths, unlabelled, write_table
 from intently.learn.pseudo_label import Pseudo, confident, self_taught
@@ -92,6 +94,69 @@ def test_pseudo_labels_teach_what_a_handful_of_labels_do_not(reader, log):
     taught, sure = self_taught(reader, labelled, rest, log, Pseudo(rounds=2, least=0.6, most=3.0))
     assert all(0 < count <= len(rest) for count in sure)
     assert right(taught) > right(reader.fit(labelled, Past(log, labelled))) + 0.3
+
+
+@dataclass(frozen=True)
+class Sure:
+    """A reader that answers what it was told to, and remembers what it was taught."""
+
+    chances: np.ndarray
+    taught: list = field(default_factory=list)
+    fitted: object = None
+
+    def fit(self, examples, past):
+        self.taught.append(examples)
+        return self
+
+    def predict(self, examples, past):
+        assert "truth" not in examples.frame.columns
+        return Scores(TASK.answer, self.chances, TASK.answer.labels)
+
+
+def test_what_is_sure_is_taught_beside_the_labels_and_in_their_balance(log):
+    kinds = ([0.99, 0.01, 0], [0.02, 0.98, 0], [0, 0.3, 0.7], [0, 0.09, 0.91])
+    chances = np.repeat(np.array(kinds), [20, 4, 5, 4], axis=0)
+    chances[3, :2] = 0.999, 0.001
+    labelled, rest = told(["red"] * 3, ["other"] * 3), told([f"it {number}" for number in range(33)])
+    reader = Sure(chances)
+    _, sure = self_taught(reader, labelled, rest, log, Pseudo(rounds=1, least=0.9, most=1.5))
+    first, second = reader.taught
+    assert first is labelled
+    assert second.frame[:3].equals(labelled.frame)
+    guessed = second.frame[3:]
+    assert sure == [14] == [len(guessed)]
+    # Of twenty sure refunds six are taken, as many as the balance allows; what is not sure is not.
+    assert guessed["truth"].value_counts().sort("truth").rows() == [("other", 4), ("parcel", 4), ("refund", 6)]
+    number = {event: place for place, event in enumerate(rest.asked)}
+    assert all(
+        TASK.answer.labels[chances[number[event]].argmax()] == said
+        for event, said in guessed.select("event_id", "truth").rows()
+    )
+    assert rest.asked[3] in set(guessed["event_id"])
+    assert not set(rest.asked[24:29]) & set(guessed["event_id"])
+
+
+def test_where_nothing_is_sure_the_labels_alone_have_taught(log):
+    labelled, rest = told(["red"] * 3, ["other"] * 3), told(["it"] * 5)
+    reader = Sure(np.full((5, 3), 1 / 3))
+    assert self_taught(reader, labelled, rest, log)[1] == [0]
+    assert reader.taught == [labelled]
+
+
+@pytest.mark.parametrize("label", ["parcel", "refund"])
+def test_a_reader_answers_as_a_person_has_labelled(reader, label):
+    """Nobody in the log says what "good day" is: what was said of it by hand is what is learned of it."""
+    whole = shop(300)
+    greeting = pl.col(schema.TEXT) == "good day"
+    mute = whole.events.filter(greeting)[schema.EVENT]
+    log = replace(whole, events=whole.events.filter(~pl.col(schema.ABOUT).is_in(mute.implode()).fill_null(False)))
+    asked = pooled([TASK.questions(log, at) for at in WEEKS])
+    given = asked.where(greeting)
+    given = Examples(TASK, given.frame.with_columns(truth=pl.lit(label)))
+    learned = truths(TASK, log, WEEKS, given)
+    assert set(given.asked) < set(learned.asked)
+    values = reader.fit(learned, Past(log, learned)).predict(given.hide(), Past(log, given.hide())).values
+    assert (values.argmax(axis=1) == TASK.answer.labels.index(label)).mean() > 0.9
 
 
 def test_what_is_labelled_is_not_guessed(log):
