@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from intently.cli.app import app
+from intently.contract import Examples, Past
 from intently.errors import IntentlyError
 from intently.learn.choose import Trial
+from intently.learn.text_reader import TextReader
 from intently.log import schema
 from intently.log.forget import forget
 from intently.log.log import Log
+from intently.ship.bundle import load
 from small_logs import START, day
 from text_shop import SAID, shop
 from tiny_models import encoder
@@ -163,11 +167,18 @@ def test_a_search_refuses_what_it_cannot_do(work, searched, first):
     [
         (("few_labels=contrast", "name_labels=true", "typos=.05", "drop_events=.2"), {"contrast", "name_labels"}),
         (("smoothing=.1", "focus=2", "agreement=.5", "attack=.3", "attack_steps=2", "epochs=2"), {"objective"}),
-        (("members=2", "average=weights", "folds=true"), set()),
-        (("self_taught=1", "sure=.5"), set()),
+        (("members=2", "average=weights", "folds=true"), {"members"}),
+        (("self_taught=1", "sure=.4"), {"self_taught"}),
     ],
 )
-def test_what_text_says_is_what_is_trained(work, tmp_path, said, found):
+def test_what_text_says_is_what_is_trained(work, tmp_path, monkeypatch, said, found):
+    taught, fit = list[Examples](), TextReader.fit
+
+    def watched(self, examples, past):
+        taught.append(examples)
+        return fit(self, examples, past)
+
+    monkeypatch.setattr(TextReader, "fit", watched)
     words = [part for one in said for part in ("--text", one)]
     trained(work, tmp_path / "b", "--method", "full", *words)
     contract = json.loads((tmp_path / "b" / "contract.json").read_text())
@@ -176,6 +187,13 @@ def test_what_text_says_is_what_is_trained(work, tmp_path, said, found):
     mine = settings(tmp_path / "b")
     assert bool(mine["contrast"]) == ("contrast" in found)
     assert mine["name_labels"] == ("name_labels" in found)
+    # Once for the choice and once on everything, or so often for each fold, or round of teaching itself.
+    assert len(taught) == (4 if found & {"members", "self_taught"} else 2)
+    told_of = set(Log.read(work / "shop").events[schema.ABOUT].drop_nulls())
+    guessed = [len(set(one.asked) - told_of) for one in taught]
+    assert [count > 0 for count in guessed] == ([False, True] * 2 if "self_taught" in found else [False] * len(taught))
+    if "members" in found:
+        assert not set(taught[2].household) & set(taught[3].household)
     if "objective" in found:
         assert mine["objective"] == {
             "smoothing": 0.1,
@@ -200,6 +218,12 @@ def test_an_ensemble_is_kept_whole_and_answers_from_its_bundle(work, tmp_path):
     members = [(tmp_path / "b" / "predictors" / "wants" / "text_reader" / str(n)) for n in range(2)]
     weights = [(member / "weights.safetensors").read_bytes() for member in members]
     assert weights[0] != weights[1]
+    model = load(tmp_path / "b", ())
+    log = Log.read(work / "shop").before(START + timedelta(days=70))
+    asked, mean = model.predict("wants", log, START + timedelta(days=70), "text_reader")
+    past = Past(log, asked)
+    each = [TextReader.read_from(member, asked.task).predict(asked, past).values for member in members]
+    np.testing.assert_allclose(mean.values, (each[0] + each[1]) / 2, atol=1e-6)
 
 
 def test_text_refuses_what_does_not_go_together(work, tmp_path):
@@ -319,6 +343,8 @@ def test_labels_by_hand_are_kept_and_an_update_learns_from_them_and_from_more(wo
 def test_every_step_of_later_sessions_is_answered(work, tmp_path):
     words = ("steps", "--data", work / "shop", "--until", UNTIL, "--model", work / "model", "--threads", 1)
     found = told(*words, "--epochs", 1, "--out", tmp_path / "s.parquet")
+    # What is said is done, though a few sessions would be read more often without it.
+    assert found["epochs"] == 1
     frame = pl.read_parquet(tmp_path / "s.parquet")
     assert len(frame) == found["steps"] == found["report"][-1]["number"] >= found["sessions"] > 5
     chances = frame.select(pl.sum_horizontal(pl.col("^chance_.*$")))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intently.cli import console
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -48,9 +50,9 @@ def labels_used(known: Log, until: datetime, preset: str, given: Examples) -> di
     return used(given, known, learned)
 
 
-def in_words(task: str, count: Mapping[str, int]) -> str:
-    """What became of the labels, in a sentence."""
-    return (
+def say_used(task: str, count: Mapping[str, int]) -> None:
+    """What became of the labels, in a sentence on standard output."""
+    console.say(
         f"{task}: {count['used']:,} labels by hand were used, {count['overruled']:,} were overruled by the log, "
         f"and {count['out_of_range']:,} are of events before or after those learned from."
     )

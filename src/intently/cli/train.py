@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from intently.cli import console
-from intently.cli.labels import by_hand, in_words, labels_used
+from intently.cli.labels import by_hand, labels_used, say_used
 
 if TYPE_CHECKING:
     from intently.config import Config
@@ -121,7 +121,7 @@ def command(
         console.show(leaderboard(trained.choice))
     console.say_fallbacks(trained, asked)
     for name, count in used.items():
-        console.say(in_words(name, count))
+        say_used(name, count)
     if tracker is not None:
         console.say(f"Losses: {tracker.place}")
     console.say(f"Figures are of the validation cut-off by which the served predictors were chosen. Bundle: {out}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from intently.cli import console
-from intently.cli.labels import by_hand, in_words
+from intently.cli.labels import by_hand, say_used
 
 EXAMPLE = "Example: intently update bundle/ --data shop/ --until 2024-07-01 --out bundle-july/"
 
@@ -93,7 +93,7 @@ def command(
             f"{told['new_before']:.4f} to {told['new_after']:.4f}. Served, as before, by {new.served[one.task]}"
         )
         if one.labels:
-            console.say(in_words(one.task, one.labels))
+            say_used(one.task, one.labels)
     if left:
         ends = [f"{name} (until {learned_until(trained, name):%Y-%m-%d})" for name in left]
         console.say(f"As they were: {', '.join(ends)}")
