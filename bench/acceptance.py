@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from intently.cli.process import prepare
 from intently.contract import TRUTH, Past, pooled
 from intently.evaluate.compare import compare
 from intently.log.log import Log
@@ -28,6 +29,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
+    prepare()
     bundle, data = (sys.argv[1:] + ["out/demo/bundle", "out/demo/data"][len(sys.argv) - 1 :])[:2]
     if not Path(bundle).is_dir():
         print(f"{bundle} is not there: run `make demo` first.")

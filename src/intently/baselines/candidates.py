@@ -12,14 +12,11 @@ from intently.baselines.catalogue import TOP, best_of, item_codes, open_items, u
 from intently.baselines.category_shares import CategoryShares
 from intently.baselines.co_visitation import Neighbours, nearness
 from intently.baselines.pair_features import ITEM_COLUMNS, ItemTable, OwnTable
-from intently.baselines.purchases import decay
 from intently.baselines.top_k import top_pairs
 from intently.contract import Examples, Past, Ranking
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array
-
-HALF_LIFE = 84.0
 
 
 @dataclass(frozen=True)
@@ -98,10 +95,9 @@ def candidates(
     """
     assert isinstance(examples.task.answer, Ranking)
     items, n, shelved = past.items[schema.ITEM], len(examples), shop.shelved(past)
-    own_best = own.best(own.total(decay(own.bought.age, HALF_LIFE)), sources.own)
-    keys = [own.key[own_best], _near(own, shelved.near, n, sources.near)]
+    keys = [own.key[own.best(sources.own)], _near(own, shelved.near, n, sources.near)]
     if looked is not None:
-        keys.append(looked.key[looked.best(looked.total(decay(looked.bought.age, HALF_LIFE)), sources.looked)])
+        keys.append(looked.key[looked.best(sources.looked)])
     if further is not None:
         keys.append(_keys(further, len(items)))
     if examples.task.answer.unseen:

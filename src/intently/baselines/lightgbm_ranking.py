@@ -12,14 +12,13 @@ from typing import Any, Protocol, Self
 import lightgbm
 import numpy as np
 
-from intently.baselines.candidates import HALF_LIFE, Shop, Sources, candidates
+from intently.baselines.candidates import Shop, Sources, candidates
 from intently.baselines.catalogue import TOP, Pairs, ranked, truth_pairs
 from intently.baselines.category_shares import CategoryShares
 from intently.baselines.co_visitation import Neighbours
 from intently.baselines.features import aligned
 from intently.baselines.pair_features import ItemTable, OwnTable, pair_features
 from intently.baselines.pair_looks import look_features, looked_table
-from intently.baselines.purchases import decay
 from intently.baselines.visits import is_browsed
 from intently.contract import Examples, Past, Ranking, Scores, Task
 from intently.errors import TooFewExamples
@@ -176,14 +175,13 @@ class LightGBMRanking:
         block = self._block(examples.hide(), past, self.shop)
         score = np.asarray(booster.predict(block.features, num_threads=1))
         own = block.own
-        count = own.total(decay(own.bought.age, HALF_LIFE))
-        rest = own.best(count, TOP)
+        rest = own.best(TOP)
         rest = rest[~np.isin(own.key[rest], block.example * own.items + block.item)]
         pairs = Pairs(
             np.concatenate([block.example, own.example[rest]]),
             np.concatenate([block.item, own.item[rest]]),
             # Own items that are no candidates come below all chances, in order of decayed counts.
-            np.concatenate([score, -1 / (1 + count[rest])]),
+            np.concatenate([score, -1 / (1 + own.lately[rest])]),
             np.zeros(len(score) + len(rest)),
         )
         shelved = self.shop.shelved(past)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,8 @@ from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array, codes
 
+# Days after which a purchase counts half as much, where a customer's own best items are sought.
+HALF_LIFE = 84.0
 HALF_LIVES = (7.0, 28.0, 84.0, 336.0)
 WINDOWS = (7, 28, 84)
 ITEM_COLUMNS = (*(f"item_customers_{days}" for days in WINDOWS), "item_trend", "item_purchases_per_customer")
@@ -109,13 +112,23 @@ class OwnTable:
         age[some] = self.bought.age[self.order[self.start[1:][some] - n]]
         return age
 
-    def best(self, score: Array, k: int) -> Array:
-        """The numbers of the k best pairs of each example."""
-        example = self.example
-        order = np.lexsort((-score, example))
-        place = np.arange(len(order)) - np.searchsorted(example, example[order])
+    @cached_property
+    def lately(self) -> Array:
+        """Purchases of each pair, each counting half as much after HALF_LIFE days."""
+        return self.total(decay(self.bought.age, HALF_LIFE))
+
+    def best(self, k: int) -> Array:
+        """The numbers of the k pairs of each example that were bought most lately, best first."""
+        order, place = self._ranked
         chosen: Array = order[place < k]
         return chosen
+
+    @cached_property
+    def _ranked(self) -> tuple[Array, Array]:
+        """All pairs, best first within their example, and the place of each."""
+        example = self.example
+        order = np.lexsort((-self.lately, example))
+        return order, np.arange(len(order)) - np.searchsorted(example, example[order])
 
     def find(self, key: Array) -> Array:
         """The number of the pair with each key, -1 where the customer has not bought the item."""

@@ -34,6 +34,7 @@ from intently.cli import (
     update,
     watch,
 )
+from intently.cli.process import prepare
 from intently.errors import IntentlyError
 
 app = typer.Typer(
@@ -59,10 +60,9 @@ app.add_typer(keys.app, name="keys")
 
 def run() -> None:
     """Run the command; a fault that a person can mend is one sentence and exit code 1."""
+    prepare()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Idle threads sleep instead of spinning: on a machine that does other work too, spinning costs tenfold.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|torch")

@@ -1,0 +1,35 @@
+"""What a process of ours sets before its work begins: how threads wait, and how memory is taken and given back."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+# mallopt(3): parameters of glibc's allocator.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_MB = 2**20
+
+
+def prepare() -> None:
+    """Set them, where the environment does not say otherwise. Before torch, lightgbm or a thread is there."""
+    # Idle threads sleep instead of spinning: on a machine that does other work too, spinning costs tenfold.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _keep_memory()
+
+
+def _keep_memory() -> None:
+    """Let glibc keep blocks of some megabytes that are needed again at once.
+
+    It would give each back to the kernel and have it zeroed page by page: a sixth of the time in which everybody is
+    scored, and a third more memory, for each thread keeps its own.
+    """
+    if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        # Another C library than glibc.
+        return
+    mallopt(_ARENA_MAX, 1)
+    mallopt(_MMAP_THRESHOLD, 256 * _MB)
+    mallopt(_TRIM_THRESHOLD, 512 * _MB)
