@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
 
 from intently.errors import StateError
 from intently.serve.kept import Kept, Key
@@ -99,7 +98,8 @@ class Beforehand:
             keys = [Key(user, served.tasks, served, len(served.shelf)) for user in mine]
             try:
                 told = worker.ask(histories, served.tasks, served).result() if mine else []
-            except CancelledError:
+            except StateError:
+                # The worker has ended.
                 return
             except Exception:
                 _SAY.exception("customers could not be answered for beforehand")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from intently.contract import Scores
+from intently.errors import StateError
 from intently.serve.models import Served
 from intently.serve.monitor import Monitor
 from intently.serve.pasts import History
@@ -65,6 +66,7 @@ class Worker:
     ) -> None:
         self._now, self._watch, self._idle, self._fresh = now, watch, idle, fresh
         self._queue: queue.Queue[Ask | Callable[[], None] | None] = queue.Queue()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intently-model", daemon=True)
         self._thread.start()
 
@@ -76,7 +78,7 @@ class Worker:
     @property
     def lives(self) -> bool:
         """Whether anybody still answers."""
-        return self._thread.is_alive()
+        return not self._ended.is_set()
 
     def ask(self, histories: Sequence[History], tasks: tuple[str, ...], served: Served) -> Future[list[Told]]:
         """Scores of each history as of now, in order."""
@@ -106,14 +108,25 @@ class Worker:
             self._leave()
 
     def _leave(self) -> None:
-        """Nobody answers any more what still waits."""
+        """Say to all who still wait that nobody answers any more."""
         with contextlib.suppress(queue.Empty):
             while True:
                 left = self._queue.get_nowait()
-                if isinstance(left, Ask | Call):
-                    left.future.cancel()
+                if isinstance(left, Ask | Call) and left.future.set_running_or_notify_cancel():
+                    told = StateError("The thread that answers has ended.", mend="Start the service again.")
+                    left.future.set_exception(told)
 
     def _run(self) -> None:
+        try:
+            self._answer_all()
+        except Exception:
+            _SAY.exception("the thread that answers has ended")
+        finally:
+            # In this order: who puts something meanwhile either is still seen here, or sees that it has ended.
+            self._ended.set()
+            self._leave()
+
+    def _answer_all(self) -> None:
         held: Ask | Callable[[], None] | None = None
         while True:
             first = held if held is not None else self._next()
@@ -165,8 +178,8 @@ class Worker:
 
     def _answer(self, asks: Sequence[Ask]) -> None:
         histories = [history for ask in asks for history in ask.histories]
-        self._watch.batch.observe(len(histories))
         try:
+            self._watch.batch.observe(len(histories))
             self._fresh(asks[0].served)
             at = self._now()
             told = tell(asks[0].served, histories, asks[0].tasks, at, self._watch)

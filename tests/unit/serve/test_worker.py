@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from intently.errors import StateError
 from intently.serve.monitor import Monitor
 from intently.serve.worker import Worker
 
@@ -39,7 +40,8 @@ def test_what_fails_is_told_to_who_asked(worker) -> None:
 def test_where_the_thread_has_ended_nobody_waits(worker) -> None:
     worker.close()
     assert not worker.lives
-    assert worker.call(lambda: None).cancelled()
+    with pytest.raises(StateError, match="thread that answers has ended"):
+        worker.call(lambda: None).result(5)
 
 
 def test_a_service_whose_thread_has_ended_is_not_ready(client, service) -> None:
@@ -50,3 +52,34 @@ def test_a_service_whose_thread_has_ended_is_not_ready(client, service) -> None:
     answer = client.get("/ready")
     assert answer.status_code == 503
     assert "thread" in answer.json()["detail"]
+
+
+def test_what_waits_when_the_thread_ends_by_a_fault_is_told_so(worker) -> None:
+    hold = threading.Event()
+    worker.call(hold.wait)
+    # Nothing that is known ends the thread: this stands in for a fault of our own.
+    worker._queue.put(lambda: 1 // 0)
+    waiting, gone = worker.call(lambda: "answered"), worker.call(lambda: "answered")
+    assert gone.cancel()
+    hold.set()
+    with pytest.raises(StateError, match="Start the service again"):
+        waiting.result(5)
+    assert not worker.lives
+
+
+def test_a_service_whose_thread_has_ended_says_so_and_what_to_do(client, service, admin) -> None:
+    service.ready.set()
+    service.worker._queue.put(lambda: 1 // 0)
+    for method, path, body in (
+        ("GET", "/v1/users/c001/scores", None),
+        ("GET", "/v1/users/c001/scores?tasks=purchase_intent", None),
+        ("POST", "/v1/scores/batch", {"user_ids": ["c001"]}),
+        ("POST", "/v1/scores", {"events": []}),
+    ):
+        answer = client.request(method, path, json=body, headers=admin)
+        assert answer.status_code == 503, path
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "Start the service again" in answer.json()["detail"]
+        assert answer.headers["retry-after"]
+    assert client.get("/ready").status_code == 503
+    assert client.get("/health").status_code == 200
