@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 
 import served_shop
@@ -140,6 +141,25 @@ def test_sigterm_finishes_what_was_begun_and_takes_no_more(serving: Serving) -> 
     assert "Traceback" not in serving.said()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", serving.port), timeout=1)
+
+
+def test_a_forecast_that_is_being_made_ends_with_the_service(serving: Serving) -> None:
+    serving.start()
+    assert serving.process is not None
+    mine = psutil.Process(serving.process.pid)
+    end = time.monotonic() + 30
+    while not (made := [one for one in mine.children(recursive=True) if "forecast" in one.cmdline()]):
+        assert time.monotonic() < end, "no forecast was begun"
+        time.sleep(0.01)
+    # However long it takes: this one would go on for ever.
+    made[0].suspend()
+    try:
+        assert serving.end() == 0
+        assert not made[0].is_running()
+    finally:
+        if made[0].is_running():
+            made[0].kill()
+    assert "no forecast" not in serving.said()
 
 
 def test_fifty_slow_clients_do_not_hold_up_others(serving: Serving) -> None:

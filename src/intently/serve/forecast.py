@@ -42,7 +42,8 @@ class Forecast:
         return cls(told["task"], told["model"], told["as_of"], told["unit"], rows)
 
 
-Forecaster = Callable[[Served, int], list[Forecast]]
+# Of a model, as of a time (microseconds); it is given up where the event is set before it is done.
+Forecaster = Callable[[Served, int, threading.Event], list[Forecast]]
 
 
 def of_items(trained: Trained) -> tuple[Task, ...]:
@@ -79,8 +80,13 @@ class Forecasts:
         self._thread.start()
 
     def close(self) -> None:
-        """Make no more."""
+        """Make no more, and give up what is being made."""
         self._stop.set()
+
+    def join(self) -> None:
+        """Wait until nothing is being made."""
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
 
     def of(self, task: str) -> Forecast | None:
         """The newest forecast of a task."""
@@ -94,14 +100,15 @@ class Forecasts:
     def make(self) -> None:
         """Make every forecast of what is known now."""
         if self.tasks:
-            self._made |= {one.task: one for one in self._make(self._served(), self._now())}
+            self._made |= {one.task: one for one in self._make(self._served(), self._now(), self._stop)}
 
     def _run(self) -> None:
         while True:
             try:
                 self.make()
             except IntentlyError as error:
-                _SAY.warning("no forecast: %s", error)
+                if not self._stop.is_set():
+                    _SAY.warning("no forecast: %s", error)
             except Exception:
                 _SAY.exception("no forecast")
             if self._stop.wait(self._hours * 3600):

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -34,6 +35,8 @@ from intently.serve.traces import Traces
 # Where a process of its own finds the state: a URL may hold a password, which no list of processes must show.
 STATE = "INTENTLY_STATE"
 _BEGUN = "begun_with"
+# Seconds between two looks whether a forecast is still wanted.
+_LOOK_AGAIN = 0.2
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -211,13 +214,23 @@ def service_of(
     return Service(store, bundle, threaded, settings, models=models, clock=clock, forecaster=forecaster)
 
 
-def _elsewhere(url: str, exported: bool | None, served: Served, at: int) -> list[Forecast]:
-    """Forecasts made by another process: reading the whole state would hold up requests in this one."""
+def _elsewhere(url: str, exported: bool | None, served: Served, at: int, stop: threading.Event) -> list[Forecast]:
+    """Forecasts made by another process: reading the whole state would hold up requests in this one.
+
+    It is ended where `stop` is set. Raises StateError where it gives none.
+    """
     words = [sys.executable, "-m", "intently", "forecast", str(served.folder), "--at", written(at)]
     words += ["--exported"] if exported else []
-    done = subprocess.run(
-        [*words, "--json"], env=os.environ | {STATE: url}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise StateError(f"The forecast failed: {done.stderr.strip()[-500:]}", mend="It is made again in a few hours.")
-    return [Forecast.from_json(one) for one in json.loads(done.stdout)]
+    told = subprocess.PIPE
+    made = subprocess.Popen([*words, "--json"], env=os.environ | {STATE: url}, stdout=told, stderr=told, text=True)
+    while True:
+        try:
+            out, err = made.communicate(timeout=_LOOK_AGAIN)
+            break
+        except subprocess.TimeoutExpired:
+            if stop.is_set():
+                # It only reads: there is nothing that it could leave undone.
+                made.kill()
+    if made.returncode:
+        raise StateError(f"The forecast failed: {err.strip()[-500:]}", mend="It is made again in a few hours.")
+    return [Forecast.from_json(one) for one in json.loads(out)]
