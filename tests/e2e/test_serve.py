@@ -24,6 +24,7 @@ import pytest
 
 import served_shop
 from intently.serve.bring import log_of
+from intently.serve.keys import Keys
 from intently.serve.store import Store
 from serving import Serving, asked
 
@@ -268,7 +269,41 @@ def test_keys_are_made_listed_and_revoked_by_command(serving: Serving) -> None:
     keys("revoke", serving.state, made.split("_")[1])
     time.sleep(1.1)
     assert serving.ask("GET", "/v1/users/c001/scores", key=made)[0] == 401
-    assert made.split("_")[2] not in serving.said()
+    assert made.split("_", 2)[2] not in serving.said()
+
+
+def test_a_key_made_beside_holds_at_its_first_use_and_one_revoked_ends_though_others_make_keys_up(
+    serving: Serving,
+) -> None:
+    serving.start()
+    store = Store.open(serving.state)
+    beside, ended, refused = Keys(store, lambda: 0), threading.Event(), []
+
+    def make_up() -> None:
+        while not ended.is_set():
+            stranger = f"ik_{len(refused):012x}_{'A' * 43}"
+            refused.append(serving.ask("GET", "/v1/users/c001/scores", key=stranger)[0])
+
+    others = [threading.Thread(target=make_up) for _ in range(4)]
+    for one in others:
+        one.start()
+    try:
+        while len(refused) < 40:
+            time.sleep(0.01)
+        for _ in range(5):
+            made = beside.make(["read"])
+            assert serving.ask("GET", "/v1/users/c001/scores", key=made)[0] == 200
+            beside.revoke(made.split("_")[1])
+            revoked = time.monotonic()
+            # A second, and what requests take on a busy machine.
+            while serving.ask("GET", "/v1/users/c001/scores", key=made)[0] == 200:
+                assert time.monotonic() - revoked < 5
+    finally:
+        ended.set()
+        for one in others:
+            one.join()
+        store.close()
+    assert {*refused} == {401}
 
 
 GUIDE = Path(__file__).parents[2] / "docs" / "serve.md"

@@ -10,7 +10,7 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from intently.serve.keys import SCOPES, Caller
-from intently.serve.limits import Bucket, neighbourhood
+from intently.serve.limits import Bucket
 from intently.serve.problems import Problem
 
 if TYPE_CHECKING:
@@ -19,20 +19,18 @@ if TYPE_CHECKING:
 SCHEME = HTTPBearer(auto_error=False, scheme_name="key", description="An API key: Authorization: Bearer ik_...")
 # Paths that need no key.
 OPEN = ("/health", "/ready", "/openapi.json")
-# Keys that do not hold: so many a second, and as many at once, may one address try.
-_TRIED = 10.0
 
 
 class Access:
     """ASGI middleware: a key that holds, as often as it may ask. Nothing of a request is read before.
 
-    Who has none can make no work of it: they are counted, and noted in the audit once a minute. A key that is not
-    known yet has to be looked for in the database, so one address may try only so many.
+    Who has none can make no work of it: they are counted, and noted in the audit once a minute; what keys that are made
+    up cost the database is bounded in `keys.py`.
     """
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
         self._app, self._service = app, service
-        self._bucket, self._tried = Bucket(service.settings.rate), Bucket(_TRIED)
+        self._bucket = Bucket(service.settings.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -48,34 +46,13 @@ class Access:
     async def _caller(self, scope: Scope) -> Caller:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
         kind, _, key = given.partition(" ")
-        key, keys = key.strip(), self._service.keys
-        caller = None
-        if kind.lower() == "bearer":
-            known, where = keys.knows(key), _from(scope)
-            wait = 0.0 if known else self._tried.wait(where)
-            if wait > 0:
-                self._refuse(scope, 429)
-                said = f"At most {_TRIED:g} keys a second that do not hold."
-                raise Problem(429, said, {"Retry-After": str(max(1, round(wait))), "Connection": "close"})
-            caller = await keys.caller(key)
-            if caller is not None and not known:
-                # Only those that do not hold count, but while they are looked for they do.
-                self._tried.give_back(where)
+        caller = await self._service.keys.caller(key.strip()) if kind.lower() == "bearer" else None
         if caller is None:
-            self._refuse(scope, 401)
+            self._service.monitor.refused.inc()
+            self._service.audit.refuse(self._service.clock.now(), 401, scope["state"]["request_id"])
             headers = {"WWW-Authenticate": "Bearer", "Connection": "close"}
             raise Problem(401, "Send a key that holds: Authorization: Bearer ik_...", headers)
         return caller
-
-    def _refuse(self, scope: Scope, status: int) -> None:
-        self._service.monitor.refused.inc()
-        self._service.audit.refuse(self._service.clock.now(), status, scope["state"]["request_id"])
-
-
-def _from(scope: Scope) -> str:
-    """Where a request comes from."""
-    client = scope.get("client")
-    return neighbourhood(client[0]) if client else ""
 
 
 def needs(scope: str) -> Callable[[Request], Awaitable[Caller]]:

@@ -1,4 +1,4 @@
-"""API keys: made at random, kept as hashes, with scopes, revoked within a second."""
+"""API keys: made at random, kept as hashes, with scopes; one that is made holds at once, a revoked one for a second."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from intently.serve.tables import KEYS
 WRITE, READ, ADMIN = "write", "read", "admin"
 SCOPES = (WRITE, READ, ADMIN)
 _FORM = re.compile(r"ik_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
-_FRESH = 1.0
+# Seconds after which the keys are read again: for one that is known, and at the earliest for one that is not.
+_FRESH, _SOON = 1.0, 0.1
+# Seconds for which a key holds while the database is away.
 _STALE = 300.0
-_NOBODY = hashlib.sha256(secrets.token_bytes(32)).digest()
+_NOBODY = hashlib.sha256(secrets.token_bytes(32)).digest(), None
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,19 @@ class KeyRow:
 
 
 class Keys:
-    """The keys of a state. A key is shown once, when it is made; what is kept is the SHA-256 of 256 random bits."""
+    """The keys of a state. A key is shown once, when it is made; what is kept is the SHA-256 of 256 random bits.
+
+    All that hold are in memory, and read again as a whole: others may make and revoke keys beside this, and who makes
+    keys up costs the database no more than ten looks a second, however many they are.
+    """
 
     def __init__(self, store: Store, now: Callable[[], int], seconds: Callable[[], float] = time.monotonic) -> None:
         self._store, self._now, self._seconds = store, now, seconds
-        # All that hold, from the start on: who is known here cannot be locked out by those who make keys up.
-        self._known: dict[str, tuple[float, bytes, Caller | None]] = self._holding()
+        self._reading = threading.Lock()
+        # When reading was last begun, what was read last and when that was begun, and why nothing was since.
+        self._begun = self._read_at = seconds()
+        self._known = self._holding()
+        self._fault: StateError | None = None
 
     def make(self, scopes: Sequence[str], label: str = "") -> str:
         """A new key, which nobody can show again."""
@@ -68,9 +78,10 @@ class Keys:
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         key = f"ik_{key_id}_{secret}"
         row = {"key_id": key_id, "hash": _hash(key), "scopes": ",".join(wanted), "label": label[:128]}
-        with self._store.engine.begin() as connection:
-            connection.execute(KEYS.insert(), row | {"made_at": self._now(), "revoked_at": None})
-        self._known[key_id] = (self._seconds(), _hash(key), Caller(key_id, frozenset(wanted)))
+        with self._reading:
+            with self._store.engine.begin() as connection:
+                connection.execute(KEYS.insert(), row | {"made_at": self._now(), "revoked_at": None})
+            self._known[key_id] = (_hash(key), Caller(key_id, frozenset(wanted)))
         return key
 
     def rows(self) -> list[KeyRow]:
@@ -84,12 +95,13 @@ class Keys:
     def revoke(self, key_id: str) -> None:
         """Take a key back. Raises ConfigError where there is none that holds."""
         statement = update(KEYS).where(KEYS.c.key_id == key_id, KEYS.c.revoked_at.is_(None))
-        with self._store.engine.begin() as connection:
-            if not connection.execute(statement.values(revoked_at=self._now())).rowcount:
-                raise ConfigError(
-                    f"There is no key {key_id!r} that holds.", mend="List them with `intently keys list`."
-                )
-        self._known.pop(key_id, None)
+        with self._reading:
+            with self._store.engine.begin() as connection:
+                if not connection.execute(statement.values(revoked_at=self._now())).rowcount:
+                    raise ConfigError(
+                        f"There is no key {key_id!r} that holds.", mend="List them with `intently keys list`."
+                    )
+            self._known.pop(key_id, None)
 
     def rotate(self, key_id: str) -> str:
         """A new key with the scopes of an old one, which is revoked."""
@@ -100,47 +112,47 @@ class Keys:
         self.revoke(key_id)
         return key
 
-    def knows(self, key: str) -> bool:
-        """Whether it can be told without the database who comes with a key, or that nobody does."""
-        form = _FORM.fullmatch(key)
-        return form is None or form[1] in self._known
-
     async def caller(self, key: str) -> Caller | None:
         """Who comes with a key; None for one that is not known or was revoked. Compared in constant time.
 
-        A database that is away for a while does not lock out who was let in before.
+        A key that is not known is looked for: it may have been made a moment ago. A database that is away for a while
+        does not lock out who was let in before. Raises StateError where it must be asked and is away.
         """
         form = _FORM.fullmatch(key)
         if form is None:
             return None
-        found = self._known.get(form[1])
-        if found is None or self._seconds() - found[0] >= _FRESH:
-            try:
-                found = await asyncio.to_thread(self._read, form[1])
-            except StateError:
-                if found is None or self._seconds() - found[0] >= _STALE:
-                    raise
-        _, kept, caller = found
+        now = self._seconds()
+        if form[1] in self._known:
+            if now - self._begun >= _FRESH:
+                await asyncio.to_thread(self._read, now - _FRESH)
+        else:
+            # All who look for a key meanwhile are told by one reading.
+            await asyncio.sleep(max(0.0, self._begun + _SOON - now))
+            if self._read_at <= now:
+                await asyncio.to_thread(self._read, now)
+        kept, caller = self._known.get(form[1], _NOBODY)
+        if self._fault is not None and (caller is None or self._seconds() - self._read_at >= _STALE):
+            raise StateError(self._fault.problem, mend=self._fault.mend)
         return caller if hmac.compare_digest(kept, _hash(key)) else None
 
-    def _holding(self) -> dict[str, tuple[float, bytes, Caller | None]]:
+    def _read(self, since: float) -> None:
+        """Read the keys that hold, unless that was begun after a time already."""
+        with self._reading:
+            if self._begun > since:
+                return
+            self._begun = begun = self._seconds()
+            try:
+                self._known = self._holding()
+            except StateError as error:
+                self._fault = error
+            else:
+                self._read_at, self._fault = begun, None
+
+    def _holding(self) -> dict[str, tuple[bytes, Caller]]:
         query = select(KEYS.c.key_id, KEYS.c.hash, KEYS.c.scopes).where(KEYS.c.revoked_at.is_(None))
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
-        now = self._seconds()
-        return {row[0]: (now, bytes(row[1]), Caller(row[0], frozenset(row[2].split(",")))) for row in rows}
-
-    def _read(self, key_id: str) -> tuple[float, bytes, Caller | None]:
-        query = select(KEYS.c.hash, KEYS.c.scopes).where(KEYS.c.key_id == key_id, KEYS.c.revoked_at.is_(None))
-        with self._store.reading() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            # Not remembered: whoever makes up ids of keys must fill no memory, nor push those that hold out of it.
-            self._known.pop(key_id, None)
-            return self._seconds(), _NOBODY, None
-        caller = Caller(key_id, frozenset(row[1].split(",")))
-        found = self._known[key_id] = (self._seconds(), bytes(row[0]), caller)
-        return found
+        return {row[0]: (bytes(row[1]), Caller(row[0], frozenset(row[2].split(",")))) for row in rows}
 
 
 def _hash(key: str) -> bytes:

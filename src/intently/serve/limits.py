@@ -1,8 +1,7 @@
-"""How much one key may ask for, and how many keys one address may try."""
+"""How much one key may ask for."""
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -31,18 +30,3 @@ class Bucket:
         while len(self._left) > _MOST:
             self._left.popitem(last=False)
         return 0.0 if passes else (min(cost, self._rate) - left) / self._rate
-
-    def give_back(self, key_id: str) -> None:
-        """What was taken for a request is not to count."""
-        if key_id in self._left:
-            then, left = self._left[key_id]
-            self._left[key_id] = (then, min(self._rate, left + 1.0))
-
-
-def neighbourhood(address: str) -> str:
-    """An address, or the /64 of an IPv6 one, all of which one customer of a provider has."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return address if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
