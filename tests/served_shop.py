@@ -104,5 +104,6 @@ def write_exported(folder: Path, model: str | None = None) -> tuple[Path, Path]:
         made_of = onnx_reader.made_of(bundle / "reader" / "network.safetensors")
         export.export(reader, truth[INTENT.name][1], bundle / "onnx", truth, made_of)
     if model is not None:
-        model_export.export(reader.text, list(reader.texts), bundle / "onnx_items")
+        made_of = onnx_reader.items_made_of(bundle)
+        model_export.export(reader.text, list(reader.texts), bundle / "onnx_items", made_of)
     return data, bundle

@@ -51,7 +51,9 @@ def command(
         gates[folder] = export.export(reader, next(iter(truth.values()))[1], folder, truth, made_of)
         known = list(reader.texts)
         shown = [known[place] for place in np.linspace(0, len(known) - 1, min(examples, len(known))).astype(int)]
-        gates[folder_of_items] = model_export.export(reader.text, shown, folder_of_items)
+        gates[folder_of_items] = model_export.export(
+            reader.text, shown, folder_of_items, onnx_reader.items_made_of(bundle)
+        )
     for task in trained.tasks:
         text = texts[task.name]
         if text is not None:

@@ -46,8 +46,7 @@ from intently.log.log import Log
 from intently.ship.arrays import load_arrays, save_arrays
 from intently.ship.card import card
 from intently.ship.folder import CONTRACT, empty, settle
-from intently.ship.gate import EXPORTED
-from intently.ship.onnx_reader import OnnxAnswers
+from intently.ship.onnx_reader import OnnxAnswers, items_read_by
 
 FORMAT = 3
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -321,7 +320,7 @@ def _read_reader(folder: Path, tasks: Sequence[Task], exported: int | None = Non
     }
     blank = replace(blank, calibration=calibration)
     if exported is not None:
-        blank = replace(blank, text=replace(text, exported=folder.parent / EXPORTED[2]))
+        blank = replace(blank, text=replace(text, exported=items_read_by(folder.parent)))
         return replace(blank, exported=OnnxAnswers.open(folder.parent, mine, blank.stacked(), exported))
     from safetensors.torch import load_file
 

@@ -22,11 +22,12 @@ _MOST_TOKENS = 64
 _SHOWN = 8
 
 
-def export(text: Text, texts: Sequence[str], folder: Path) -> Gate:
+def export(text: Text, texts: Sequence[str], folder: Path, made_of: str = "") -> Gate:
     """Write the language model of a reader to a folder, or nothing where it does not read some texts alike.
 
-    Vectors are of length 1. They are compared in single precision, whatever the network computes in elsewhere. Raises
-    BundleError where they are apart, ConfigError for a tokenizer that is not a `tokenizer.json`.
+    Vectors are of length 1. They are compared in single precision, whatever the network computes in elsewhere.
+    `made_of` names the model. Raises BundleError where they are apart, ConfigError for a tokenizer that is not a
+    `tokenizer.json`.
     """
     import torch
 
@@ -67,6 +68,6 @@ def export(text: Text, texts: Sequence[str], folder: Path) -> Gate:
                 )
                 wanted.append(pooled(network, told).numpy())
         apart = float(np.abs(found - np.concatenate(wanted)).max())
-        return Gate({"items": apart}, {}, len(texts), file.stat().st_size, 0)
+        return Gate({"items": apart}, {}, len(texts), file.stat().st_size, 0, made_of)
 
     return passed(folder, write)

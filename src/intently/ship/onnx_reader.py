@@ -20,7 +20,7 @@ from intently.errors import BundleError, ConfigError
 from intently.learn.answering import remembered
 from intently.learn.batches import remembers
 from intently.log.pack import Array
-from intently.ship.gate import REPORT
+from intently.ship.gate import EXPORTED, REPORT
 from intently.text.exported_model import session
 
 EXACT, WHOLE = "reader.onnx", "reader.int8.onnx"
@@ -148,10 +148,32 @@ class OnnxAnswers:
         self.made.text = vectors
 
 
-def made_of(network: Path) -> str:
+def made_of(*files: Path) -> str:
     """Which weights an exported reader was made of."""
-    with network.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for one in files:
+        with one.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
+
+
+def items_made_of(bundle: Path) -> str:
+    """Which language model reads a bundle's items: told by the vectors that it gave, and by what was tuned of it."""
+    reader = bundle / "reader"
+    return made_of(reader / "texts.safetensors", *sorted((reader / "adapter").glob("*.safetensors")))
+
+
+def items_read_by(bundle: Path) -> Path:
+    """The folder of the language model that was exported from a bundle, which may be missing until an item is new.
+
+    Raises BundleError where it was made of another.
+    """
+    folder = bundle / EXPORTED[2]
+    report = folder / REPORT
+    told = json.loads(report.read_text()).get("made_of") if report.is_file() else None
+    if folder.is_dir() and told != items_made_of(bundle):
+        raise BundleError(f"{folder} was made of another language model.", mend="Run `intently export` again.")
+    return folder
 
 
 def run(loaded: Any, given: Mapping[str, Array]) -> dict[str, Array]:

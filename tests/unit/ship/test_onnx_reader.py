@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import timedelta
 
@@ -16,6 +17,8 @@ from intently.serve.event import Event, Placed
 from intently.serve.pasts import history_of
 from intently.serve.standing import Shelf, Standing
 from intently.ship.bundle import load
+from intently.ship.gate import EXPORTED, REPORT
+from intently.ship.onnx_reader import items_made_of
 from intently.tasks import BUILT_IN
 from planted_shop import planted
 
@@ -116,3 +119,35 @@ def test_an_export_of_other_weights_is_refused(bundle, tmp_path) -> None:
     network.write_bytes(bytes(content))
     with pytest.raises(BundleError, match="another reader"):
         load(other, BUILT_IN, exported=True)
+
+
+def test_a_language_model_that_was_exported_from_another_is_refused(bundle, tmp_path) -> None:
+    other = shutil.copytree(bundle, tmp_path / "other")
+    report, vectors = other / EXPORTED[2] / REPORT, other / "reader" / "texts.safetensors"
+    report.parent.mkdir()
+
+    def refused() -> bool:
+        try:
+            load(other, BUILT_IN, exported=True)
+        except BundleError as error:
+            return str(error).endswith("was made of another language model. Run `intently export` again.")
+        return False
+
+    def exported() -> None:
+        report.write_text(json.dumps({"made_of": items_made_of(other)}))
+
+    exported()
+    assert not refused()
+    (other / "reader" / "adapter").mkdir()
+    (other / "reader" / "adapter" / "adapter_model.safetensors").write_bytes(b"tuned since")
+    assert refused(), "the adapter is another"
+    exported()
+    content = bytearray(vectors.read_bytes())
+    content[-1] ^= 1
+    vectors.write_bytes(bytes(content))
+    assert refused(), "it gives other vectors"
+    for told in ({}, {"made_of": ""}):
+        report.write_text(json.dumps(told))
+        assert refused(), "nobody knows of what it was made"
+    report.unlink()
+    assert refused()
