@@ -37,6 +37,9 @@ PASSIVE = ("impression", "mailing", "coupon", "tag")
 
 CLOCK = pl.Datetime("us", "UTC")
 
+# What a column holds, in a word; what is none of these is OTHER.
+WORDS, NUMBER, FLAG, OTHER = "text", "number", "flag", "other"
+
 REQUIRED_EVENTS = (TYPE, TIME)
 REQUIRED_ITEMS = (ITEM, TITLE)
 REQUIRED_USERS = (USER,)
@@ -59,3 +62,12 @@ def fault_of(column: str, dtype: pl.DataType) -> str | None:
     if column in _TIMES and not isinstance(dtype, pl.Datetime):
         wanted = "a date with a time"
     return None if wanted is None else f"column {column!r} holds {dtype} where {wanted} is needed"
+
+
+def kind_of(dtype: pl.DataType) -> str:
+    """What a column of this type holds, in a word."""
+    if dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+        return WORDS
+    if dtype == pl.Boolean:
+        return FLAG
+    return NUMBER if dtype.is_integer() or dtype.is_float() else OTHER

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from intently.contract import AT, EachEvent, Examples, Past, Task, YesNo
-from intently.errors import ConfigError
+from intently.errors import ConfigError, DataError
 from intently.log import schema
 from intently.log.pack import Array
 from intently.serve.clock import moment
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 # What a showing is called in the log.
 IMPRESSION = "impression"
+# Columns of ids, which some logs hold as whole numbers.
+_IDS = (schema.USER, schema.EVENT, schema.SESSION, schema.ABOUT)
+_TYPES = {schema.WORDS: pl.String, schema.NUMBER: pl.Float64, schema.FLAG: pl.Boolean, schema.OTHER: pl.Null}
+_LARGEST = 1e12
 # A text reader takes some ten milliseconds an ad.
 _TOGETHER = 4
 
@@ -59,15 +63,20 @@ class Chances:
 
 
 async def chances(service: Service, user: str, task: str | None, ads: Sequence[Ad]) -> Chances:
-    """How likely a customer is to respond to each of some ads now. Raises ConfigError where nothing tells that."""
+    """How likely a customer is to respond to each of some ads now.
+
+    Raises ConfigError where nothing tells that, DataError for an ad that is not told as the log would.
+    """
     served = service.models.champion
     asked = ad_task(served, task)
 
     history, written = await asyncio.to_thread(_told_by, service, user)
     at, found = service.clock.now(), []
+    kinds = served.contract["tasks"].get(asked.name, {}).get("sees")
+    shown = showings(asked, kinds, user, ads, served.shelf.ids.dtype, moment(at))
     for start in range(0, len(ads), _TOGETHER):
         # A few at a time: who asks something else waits for a few.
-        act = partial(_chances, service.loader, served, asked, history, written, ads[start : start + _TOGETHER], at)
+        act = partial(_chances, service.loader, served, asked, history, written, shown[start : start + _TOGETHER], at)
         found.append(await asyncio.wrap_future(service.worker.call(act)))
     return Chances(asked.name, served.version, at, len(history), history.newest, np.concatenate(found))
 
@@ -105,14 +114,14 @@ def _chances(
     task: Task,
     history: History,
     written: Sequence[str | None],
-    ads: Sequence[Ad],
+    shown: pl.DataFrame,
     at: int,
 ) -> Array:
-    """The chance of each ad (n,) if it were shown at that time: what `intently predict` says of such an event."""
+    """The chance of each showing (n,) if it were shown at that time: what `intently predict` says of such an event."""
     loader.refresh(served)
     standing = Standing.of(served.shelf, [history], pl.Series(schema.TEXT, list(written), dtype=pl.String))
-    examples = Examples(task, _showings(task, ads, served.shelf.ids.dtype, moment(at)))
-    past = Past(standing, examples, (np.zeros(len(ads), dtype=np.int32), np.full(len(ads), at)))
+    examples = Examples(task, shown)
+    past = Past(standing, examples, (np.zeros(len(shown), dtype=np.int32), np.full(len(shown), at)))
     try:
         return np.asarray(served.trained.answer(examples, past).values[:, 0])
     finally:
@@ -123,18 +132,60 @@ def _of_showings(task: Task) -> bool:
     return isinstance(task.asks, EachEvent) and task.asks.kind == IMPRESSION and isinstance(task.answer, YesNo)
 
 
-def _showings(task: Task, ads: Sequence[Ad], ids: pl.DataType, when: datetime) -> pl.DataFrame:
-    """The showings as events that are asked about, with the columns that the question sees."""
-    items = pl.Series(schema.ITEM, [ad.item for ad in ads], dtype=pl.String).cast(ids, strict=False)
+def showings(
+    task: Task, kinds: Mapping[str, str] | None, user: str, ads: Sequence[Ad], ids: pl.DataType, when: datetime
+) -> pl.DataFrame:
+    """The showings as events that are asked about, with the columns that the question sees.
+
+    `kinds` says what these hold in the log; what it does not name is not in the log. Without it, as in bundles of
+    earlier versions, each holds what the first ad gives for it. Raises DataError for a value that is of another kind.
+    """
+    many = len(ads)
+    told: dict[str, list[Any]] = {
+        schema.USER: [user] * many,
+        schema.TYPE: [IMPRESSION] * many,
+        schema.TIME: [when] * many,
+        schema.ARRIVED: [when] * many,
+        schema.ITEM: [ad.item for ad in ads],
+        schema.TEXT: [ad.text for ad in ads],
+    }
+    seen = []
+    for name in task.sees:
+        if kinds is None or name in kinds:
+            values = told.get(name, [ad.more.get(name) for ad in ads])
+            seen.append(_column(name, values, None if kinds is None else kinds[name], ids))
     frame = pl.DataFrame(
         {
-            schema.EVENT: [f"ad {number}" for number in range(len(ads))],
-            schema.USER: np.zeros(len(ads), dtype=np.int64),
-            schema.ITEM: items,
-            AT: pl.Series([when] * len(ads), dtype=schema.CLOCK),
+            schema.EVENT: [f"ad {number}" for number in range(many)],
+            schema.USER: [user] * many,
+            AT: pl.Series([when] * many, dtype=schema.CLOCK),
         }
     )
-    told = {schema.TEXT: [ad.text for ad in ads]}
-    told |= {name: [ad.more.get(name) for ad in ads] for name in task.sees if name not in (schema.TEXT, schema.ITEM)}
-    seen = [pl.Series(name, values, strict=False) for name, values in told.items() if name in task.sees]
     return frame.with_columns(seen)
+
+
+def _column(name: str, values: Sequence[Any], kind: str | None, ids: pl.DataType) -> pl.Series:
+    if name in (schema.TIME, schema.ARRIVED):
+        return pl.Series(name, values, dtype=schema.CLOCK)
+    if name == schema.ITEM:
+        return pl.Series(name, values, dtype=pl.String).cast(ids, strict=False)
+    if name in _IDS:
+        column = pl.Series(name, values, dtype=pl.String)
+        return column.cast(pl.Int64, strict=False) if kind == schema.NUMBER else column
+    found = [None if value is None else _kind(value) for value in values]
+    kind = kind or next((one for one in found if one is not None), schema.WORDS)
+    for number, one in enumerate(found):
+        if one is not None and (one != kind or kind == schema.OTHER):
+            mend = "Leave it out." if kind == schema.OTHER else f"Send {kind}, as the log has it, or leave it out."
+            raise DataError(f"Ad {number}: {name} is not what the log has in that column.", mend=mend)
+    return pl.Series(name, values, dtype=_TYPES[kind], strict=False)
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in the words for columns."""
+    if isinstance(value, bool):
+        return schema.FLAG
+    if isinstance(value, int | float):
+        # As of events: a number that is none, or too long, would be told as no log can tell it.
+        return schema.NUMBER if -_LARGEST <= value <= _LARGEST else schema.OTHER
+    return schema.WORDS if isinstance(value, str) else schema.OTHER

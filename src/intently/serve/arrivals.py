@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from intently.errors import DataError
+from intently.log import schema
 from intently.log.mask import mask
 from intently.log.protect import Protect, named_personal
 from intently.log.protect import keyed as keyed_hash
@@ -75,13 +76,19 @@ class EventIn(BaseModel):
 class OneAd(BaseModel):
     """An ad or a mailing as it would be shown: its words, the item that it is for, or both.
 
-    Further keys are read where the shop's own question sees them.
+    What else is known of the event, and further keys, are read where the shop's own question sees them: text, numbers
+    and true or false, as the log has them.
     """
 
     model_config = ConfigDict(extra="allow")
     ad_id: Id
     item_id: Id | None = None
     text: Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_writable)] | None = None
+    event_id: Id | None = None
+    session_id: Id | None = None
+    about: Id | None = None
+    quantity: Number | None = None
+    amount: Number | None = None
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,15 @@ class Door:
     def ad(self, given: OneAd) -> Ad:
         """An ad as it would stand in the log."""
         item = None if given.item_id is None else self.item(given.item_id)
-        more = {name: self._words(value) for name, value in (given.model_extra or {}).items()}
-        return Ad(item, self._words(given.text), more)
+        known = {
+            schema.EVENT: given.event_id,
+            schema.SESSION: None if given.session_id is None else self.user(given.session_id),
+            schema.ABOUT: given.about,
+            schema.QUANTITY: given.quantity,
+            schema.AMOUNT: given.amount,
+        }
+        more = {name: self._words(name, value) for name, value in (given.model_extra or {}).items()}
+        return Ad(item, self._words(schema.TEXT, given.text), more | known)
 
     def take(self, given: EventIn) -> Event:
         """The event as it is kept. Raises DataError for what cannot be."""
@@ -141,13 +155,16 @@ class Door:
             amount=given.amount,
             session=session,
             about=given.about,
-            text=self._words(given.text),
+            text=self._words(schema.TEXT, given.text),
             extra=self._context(given.model_extra or {}),
         )
 
-    def _words(self, given: Any) -> Any:
-        """Words without what is personal in them; anything else as it is."""
-        return mask(given) if isinstance(given, str) and self.protect.mask else given
+    def _words(self, column: str, given: Any) -> Any:
+        """Words that can be written, without what is personal in them; anything else as it is."""
+        if not isinstance(given, str):
+            return given
+        given = given.encode("utf-8", errors="replace").decode("utf-8")
+        return mask(given) if self.protect.mask and column not in self.protect.allow else given
 
     def _context(self, more: dict[str, Any]) -> dict[str, float]:
         kept = {}

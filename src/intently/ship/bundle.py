@@ -122,6 +122,8 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
             }
             # A shop's own question comes along whole: its config need not be at hand where the bundle is read.
             | ({} if task.written is None else {"written": task.written})
+            # An event that is asked about before it happens is told as the log would.
+            | ({"sees": _seen(task, known)} if task.sees else {})
             for task in trained.tasks
         },
         "language_model": None if trained.reader is None else trained.reader.newest.text.model,
@@ -140,6 +142,12 @@ def describe(trained: Trained, log: Log) -> dict[str, Any]:
         "versions": {name: version(name) for name in ("torch", "transformers", "lightgbm", "polars", "numpy")}
         | {"python": platform.python_version()},
     }
+
+
+def _seen(task: Task, log: Log) -> dict[str, str]:
+    """What the columns hold that a question sees of an event."""
+    columns = log.events.schema
+    return {name: schema.kind_of(columns[name]) for name in task.sees if name in columns}
 
 
 def refuse_other(folder: str | Path) -> Path:

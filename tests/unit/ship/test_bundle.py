@@ -1,17 +1,23 @@
 """What a bundle writes and refuses."""
 
 import json
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from intently.baselines.constant import Constant
 from intently.errors import BundleError
 from intently.evaluate.compare import Report
 from intently.learn.trained import Trained
+from intently.log.log import Log
 from intently.ship.arrays import load_arrays, save_arrays
-from intently.ship.bundle import FORMAT, load, save
+from intently.ship.bundle import FORMAT, describe, load, save
 from intently.tasks import BUILT_IN
+from intently.tasks.ad_response import TASK as AD_RESPONSE
 
 
 def test_arrays_of_numbers_and_texts_come_back_as_they_were(tmp_path) -> None:
@@ -65,3 +71,18 @@ def test_the_folder_that_one_stands_in_takes_a_bundle_and_stays(tiny_log, tmp_pa
     Path("contract.json").rename("shopping.json")
     with pytest.raises(BundleError, match="not a bundle"):
         save(trained, tiny_log, ".")
+
+
+def test_a_bundle_says_what_the_columns_hold_that_a_question_sees_of_an_event(tiny_log) -> None:
+    more = {"bid": 3, "price": 2.5, "mobile": True, "banner": "wide", "day": date(2024, 1, 1), "none": None}
+    log = Log.of(
+        tiny_log.events.with_columns(pl.lit(value).alias(name) for name, value in more.items()), tiny_log.items
+    )
+    task = replace(AD_RESPONSE, sees=("text", "event_type", *more, "not there"))
+    part = {task.name: {"constant": Constant()}}
+    trained = Trained(log.observed_until, (task,), None, None, part, {task.name: ""}, {task.name: ""}, Report())
+    found = describe(trained, log)["tasks"][task.name]["sees"]
+    wanted = {"event_type": "text", "bid": "number", "price": "number", "mobile": "flag", "banner": "text"}
+    assert found == wanted | {"day": "other", "none": "text"} | (
+        {"text": "text"} if "text" in log.events.columns else {}
+    )
