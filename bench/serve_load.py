@@ -7,8 +7,8 @@ service that falls behind cannot hide it. 70 % scores, 20 % recommendations over
 all customers alike; every request carries a key. Answers may be given again for `--reuse` seconds while nothing
 happened to a customer, as by default, and the share of those is told. Beside it, on the same machine with the same
 load: a FastAPI application that does nothing, and one LightGBM booster behind FastAPI whose features are ready in
-memory. Then one customer after another: an event, and the score that has seen it. Adds a line to
-bench/results/serve_load.jsonl.
+memory. Then one customer after another, at once and ten a second: an event, and the score that has seen it. Adds a
+line to bench/results/serve_load.jsonl.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def service(given: argparse.Namespace) -> dict:
         items = log.items["item_id"].to_list()[:2000]
         time.sleep(given.settle)
         told = load(port, key, users, given, process.pid, given.seconds, items)
-        told["fresh"] = asyncio.run(fresh(port, key, users, items, given.now))
+        for name, pause in (("fresh", 0.0), ("fresh_every_tenth_of_a_second", 0.1)):
+            told[name] = asyncio.run(fresh(port, key, users, items, given.now, pause))
         text = asyncio.run(metrics(port, key))
         told["reused_of_answers"] = ratio(text)
         told["exit_code"] = end(process)
@@ -250,14 +251,20 @@ async def exchange(connection, sent: bytes) -> tuple[str, bytes]:
     return head[9:12].decode(), body
 
 
-async def fresh(port: int, key: str, users: list[str], items: list, now: str, count: int = 300) -> dict[str, float]:
-    """An event is posted; the time from then to the answer that has seen it. One customer after another."""
+async def fresh(
+    port: int, key: str, users: list[str], items: list, now: str, pause: float, count: int = 300
+) -> dict[str, float]:
+    """An event is posted; the time from then to the answer that has seen it. One customer after another.
+
+    Without a pause the rankings of the one before are still being made meanwhile.
+    """
     rng, waits = random.Random(5), []
     connection = await asyncio.open_connection("127.0.0.1", port)
     clock = datetime.fromisoformat(now).replace(tzinfo=UTC)
     for _ in range(count):
         user = rng.choice(users)
         _, before = await exchange(connection, get(f"/v1/users/{user}/scores", key))
+        await asyncio.sleep(pause)
         begun = time.perf_counter()
         await exchange(connection, post_event(rng, key, user, items, clock))
         _, after = await exchange(connection, get(f"/v1/users/{user}/scores", key))
