@@ -1,7 +1,9 @@
 """Runs of one to three characters, counted: what any language model that reads a text must beat.
 
 TF-IDF with a logistic regression, in any script and without a tokenizer (in Chinese two or three characters are a
-word). The runs are hashed, so that nothing but numbers is kept.
+word). Of two labels, runs also count the more the better they tell them apart, as in naive Bayes features for a linear
+model (Wang and Manning 2012): the regression would hold back a rare run that tells much as it holds back any other.
+The runs are hashed, so that nothing but numbers is kept.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ _LONGEST = 3
 _CHARACTERS = 4_000
 # A run met in a single text tells nothing of others.
 _FEWEST_TEXTS = 2
+# A run's labels are counted with so many texts more of the usual labels, and what tells nothing counts a little. Chosen
+# on a fifth of the training reviews of bench/chinese_reviews.py: accuracy .9377 instead of .9315 (.937 with half or
+# twice as many). Of the 77 intents of bench/banking77.py it was .898 instead of .9045, so more labels are left alone.
+_USUAL, _NOTHING_TOLD = 1.0, 0.03
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -32,8 +38,9 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 class NGrams:
     """Logistic regression on the texts of events, weights the freer the higher `freedom` (its C).
 
-    `buckets` (runs,) are the hashes of the runs that are known, in order, `rarity` their inverse document frequency,
-    `weights` (runs + 1, labels) with the bias last; of two labels the second's alone.
+    `buckets` (runs,) are the hashes of the runs that are known, in order, `rarity` their inverse document frequency
+    (of two labels, times how well they tell them apart), `weights` (runs + 1, labels) with the bias last; of two labels
+    the second's alone.
     """
 
     name: str = "n_grams"
@@ -64,6 +71,8 @@ class NGrams:
                 mend="Bring more of what was written, or leave the task out with --tasks.",
             )
         rarity = np.log((1 + len(truth)) / (1 + often[buckets])) + 1
+        if len(labels) <= 2:
+            rarity = rarity * _told_apart(counts[:, buckets], truth, often[buckets])
         blank = replace(self, labels=tuple(labels), buckets=buckets, rarity=rarity.astype(np.float32))
         return replace(blank, weights=_regression(blank._features(counts), truth, max(len(labels), 2), self.freedom))
 
@@ -138,6 +147,16 @@ def _counts(texts: Sequence[str]) -> sparse.csr_matrix:
     counts = sparse.coo_matrix((np.ones(len(row)), (row, column)), shape=(len(plain), _BUCKETS)).tocsr()
     counts.sum_duplicates()
     return counts
+
+
+def _told_apart(counts: sparse.csr_matrix, truth: Array, often: Array) -> Array:
+    """How far the labels of the texts with each run are from those of all texts, (runs,): the root of their relative
+    entropy in nats. `often` is how many texts have it.
+    """
+    usual = np.array([1 - truth.mean(), truth.mean()])
+    second = np.bincount(counts.indices, weights=np.repeat(truth, np.diff(counts.indptr)), minlength=counts.shape[1])
+    share = (np.stack([often - second, second], axis=1) + _USUAL * usual) / (often[:, None] + _USUAL)
+    return np.asarray(np.sqrt((share * np.log(share / usual)).sum(axis=1) + _NOTHING_TOLD))
 
 
 def _regression(features: sparse.csr_matrix, truth: Array, labels: int, freedom: float) -> Array:

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from scipy import sparse
 
-from intently.baselines.n_grams import NGrams, _counts
+from intently.baselines.n_grams import NGrams, _counts, _told_apart
 from intently.contract import Examples, Past
 from intently.errors import TooFewExamples
 from intently.log import schema
@@ -53,6 +54,30 @@ def test_chinese_needs_no_words():
     values = fitted.predict(asked.hide(), Past(shop(), asked)).values
     assert values[:2].argmax(1).tolist() == [0, 1]
     assert np.isfinite(values).all()
+
+
+def test_a_run_counts_the_more_the_better_it_tells_two_labels_apart():
+    texts, truth = sparse.csr_matrix([[3.0, 1, 0], [1, 0, 1], [0, 2, 1], [0, 0, 1]]), np.array([1, 1, 0, 0])
+    # Both texts with the first run are of the second label; of those with the second and third half, and a third, are.
+    third = (1 + 0.5) / 4
+    entropy = [
+        5 / 6 * np.log(5 / 3) + 1 / 6 * np.log(1 / 3),
+        0.0,
+        third * np.log(2 * third) + (1 - third) * np.log(2 * (1 - third)),
+    ]
+    told = _told_apart(texts, truth, np.array([2, 2, 3]))
+    np.testing.assert_allclose(told, np.sqrt(np.array(entropy) + 0.03))
+
+
+def test_of_two_labels_a_run_that_tells_them_apart_weighs_more_than_its_rarity():
+    texts, labels = ["good tea", "good cup", "bad tea", "bad cup"] * 5, [True, True, False, False] * 5
+    examples = replace(messages(texts, labels), task=URGENT)
+    fitted = NGrams().fit(examples, Past(shop(), examples))
+    plain = np.log(21 / (1 + np.bincount(_counts(texts).indices)[fitted.buckets])) + 1
+    more = fitted.rarity / plain
+    # "g" stands in all good texts and no other, "t" in half of both.
+    told, not_told = (np.flatnonzero(fitted.buckets == _counts([one]).indices[0])[0] for one in "gt")
+    assert more[told] > 4 * more[not_told]
 
 
 def test_runs_are_counted_as_plainly_as_can_be():
