@@ -9,7 +9,8 @@ Leave one out: each customer's last item is the test, the one before it says whe
 (it is part of the history at the test). Histories are cut to their last 50; the whole catalogue of 12,101 items is
 ranked, what the customer met before left out. Every line goes to bench/results/beauty.jsonl.
 RecTools gets a virtual environment of its own under the cache folder, made on first use; its curve is kept there,
-so that an interrupted run goes on. Beside it stands what `epoch` says of ours, on validation alone, and the ratios.
+so that an interrupted run goes on. Beside it stands what `epoch` says of ours, on validation alone, and the ratios:
+by the loss over the whole catalogue that the presets have, and by one over sampled items, as RecTools' is.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ ITEMS = 12_101
 LONGEST = 50
 # What is trained beside RecTools: each so many epochs from nothing, with the schedule of so many.
 EPOCHS_BESIDE = (1, 2, 4, 9)
+# Of so many items, drawn once a step, an item of a step is told apart; RecTools draws 256 for each place.
+NEGATIVES = 1024
 # How long RecTools may take for the rank that is then compared.
 RECTOOLS_SECONDS = 40 * 60
 DISCOUNT = 1 / np.log2(np.arange(2, 12))
@@ -65,7 +68,7 @@ def main() -> None:
         case "simple":
             write(simple(orders), asked)
         case "epoch":
-            write(one_epoch(orders, asked), asked)
+            write({"predictor": "reader, ids only", "width": asked.width, "beside": beside(orders, asked)}, asked)
         case "rectools":
             write(rectools(file, orders, asked), asked)
 
@@ -179,7 +182,15 @@ def best(past: Orders, decay: float, near: sparse.csr_matrix, count: np.ndarray)
     return code
 
 
-def one_epoch(orders: Orders, asked: argparse.Namespace) -> dict:
+def beside(orders: Orders, asked: argparse.Namespace) -> dict[str, dict]:
+    """`one_epoch` by the loss that ours is trained with, and by one as RecTools has: sampled, but shared by a step."""
+    return {
+        "whole catalogue": one_epoch(orders, asked, 0),
+        f"{NEGATIVES:,} shared negatives": one_epoch(orders, asked, NEGATIVES),
+    }
+
+
+def one_epoch(orders: Orders, asked: argparse.Namespace, negatives: int) -> dict:
     """What an epoch costs at RecTools' width and blocks, what trainings of some epochs reach, and what judging costs.
 
     Nothing of it is tuned.
@@ -189,7 +200,7 @@ def one_epoch(orders: Orders, asked: argparse.Namespace) -> dict:
     whole = orders.without_last(1)
     reached = []
     for epochs in EPOCHS_BESIDE:
-        recipe = replace(preset.recipe, pretrain_epochs=epochs, threads=asked.threads)
+        recipe = replace(preset.recipe, pretrain_epochs=epochs, threads=asked.threads, negatives=negatives)
         wall, cpu = time.perf_counter(), time.process_time()
         fitted = replace(preset, recipe=recipe, shape=shape, longest=LONGEST).fit(
             orders.without_last(2).sequences, ITEMS
@@ -203,12 +214,9 @@ def one_epoch(orders: Orders, asked: argparse.Namespace) -> dict:
     first, last = reached[0], reached[-1]
     more = last["epochs"] - first["epochs"]
     return {
-        "predictor": "reader, ids only",
-        "width": asked.width,
         "epoch_wall_seconds": (last["wall_seconds"] - first["wall_seconds"]) / more,
         "epoch_cpu_seconds": (last["cpu_seconds"] - first["cpu_seconds"]) / more,
         "reached": reached,
-        "negatives": preset.recipe.negatives or "whole catalogue",
     }
 
 
@@ -216,7 +224,7 @@ def rectools(file: Path, orders: Orders, asked: argparse.Namespace) -> dict:
     """RecTools' curve as far as told, and what `one_epoch` says of ours beside it."""
     cache = Path(os.environ.get("INTENTLY_CACHE") or Path.home() / ".cache" / "intently") / "rectools"
     made = cache / f"factors_{asked.width}_threads_{asked.threads}"
-    beside = one_epoch(orders, asked)
+    ours = beside(orders, asked)
     curve = json.loads((made / "curve.json").read_text()) if (made / "curve.json").is_file() else []
     if len(curve) < asked.epochs:
         python = cache / "venv" / "bin" / "python"
@@ -234,12 +242,15 @@ def rectools(file: Path, orders: Orders, asked: argparse.Namespace) -> dict:
         "predictor": "RecTools SASRec 0.19, sampled softmax, 256 negatives",
         "width": asked.width,
         "curve": curve,
-        "beside": beside,
-        "ratios": {kind: ratios(curve, beside, f"{kind}_seconds") for kind in ("cpu", "wall")},
+        "beside": ours,
+        "ratios": {
+            name: {kind: ratios(curve, one, f"{kind}_seconds") for kind in ("cpu", "wall")}
+            for name, one in ours.items()
+        },
     }
 
 
-def ratios(curve: list[dict], beside: dict, seconds: str) -> dict:
+def ratios(curve: list[dict], ours: dict, seconds: str) -> dict:
     """How many times the seconds of ours RecTools takes: for an epoch, and for the rank that it has in its time.
 
     Ours is the cheapest training that has this rank (None where there is none), from nothing to its end.
@@ -247,9 +258,9 @@ def ratios(curve: list[dict], beside: dict, seconds: str) -> dict:
     spent = np.cumsum([one[seconds] for one in curve])
     within = max(1, int((spent <= RECTOOLS_SECONDS).sum()))
     rank = max(one["ndcg_at_10"] for one in curve[:within])
-    enough = [one[seconds] for one in beside["reached"] if one["validation"]["ndcg_at_10"] >= rank]
+    enough = [one[seconds] for one in ours["reached"] if one["validation"]["ndcg_at_10"] >= rank]
     return {
-        "epoch": float(spent[-1] / len(curve) / beside[f"epoch_{seconds}"]),
+        "epoch": float(spent[-1] / len(curve) / ours[f"epoch_{seconds}"]),
         "rectools_seconds": float(spent[within - 1]),
         "rectools_ndcg_at_10": rank,
         "our_seconds": min(enough, default=None),
