@@ -24,12 +24,14 @@ def _keep_memory() -> None:
     It would give each back to the kernel and have it zeroed page by page: a sixth of the time in which everybody is
     scored, and a third more memory, for each thread keeps its own.
     """
-    if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
+    said = any(name.startswith("MALLOC_") for name in os.environ)
+    if not sys.platform.startswith("linux") or said or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         # Another C library than glibc.
         return
     mallopt(_ARENA_MAX, 1)
-    mallopt(_MMAP_THRESHOLD, 256 * _MB)
-    mallopt(_TRIM_THRESHOLD, 512 * _MB)
+    # Older ones refuse more than 32 MB; and where nothing is taken, a threshold for trimming would make it worse.
+    if any(mallopt(_MMAP_THRESHOLD, size * _MB) for size in (256, 32)):
+        mallopt(_TRIM_THRESHOLD, 512 * _MB)

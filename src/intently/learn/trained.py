@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,7 +16,7 @@ from intently.evaluate.compare import Report
 from intently.learn.fitted import FittedReader
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
-from intently.learn.workers import one_thread_of_blas
+from intently.learn.workers import one_thread_of_blas, pool_of
 from intently.log.log import Log
 
 STACK = "stack"
@@ -88,8 +87,10 @@ class Trained:
             )
         # What all read is made before, not by each of them.
         _ = log.pack, log.catalogue
+        if len(names) == 1:
+            return {names[0]: self.predict(names[0], log, at)}
         # One waits for another's reading, which takes all the machine: a thread for each.
-        with one_thread_of_blas(), ThreadPoolExecutor(len(names)) as pool:
+        with one_thread_of_blas, pool_of(len(names)) as pool:
             return dict(zip(names, pool.map(lambda name: self.predict(name, log, at), names), strict=True))
 
     def answer(self, examples: Examples, past: Past, predictor: str | None = None) -> Scores:

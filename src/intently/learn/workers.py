@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from intently.text.language_model import Progress
 
 if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
+    from threadpoolctl import LibController
 
 Part = TypeVar("Part")
 Made = TypeVar("Made")
@@ -24,20 +23,44 @@ class Stopped(Exception):
     """Raised inside work whose result nobody waits for any more."""
 
 
-def one_thread_of_blas() -> contextlib.AbstractContextManager[object]:
-    """While inside, numpy's products take one thread: beside other threads of ours, more of them wait spinning.
+class _OneThreadOfBlas:
+    """While anybody is inside, numpy's products take one thread: beside other threads of ours, more wait spinning.
 
-    The number is the process's own. Of threads that are inside at one time the first decides: it gets the number
-    back when it leaves.
+    The number is the process's own: the first one in takes it down, and the last one out puts it back.
     """
-    return _blas().limit(limits=1)
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._before: list[tuple[LibController, int]] = []
+
+    def __enter__(self) -> None:
+        from threadpoolctl import ThreadpoolController
+
+        with self._lock:
+            if not self._inside:
+                libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+                self._before = [(library, library.num_threads) for library in libraries]
+                _limit((library, 1) for library, _ in self._before)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                _limit(self._before)
 
 
-@functools.cache
-def _blas() -> ThreadpoolController:
-    from threadpoolctl import ThreadpoolController
+def _limit(wanted: Iterable[tuple[LibController, int]]) -> None:
+    from threadpoolctl import OpenBLASController
 
-    return ThreadpoolController().select(user_api="blas")
+    for library, threads in wanted:
+        library.set_num_threads(threads)
+    if hasattr(OpenBLASController, "clear_controlling_thread"):
+        # Else no other thread could set the number while this one lives.
+        OpenBLASController.clear_controlling_thread(force=True)
+
+
+one_thread_of_blas = _OneThreadOfBlas()
 
 
 @dataclass(frozen=True)
@@ -70,7 +93,7 @@ def side_by_side(threads: int) -> Iterator[Workers]:
     _settle(1)
     pool, stop = ThreadPoolExecutor(threads, initializer=_settle, initargs=(1,)), threading.Event()
     try:
-        with one_thread_of_blas():
+        with one_thread_of_blas:
             yield Workers(pool, stop)
     finally:
         stop.set()
@@ -85,10 +108,18 @@ def each(work: Callable[[Part], Made], parts: Iterable[Part]) -> list[Made]:
     if torch is None or threads == 1 or len(parts) < 2:
         return [work(part) for part in parts]
     try:
-        with one_thread_of_blas(), ThreadPoolExecutor(threads, initializer=_settle, initargs=(1,)) as pool:
+        with one_thread_of_blas, ThreadPoolExecutor(threads, initializer=_settle, initargs=(1,)) as pool:
             return list(pool.map(work, parts))
     finally:
         _settle(threads)
+
+
+def pool_of(workers: int) -> ThreadPoolExecutor:
+    """So many threads, each of which may use as many of torch's as the one that asks."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return ThreadPoolExecutor(workers)
+    return ThreadPoolExecutor(workers, initializer=_settle, initargs=(torch.get_num_threads(),))
 
 
 _settling = threading.Lock()
