@@ -70,14 +70,26 @@ def test_a_run_counts_the_more_the_better_it_tells_two_labels_apart():
 
 
 def test_of_two_labels_a_run_that_tells_them_apart_weighs_more_than_its_rarity():
-    texts, labels = ["good tea", "good cup", "bad tea", "bad cup"] * 5, [True, True, False, False] * 5
+    texts, labels = ["good tea", "good cup", "bad tea", "bad cup"] * 30, [True, True, False, False] * 30
     examples = replace(messages(texts, labels), task=URGENT)
     fitted = NGrams().fit(examples, Past(shop(), examples))
-    plain = np.log(21 / (1 + np.bincount(_counts(texts).indices)[fitted.buckets])) + 1
+    plain = np.log(121 / (1 + np.bincount(_counts(texts).indices)[fitted.buckets])) + 1
     more = fitted.rarity / plain
     # "g" stands in all good texts and no other, "t" in half of both.
     told, not_told = (np.flatnonzero(fitted.buckets == _counts([one]).indices[0])[0] for one in "gt")
     assert more[told] > 4 * more[not_told]
+
+
+def test_of_texts_that_tell_nothing_little_is_learned():
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abcdefgh"), 12)) for _ in range(600)]
+    examples = replace(messages(texts, (rng.random(600) < 0.3).tolist()), task=URGENT)
+    fitted = NGrams().fit(examples, Past(shop(), examples))
+    assert fitted.freedom == 1.0
+    others = ["".join(rng.choice(list("abcdefgh"), 12)) for _ in range(300)]
+    asked = replace(messages(others, [True] * 300), task=URGENT)
+    chance = fitted.predict(asked.hide(), Past(shop(), asked)).values[:, 0]
+    assert abs(chance - 0.3).mean() < 0.15
 
 
 def test_runs_are_counted_as_plainly_as_can_be():
