@@ -28,7 +28,7 @@ from labelled_texts import asked, nothing, question
 
 from intently.baselines.n_grams import NGrams
 from intently.contract import Past, Scores
-from intently.learn.blend import mixed
+from intently.learn.blend import WEIGHTS, mixed
 from intently.learn.pretrain import Pretraining, pretrain
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
@@ -104,6 +104,8 @@ def main(chosen: argparse.Namespace) -> None:
             fitted = made.fit(examples, Past(nothing(), examples))
             given = fitted.predict(judged, Past(nothing(), judged))
             both = mixed(counted, given, READER_WEIGHT)
+            if chosen.dev:
+                print({weight: right(mixed(counted, given, weight)) for weight in WEIGHTS}, flush=True)
             answers = {"reader": given, "blend": both}
             table = test.select(
                 "cat", *(pl.Series(name, one.values.argmax(1) == goal) for name, one in answers.items())
