@@ -64,7 +64,7 @@ class Shelver:
                 self.put()
             except IntentlyError as error:
                 _SAY.error("new items could not be read: %s", error)
-            except Exception:
+            except BaseException:
                 _SAY.exception("new items could not be read")
 
     def put(self) -> None:

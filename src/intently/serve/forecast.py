@@ -109,7 +109,7 @@ class Forecasts:
             except IntentlyError as error:
                 if not self._stop.is_set():
                     _SAY.warning("no forecast: %s", error)
-            except Exception:
+            except BaseException:
                 _SAY.exception("no forecast")
             if self._stop.wait(self._hours * 3600):
                 return

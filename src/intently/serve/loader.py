@@ -49,7 +49,7 @@ class Loader:
         served.shelf = shelf
         try:
             tell(served, [nothing(shelf.extras)], served.tasks, self._now())
-        except Exception:
+        except BaseException:
             served.shelf = before
             raise
 

@@ -50,8 +50,8 @@ class Call:
             return
         try:
             self.future.set_result(self.act())
-        except Exception as error:
-            self.future.set_exception(error)
+        except BaseException as error:
+            self.future.set_exception(_plain(error))
 
 
 class Worker:
@@ -119,7 +119,7 @@ class Worker:
     def _run(self) -> None:
         try:
             self._answer_all()
-        except Exception:
+        except BaseException:
             _SAY.exception("the thread that answers has ended")
         finally:
             # In this order: who puts something meanwhile either is still seen here, or sees that it has ended.
@@ -152,7 +152,7 @@ class Worker:
                 pass
             try:
                 found = self._idle()
-            except Exception:
+            except BaseException:
                 _SAY.exception("what was to be done meanwhile failed")
                 found = False
             if not found:
@@ -183,10 +183,10 @@ class Worker:
             self._fresh(asks[0].served)
             at = self._now()
             told = tell(asks[0].served, histories, asks[0].tasks, at, self._watch)
-        except Exception as error:
+        except BaseException as error:
             _SAY.exception("a question could not be answered")
             for ask in asks:
-                ask.future.set_exception(error)
+                ask.future.set_exception(_plain(error))
             return
         start = 0
         for ask in asks:
@@ -236,6 +236,15 @@ def tell(
         # The next question is of another past; this one must not outlive a forgetting.
         served.trained.forget_pasts()
     return told()
+
+
+def _plain(error: BaseException) -> Exception:
+    """What who asked is told of a fault: a panic of polars is no Exception, and would end their thread too."""
+    if isinstance(error, Exception):
+        return error
+    told = RuntimeError(f"{type(error).__name__}: {error}")
+    told.__cause__ = error
+    return told
 
 
 def _alike(asks: Sequence[Ask]) -> list[list[Ask]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import polars as pl
 import pytest
 
 from intently.errors import StateError
@@ -35,6 +36,25 @@ def test_what_fails_is_told_to_who_asked(worker) -> None:
     with pytest.raises(ZeroDivisionError):
         worker.call(lambda: 1 // 0).result(5)
     assert worker.lives
+
+
+def panic(*_: object) -> bool:
+    """What polars raises where it meets a fault of its own: no Exception."""
+    raise pl.exceptions.PanicException("index out of bounds")
+
+
+def test_a_panic_of_polars_is_told_to_who_asked_and_the_thread_goes_on(caplog) -> None:
+    worker = Worker(lambda: 0, Monitor(), panic, panic)
+    with pytest.raises(RuntimeError, match="PanicException: index out of bounds"):
+        worker.ask([[]], ("purchase_intent",), object()).result(5)
+    with pytest.raises(RuntimeError, match="PanicException"):
+        worker.call(panic).result(5)
+    assert worker.call(lambda: "still here").result(5) == "still here"
+    assert "a question could not be answered" in caplog.text
+    worker._queue.put(panic)
+    worker._thread.join(5)
+    assert not worker.lives
+    assert "the thread that answers has ended" in caplog.text
 
 
 def test_where_the_thread_has_ended_nobody_waits(worker) -> None:
