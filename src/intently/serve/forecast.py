@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from intently.contract import Amount, Task
-from intently.errors import IntentlyError
+from intently.errors import IntentlyError, StateError
 from intently.learn.trained import Trained
 from intently.log import schema
 from intently.log.log import Log
@@ -42,7 +42,7 @@ class Forecast:
         return cls(told["task"], told["model"], told["as_of"], told["unit"], rows)
 
 
-# Of a model, as of a time (microseconds); it is given up where the event is set before it is done.
+# Of a model, as of a time (microseconds); where the event is set it is given up, at the next question at the latest.
 Forecaster = Callable[[Served, int, threading.Event], list[Forecast]]
 
 
@@ -51,10 +51,15 @@ def of_items(trained: Trained) -> tuple[Task, ...]:
     return tuple(task for task in trained.tasks if task.key == schema.ITEM and isinstance(task.answer, Amount))
 
 
-def forecasts(trained: Trained, version: str, log: Log, at: int) -> list[Forecast]:
-    """Every forecast of what is known at a time (microseconds): what `intently predict` does."""
+def forecasts(trained: Trained, version: str, log: Log, at: int, stop: threading.Event | None = None) -> list[Forecast]:
+    """Every forecast of what is known at a time (microseconds): what `intently predict` does.
+
+    Raises StateError where `stop` is set before the last is begun.
+    """
     known, made = log.before(moment(at)), []
     for task in of_items(trained):
+        if stop is not None and stop.is_set():
+            raise StateError("The forecast was given up.", mend="It is made again when the service starts.")
         examples, scores = trained.predict(task.name, known, moment(at))
         assert isinstance(task.answer, Amount)
         values: Any = scores.values[:, [0, 1, -1]].tolist()
@@ -80,7 +85,7 @@ class Forecasts:
         self._thread.start()
 
     def close(self) -> None:
-        """Make no more, and give up what is being made."""
+        """Make no more, and give up what is being made (`Forecaster`)."""
         self._stop.set()
 
     def join(self) -> None:

@@ -278,9 +278,9 @@ class Service:
     async def _ask(self, histories: Sequence[History], tasks: Sequence[str], served: Served) -> list[Told]:
         return await asyncio.wrap_future(self.worker.ask(histories, tuple(tasks), served))
 
-    def _forecast(self, served: Served, at: int, _stop: threading.Event) -> list[Forecast]:
+    def _forecast(self, served: Served, at: int, stop: threading.Event) -> list[Forecast]:
         """Forecasts made in this process, by a copy of the model: the one that answers is touched by one thread."""
-        return forecasts(self.loader.read(served.folder), served.version, log_of(self.store), at)
+        return forecasts(self.loader.read(served.folder), served.version, log_of(self.store), at, stop)
 
     # Models.
 
