@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -23,6 +24,8 @@ SCOPES = (WRITE, READ, ADMIN)
 _FORM = re.compile(r"ik_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 # Seconds after which the keys are read again: for one that is known, and at the earliest for one that is not.
 _FRESH, _SOON = 1.0, 0.1
+# Seconds for which a key that is known waits for a reading, from when it was asked for.
+_PATIENT = 0.25
 # Seconds for which a key holds while the database is away.
 _STALE = 300.0
 _NOBODY = hashlib.sha256(secrets.token_bytes(32)).digest(), None
@@ -65,6 +68,10 @@ class Keys:
         self._begun = self._read_at = seconds()
         self._known = self._holding()
         self._fault: StateError | None = None
+        # One thread for all readings, the newest of them, and when it was asked for.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="intently-keys")
+        self._look: Future[None] | None = None
+        self._asked = self._begun
 
     def make(self, scopes: Sequence[str], label: str = "") -> str:
         """A new key, which nobody can show again."""
@@ -115,31 +122,48 @@ class Keys:
     async def caller(self, key: str) -> Caller | None:
         """Who comes with a key; None for one that is not known or was revoked. Compared in constant time.
 
-        A key that is not known is looked for: it may have been made a moment ago. A database that is away for a while
-        does not lock out who was let in before. Raises StateError where it must be asked and is away.
+        A key that is not known is looked for: it may have been made a moment ago. A database that is away or hangs for
+        a while does not lock out who was let in before. Raises StateError where it must be asked and is away.
         """
         form = _FORM.fullmatch(key)
         if form is None:
             return None
         now = self._seconds()
         if form[1] in self._known:
-            if now - self._begun >= _FRESH:
-                await asyncio.to_thread(self._read, now - _FRESH)
+            if now - self._read_at >= _FRESH:
+                await self._fresh(now)
         else:
             # All who look for a key meanwhile are told by one reading.
             await asyncio.sleep(max(0.0, self._begun + _SOON - now))
-            if self._read_at <= now:
-                await asyncio.to_thread(self._read, now)
+            if self._look is not None and not self._look.done():
+                # It may have begun before this key was made.
+                await _done(self._look)
+            if self._begun <= now:
+                await _done(self._under_way())
+        fault = self._fault
         kept, caller = self._known.get(form[1], _NOBODY)
-        if self._fault is not None and (caller is None or self._seconds() - self._read_at >= _STALE):
-            raise StateError(self._fault.problem, mend=self._fault.mend)
+        if fault is not None and (caller is None or self._seconds() - self._read_at >= _STALE):
+            raise StateError(fault.problem, mend=fault.mend)
         return caller if hmac.compare_digest(kept, _hash(key)) else None
 
-    def _read(self, since: float) -> None:
-        """Read the keys that hold, unless that was begun after a time already."""
+    async def _fresh(self, now: float) -> None:
+        """Read the keys again, unless that was begun a moment ago; where it hangs, those that are known still hold."""
+        if now - self._begun >= _FRESH:
+            self._under_way()
+        left = self._asked + _PATIENT - now
+        if self._look is not None and not self._look.done() and left > 0:
+            await _done(self._look, left)
+
+    def _under_way(self) -> Future[None]:
+        """The reading that is not done yet; where there is none, one that begins now."""
+        if self._look is None or self._look.done():
+            self._asked = self._seconds()
+            self._look = self._reader.submit(self._read)
+        return self._look
+
+    def _read(self) -> None:
+        """Read the keys that hold."""
         with self._reading:
-            if self._begun > since:
-                return
             self._begun = begun = self._seconds()
             try:
                 self._known = self._holding()
@@ -153,6 +177,13 @@ class Keys:
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
         return {row[0]: (bytes(row[1]), Caller(row[0], frozenset(row[2].split(",")))) for row in rows}
+
+
+async def _done(look: Future[None], seconds: float | None = None) -> None:
+    """Wait until a reading is done, or for so many seconds; who goes meanwhile does not end it for others."""
+    done, _ = await asyncio.wait([asyncio.wrap_future(look)], timeout=seconds)
+    for one in done:
+        one.result()
 
 
 def _hash(key: str) -> bytes:

@@ -733,6 +733,53 @@ def test_where_the_database_is_away_a_key_that_is_known_holds_and_another_is_not
     assert asyncio.run(there.caller(STRANGER)) is None
 
 
+def test_where_a_reading_of_the_keys_hangs_nobody_who_is_known_waits_for_it(service, monkeypatch) -> None:
+    there = keys_module.Keys(service.store, service.clock.now)
+    known, made = service.keys.make(["read"]), there._holding
+    assert asyncio.run(there.caller(known)) is not None
+    on, looks = threading.Event(), []
+
+    def hang():
+        looks.append(time.monotonic())
+        on.wait(30)
+        return made()
+
+    async def timed(key: str) -> float:
+        begun = time.monotonic()
+        assert await there.caller(key) is not None
+        return time.monotonic() - begun
+
+    async def all_of_them() -> None:
+        await asyncio.sleep(1.1)
+        strangers = [asyncio.create_task(there.caller(f"ik_{number:012x}_{'A' * 43}")) for number in range(100)]
+        beside = asyncio.create_task(there.caller(new))
+        assert await timed(known) < 1
+        await asyncio.sleep(0.3)
+        assert max([await timed(known) for _ in range(20)]) < 0.2
+        begun = time.monotonic()
+        await asyncio.to_thread(lambda: None)
+        assert time.monotonic() - begun < 1, "who is not known takes no thread"
+        strangers[0].cancel()
+        on.set()
+        assert {*await asyncio.gather(*strangers[1:])} == {None}
+        assert await beside is not None
+        assert len(looks) <= 2
+
+    new = service.keys.make(["read"])
+    monkeypatch.setattr(there, "_holding", hang)
+    asyncio.run(all_of_them())
+
+
+def test_a_reading_of_the_keys_that_fails_is_not_the_last(service, monkeypatch) -> None:
+    there = keys_module.Keys(service.store, service.clock.now)
+    with monkeypatch.context() as patch:
+        patch.setattr(there, "_holding", lambda: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(there.caller(STRANGER))
+    assert asyncio.run(there.caller(STRANGER)) is None
+    assert asyncio.run(there.caller(service.keys.make(["read"]))) is not None
+
+
 def test_who_comes_under_ever_new_names_fills_no_memory() -> None:
     now = [0.0]
     bucket = Bucket(2.0, lambda: now[0])
