@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 
 from intently.errors import DataError, gathered
 from intently.log import schema
@@ -59,6 +60,8 @@ class Log:
             users = pl.DataFrame({schema.USER: _ids(events, schema.USER)})
         _check(events, items, users)
         events = _with_actor(events).with_columns(pl.col(f"^({schema.TIME}|{schema.ARRIVED})$").cast(schema.CLOCK))
+        # A price from a database is the number that it is in a file.
+        events = events.with_columns(cs.decimal().cast(pl.Float64))
         events, items = _one_type(events, items, schema.ITEM)
         events, users = _one_type(events, users, schema.USER)
         events = events.sort(known(), maintain_order=True)

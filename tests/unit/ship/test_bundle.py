@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_the_folder_that_one_stands_in_takes_a_bundle_and_stays(tiny_log, tmp_pa
 
 
 def test_a_bundle_says_what_the_columns_hold_that_a_question_sees_of_an_event(tiny_log) -> None:
-    more = {"bid": 3, "price": 2.5, "mobile": True, "banner": "wide", "day": date(2024, 1, 1), "none": None}
+    more = {"bid": 3, "price": 2.5, "cost": Decimal("2.50"), "mobile": True, "banner": "wide", "day": date(2024, 1, 1), "none": None}
     log = Log.of(
         tiny_log.events.with_columns(pl.lit(value).alias(name) for name, value in more.items()), tiny_log.items
     )
@@ -82,7 +83,7 @@ def test_a_bundle_says_what_the_columns_hold_that_a_question_sees_of_an_event(ti
     part = {task.name: {"constant": Constant()}}
     trained = Trained(log.observed_until, (task,), None, None, part, {task.name: ""}, {task.name: ""}, Report())
     found = describe(trained, log)["tasks"][task.name]["sees"]
-    wanted = {"event_type": "text", "bid": "number", "price": "number", "mobile": "flag", "banner": "text"}
-    assert found == wanted | {"day": "other", "none": "text"} | (
+    wanted = {"event_type": "text", "bid": "number", "price": "number", "cost": "number", "mobile": "flag"}
+    assert found == wanted | {"banner": "text", "day": "other", "none": "text"} | (
         {"text": "text"} if "text" in log.events.columns else {}
     )
