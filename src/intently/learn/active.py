@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from intently.contract import AT, TRUTH, EachEvent, Examples, OneOf, Past, Task, YesNo, pooled, weekly
+from intently.contract import AT, TRUTH, EachEvent, Examples, OneOf, Past, Task, YesNo
 from intently.errors import DataError, TooFewExamples, gathered
 from intently.learn.text_reader import TextReader
 from intently.log import schema
@@ -154,8 +154,13 @@ def found_labels(labels: pl.DataFrame, task: Task, known: Log) -> Examples:
 
 def _every(task: Task, known: Log) -> Examples:
     """Every event of a log that is asked about, once."""
-    asked = pooled([task.questions(known, at) for at in weekly(known.observed_from, known.observed_until)])
-    return Examples(task, asked.frame.unique(task.key, keep="first", maintain_order=True))
+    return Examples(task, _in_one_span(task, known).questions(known, known.observed_from).frame)
+
+
+def _in_one_span(task: Task, known: Log) -> Task:
+    """The question asked of a whole log at once: weeks counted back from its end do not reach its beginning."""
+    assert isinstance(task.asks, EachEvent)
+    return replace(task, asks=replace(task.asks, span=known.observed_until - known.observed_from))
 
 
 def labelled_in(task: Task, known: Log, cutoffs: Sequence[datetime]) -> Examples:
@@ -172,7 +177,7 @@ def labelled_in(task: Task, known: Log, cutoffs: Sequence[datetime]) -> Examples
 def used(given: Examples, log: Log, learned: Examples) -> dict[str, int]:
     """How many labels given by hand are among what is learned from, are overruled by the log, or lie outside."""
     task = given.task
-    said = set(task.examples(log, weekly(log.observed_from, log.observed_until)).asked)
+    said = set(_in_one_span(task, log).examples(log, [log.observed_from]).asked)
     overruled = len(set(given.asked) & said)
     count = len(set(given.asked) & set(learned.asked) - said)
     return {"used": count, "overruled": overruled, "out_of_range": len(given) - count - overruled}

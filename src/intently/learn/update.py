@@ -175,7 +175,8 @@ def _examples(
     # Counted back from the end, the first of the new weeks may begin before the last of the old ones.
     new = truths(task, known, weekly(last - WEEK, last_cutoff(task, until)), given)
     if given is not None:
-        told = pl.concat([old.asked, new.asked])
+        # What the bundle had may be of the days before the first of the old weeks.
+        told = pl.concat([old.asked, new.asked, *([] if had is None else [had.asked])])
         late = given.where(pl.col(AT).is_between(first, last) & ~pl.col(task.key).is_in(told.implode()))
         new = replace(new, frame=pl.concat([late.frame.select(new.frame.columns), new.frame]))
     return old, new.where(~new.asked.is_in(old.asked.implode()).to_numpy())

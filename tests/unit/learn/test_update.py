@@ -9,7 +9,7 @@ import pytest
 
 from intently.contract import Examples, pooled, weekly
 from intently.evaluate.compare import Report
-from intently.learn.active import found_labels, kept_labels
+from intently.learn.active import found_labels, kept_labels, used
 from intently.learn.trained import Trained
 from intently.learn.update import _examples, learned_until
 from intently.log import schema
@@ -66,6 +66,38 @@ def test_labels_by_hand_are_learned_from_and_those_the_bundle_had_not_are_new() 
     assert found_labels(kept, TASK, log.before(until)).frame.equals(asked.frame)
     left = found_labels(kept, TASK, forget(log.before(until), "u4"))
     assert set(left.asked) == set(asked.where(pl.col("user_id") != "u4").asked) < set(asked.asked)
+
+
+@pytest.mark.parametrize("days", [5, 40, 41, 42, 47])
+def test_a_kept_label_is_found_wherever_in_the_log_it_is(days) -> None:
+    known = shop(400).before(day(days))
+    written = known.events.filter(pl.col(schema.TYPE) == "support")
+    labels = written.select("event_id", truth=pl.lit("other"))
+    found = found_labels(labels, TASK, known)
+    assert found.task == TASK
+    assert found.asked.to_list() == written["event_id"].to_list()
+    # Those of which the log says something are overruled, at its beginning too.
+    told = known.events.filter(pl.col(schema.TYPE) == "tag", pl.col(schema.TIME) < day(days))[schema.ABOUT]
+    sure = written.filter(pl.col(schema.TIME) + TASK.horizon <= known.observed_until)["event_id"]
+    assert used(found, known, found)["overruled"] == len({*told} & {*sure})
+
+
+def test_what_the_bundle_had_of_the_first_days_is_not_new() -> None:
+    whole = shop(400)
+    log = Log.of(
+        whole.events.filter(pl.col(schema.TYPE) != "tag"),
+        whole.items,
+        observed_from=whole.observed_from,
+        observed_until=whole.observed_until,
+    )
+    since, until = day(40), day(75)
+    known = log.before(until)
+    every = known.events.filter(pl.col(schema.TYPE) == "support").select("event_id", truth=pl.lit("other"))
+    given = found_labels(every, TASK, known)
+    had = given.where(pl.col("at") < day(30))
+    _, new = _examples(TASK, known, since, until, had, given)
+    assert len(had.where(pl.col("at") < day(5))) > 10
+    assert not {*new.asked} & {*had.asked}
 
 
 def labelled_by_ids(log, ids) -> Examples:

@@ -75,7 +75,15 @@ def test_the_folder_that_one_stands_in_takes_a_bundle_and_stays(tiny_log, tmp_pa
 
 
 def test_a_bundle_says_what_the_columns_hold_that_a_question_sees_of_an_event(tiny_log) -> None:
-    more = {"bid": 3, "price": 2.5, "cost": Decimal("2.50"), "mobile": True, "banner": "wide", "day": date(2024, 1, 1), "none": None}
+    more = {
+        "bid": 3,
+        "price": 2.5,
+        "cost": Decimal("2.50"),
+        "mobile": True,
+        "banner": "wide",
+        "day": date(2024, 1, 1),
+        "none": None,
+    }
     log = Log.of(
         tiny_log.events.with_columns(pl.lit(value).alias(name) for name, value in more.items()), tiny_log.items
     )
