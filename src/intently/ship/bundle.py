@@ -238,8 +238,18 @@ def load(
         updates=tuple(contract.get("updates", ())),
         pruned=contract.get("pruned", {}),
         unread=unread,
-        labels={name: pl.read_parquet(folder / "labels" / f"{name}.parquet") for name in contract.get("labels", {})},
+        labels={name: _labels(folder / "labels" / f"{name}.parquet") for name in contract.get("labels", {})},
     )
+
+
+def _labels(file: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise BundleError(
+            f"The bundle's labels by hand, {file}, cannot be read.",
+            mend="Copy the bundle again as a whole, or train it again.",
+        ) from error
 
 
 def _own_tasks(contract: Mapping[str, Any]) -> dict[str, Task]:

@@ -74,6 +74,19 @@ def test_the_folder_that_one_stands_in_takes_a_bundle_and_stays(tiny_log, tmp_pa
         save(trained, tiny_log, ".")
 
 
+def test_labels_that_are_gone_or_broken_are_named(tiny_log, tmp_path) -> None:
+    labels = {"support": pl.DataFrame({"event_id": ["a"], "truth": ["refund"]})}
+    trained = Trained(tiny_log.observed_until, (), None, None, {}, {}, {}, Report(), labels=labels)
+    save(trained, tiny_log, tmp_path / "b")
+    assert load(tmp_path / "b", BUILT_IN).labels["support"].equals(labels["support"])
+    (tmp_path / "b" / "labels" / "support.parquet").write_bytes(b"none")
+    with pytest.raises(BundleError, match=r"support\.parquet, cannot be read"):
+        load(tmp_path / "b", BUILT_IN)
+    (tmp_path / "b" / "labels" / "support.parquet").unlink()
+    with pytest.raises(BundleError, match=r"support\.parquet, cannot be read"):
+        load(tmp_path / "b", BUILT_IN)
+
+
 def test_a_bundle_says_what_the_columns_hold_that_a_question_sees_of_an_event(tiny_log) -> None:
     more = {
         "bid": 3,
