@@ -14,6 +14,7 @@ from intently.baselines.constant import Constant
 from intently.contract import Examples, OneOf, Past, Predictor, Scores, Task, YesNo, weekly
 from intently.errors import TooFewExamples, gathered
 from intently.evaluate.compare import Report, compare
+from intently.learn.active import kept_labels
 from intently.learn.choose import WEEK, last_cutoff
 from intently.learn.presets import plan_of
 from intently.learn.train import examples_until, train
@@ -38,11 +39,11 @@ def train_or_fall_back(
         except TooFewExamples as error:
             more = " Or have a simple predictor served: --fallback, LanguageModel(fallback=True)."
             raise TooFewExamples(error.problem, mend=error.mend + more) from error
-    known, plan = log.before(until), plan_of(preset)
+    known, plan, given = log.before(until), plan_of(preset), options.get("labels") or {}
     reasons: dict[str, str] = {}
     for task in tasks:
         try:
-            examples_until(task, known, until, plan, (options.get("labels") or {}).get(task.name))
+            examples_until(task, known, until, plan, given.get(task.name))
         except TooFewExamples as error:
             reasons[task.name] = error.problem
     trained = _trained(log, until, tasks, reasons, preset, options)
@@ -65,6 +66,7 @@ def train_or_fall_back(
         baseline={**trained.baseline, **{name: one.served for name, one in simple.items()}},
         choice=trained.choice.join(*(one.choice for one in simple.values())),
         fallback=reasons,
+        labels={**trained.labels, **{name: kept_labels(given[name]) for name in simple if name in given}},
     )
 
 

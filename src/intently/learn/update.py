@@ -96,6 +96,12 @@ def renewed(
     """
     update = update or Update()
     readers = _readers(trained, names)
+    wrong = sorted(set(labels or ()) - set(readers))
+    if wrong:
+        raise ConfigError(
+            f"The labels are of {', '.join(wrong)}, where no text reader is taken further: none would learn from them.",
+            mend=f"Give labels of {', '.join(readers)}, or train anew with these.",
+        )
     begun = {name: learned_until(trained, name) for name in readers}
     if (latest := max(begun.values())) >= until:
         raise ConfigError(

@@ -6,12 +6,16 @@ import polars as pl
 import pytest
 
 from intently.cli.evaluate import judged
-from intently.errors import TooFewExamples
+from intently.errors import ConfigError, TooFewExamples
+from intently.learn.active import found_labels, kept_labels
 from intently.learn.fallback import train_or_fall_back
+from intently.learn.update import renewed
 from intently.log.log import Log
 from intently.ship.bundle import load, save
 from intently.tasks import BUILT_IN, demand, interest, next_item, purchase_intent, purchasing_power
 from planted_shop import START, UNTIL, planted
+from small_logs import day
+from text_shop import TASK, shop
 
 CUSTOMER_TASKS = (purchase_intent.TASK, purchasing_power.TASK, interest.TASK, next_item.TASK)
 
@@ -54,6 +58,17 @@ def test_ten_customers_are_served_by_simple_predictors_that_say_so(ten, tmp_path
         assert len(examples) == 10
     told = judged(again, ten, [early], replicates=50)["tasks"]
     assert "fell back on: next_item has 10 customers" in told["next_item"]["sentence"]
+
+
+def test_labels_by_hand_are_kept_where_they_are_too_few_to_train_on():
+    log, until = shop(20), day(85)
+    written = log.before(until).events.filter(pl.col("event_type") == "support").head(5)
+    labels = found_labels(written.select("event_id", truth=pl.lit("other")), TASK, log.before(until))
+    trained = train_or_fall_back(log, until, [TASK], fallback=True, labels={TASK.name: labels})
+    assert set(trained.fallback) == {TASK.name}
+    assert trained.labels[TASK.name].equals(kept_labels(labels))
+    with pytest.raises(ConfigError, match=r"No text reader answers any question"):
+        renewed(trained, log, log.observed_until, labels={TASK.name: labels})
 
 
 def test_one_class_is_rare_rather_than_impossible(views):

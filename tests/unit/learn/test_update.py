@@ -7,16 +7,19 @@ import numpy as np
 import polars as pl
 import pytest
 
+from intently.baselines.constant import Constant
 from intently.contract import Examples, pooled, weekly
+from intently.errors import ConfigError
 from intently.evaluate.compare import Report
 from intently.learn.active import found_labels, kept_labels, used
+from intently.learn.text_reader import TextReader
 from intently.learn.trained import Trained
-from intently.learn.update import _examples, learned_until
+from intently.learn.update import _examples, learned_until, renewed
 from intently.log import schema
 from intently.log.forget import forget
 from intently.log.log import Log
 from small_logs import day
-from text_shop import TASK, shop
+from text_shop import TASK, URGENT, shop
 
 
 @pytest.mark.parametrize("days", [14, 15, 17, 20, 30])
@@ -105,6 +108,16 @@ def labelled_by_ids(log, ids) -> Examples:
     every = pooled([TASK.questions(log, at) for at in weekly(log.observed_from, log.observed_until)]).frame
     mine = every.unique("event_id", keep="first", maintain_order=True).filter(pl.col("event_id").is_in(list(ids)))
     return Examples(TASK, mine.with_columns(truth=pl.lit("other")))
+
+
+def test_labels_of_a_question_without_a_text_reader_are_refused_and_named() -> None:
+    log = shop(40)
+    plain = {"urgent": {"constant": Constant()}, TASK.name: {"text_reader": TextReader()}}
+    served = {"urgent": "constant", TASK.name: "text_reader"}
+    trained = Trained(day(40), (URGENT, TASK), None, None, plain, served, served, Report())
+    labels = found_labels(pl.DataFrame({"event_id": ["m1"], "truth": [True]}), URGENT, log)
+    with pytest.raises(ConfigError, match=r"labels are of urgent.*Give labels of asked_for"):
+        renewed(trained, log, day(80), labels={"urgent": labels})
 
 
 def test_a_question_left_out_of_an_update_goes_on_from_where_it_was() -> None:
