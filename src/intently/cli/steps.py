@@ -88,4 +88,4 @@ def command(
         told_row = f"precision {row['precision']:.3f}  recall {row['recall']:.3f}  F1 {row['f1']:.3f}"
         console.say(f"{row['label']:<16} {told_row}  of {row['number']:,}")
     console.say(f"Mean F1 {mean:.3f}; of a Markov chain {markov_f1:.3f}. {len(frame):,} steps: {out}")
-    console.say(f"{len(earlier):,} earlier sessions were read {read} times.")
+    console.say(f"{len(earlier):,} earlier sessions were read {'once' if read == 1 else f'{read} times'}.")

@@ -33,8 +33,8 @@ def command(
         Path | None,
         typer.Option(
             "--labels",
-            help="More labels by hand, as in train. The bundle's own count again, but for events gone from the log: to "
-            "forget a customer changes no bundle that is there.",
+            help="More labels by hand, as in train. Those of the bundle are used again, except of events that the log "
+            "no longer has.",
         ),
     ] = None,
     threads: console.THREADS = 2,

@@ -208,7 +208,7 @@ def fit_head(
 ) -> list[float]:
     """Train the head alone on states (n, width), to the minimum of its loss with a penalty; gives the last loss.
 
-    A `tracker` records the loss at each step.
+    A `tracker` records the loss at each evaluation, of which a step takes several: it searches along a line.
     """
     torch.set_num_threads(recipe.threads)
     head, batch = network.head, truths(torch.from_numpy(values))
