@@ -120,7 +120,7 @@ def main() -> None:
         held_out = sequences(Past(log.before(shop.asked_from), everyone(between, shop.asked_from)))
     examples, truth = baskets(log, start, stop, shop.every)
     histories = sequences(Past(log, examples))
-    texts, number = item_texts(log.items)
+    texts, number = item_texts(log.catalogue)
     vectors = [embed(texts)]
     if asked.lora:
         plan = Lora(pairs=asked.pairs)
@@ -136,8 +136,8 @@ def main() -> None:
     }
     if asked.lora:
         ways["text tuned by LoRA and a learned part"] = (About(text=whitened[1], own_from=RARE + 1), 0.3)
-    count = np.bincount(train.item, minlength=len(log.items))
-    judge = Judge(truth, histories, count, examples.asked, log.items.with_columns(shop.category.alias("category")))
+    count = np.bincount(train.item, minlength=len(log.catalogue))
+    judge = Judge(truth, histories, count, examples.asked, log.catalogue.with_columns(shop.category.alias("category")))
     rows = {name: [] for name in ways}
     costs = {}
     for name, (about, dropout) in ways.items():
@@ -148,7 +148,7 @@ def main() -> None:
                 preset, recipe=recipe, longest=shop.longest, shape={**preset.shape, "item_dropout": dropout}
             )
             begun = time.process_time()
-            fitted = reader.fit(train, len(log.items), held_out, about)
+            fitted = reader.fit(train, len(log.catalogue), held_out, about)
             costs.setdefault(name, []).append(time.process_time() - begun)
             rows[name].append(judge.rows(fitted))
             print(name, seed, costs[name][-1], np.round(fitted.curve, 4), flush=True)
@@ -160,7 +160,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads used",
         "baskets": len(examples),
         "customers": int(examples.asked.n_unique()),
-        "items": len(log.items),
+        "items": len(log.catalogue),
         "rare_items": int(((count > 0) & (count <= RARE)).sum()),
         "never_sold_items": int((count == 0).sum()),
         "cpu_seconds": costs,
