@@ -252,7 +252,7 @@ class Judge:
 
     def popularity(self) -> dict[str, np.ndarray]:
         """The most bought for everybody; among items never sold, those of the most bought categories."""
-        sold = self.items.select("category", pl.Series("count", self.count).sum().over("category"))
+        sold = self.items.with_columns(pl.Series("count", self.count)).select(pl.col("count").sum().over("category"))
         unsold = np.flatnonzero(self.count == 0)
         within = unsold[np.argsort(-sold["count"].to_numpy()[unsold], kind="stable")[:100]]
         first = self.histories.moment_start[self.histories.history]
