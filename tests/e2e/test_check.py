@@ -48,7 +48,7 @@ def codes(content: dict) -> dict[str, int]:
 def test_a_sound_shop_has_no_fault_and_a_verdict_for_each_task(tmp_path):
     done = intently("check", written(tmp_path / "shop"))
     assert done.returncode == 0, done.stderr
-    assert "no fault found" in done.stdout
+    assert "no row is at fault" in done.stdout
     for task in ("purchase_intent", "purchasing_power", "interest", "next_item", "demand"):
         assert task in done.stdout
     assert "weak" in done.stdout

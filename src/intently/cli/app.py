@@ -67,8 +67,8 @@ def run() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|torch")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    # What it says of a hub that cannot be reached is said once, in our error.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    # What it says of a hub that cannot be reached is said once, in our error. On import it sets its logger by this.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     try:
         app()
     except IntentlyError as error:

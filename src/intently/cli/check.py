@@ -100,7 +100,7 @@ def _show_findings(found: Checked) -> None:
     from rich.table import Table
 
     if not found.findings:
-        console.say(f"{found.rows_read:,} events read; no fault found.")
+        console.say(f"{found.rows_read:,} events read; no row is at fault.")
         return
     table = Table(title=f"{found.rows_read:,} events read, {found.rows_read - len(found.events):,} set aside")
     for column in ("", "table", "column", "rows", "first row", "what", "what to do"):
