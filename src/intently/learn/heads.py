@@ -306,7 +306,7 @@ class NextMoment(nn.Module):
         owner, target = row[source][known], target[known]
         query, aimed = self.asked(flat[asked]), self.aimed(vectors)
         if not self.training:
-            return 1 - _gain(query[owner], target, aimed, bias).mean()
+            return 1 - _gain(query[owner], target, aimed[:-1], bias[:-1]).mean()
         each = self._items(query, owner, target, batch, aimed, bias)
         count = torch.bincount(owner, minlength=len(asked)).clamp(min=1)
         items = (each.new_zeros(len(asked)).index_add_(0, owner, each) / count).mean() / 10.0

@@ -7,7 +7,7 @@ may have attributes and texts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -120,10 +120,11 @@ class NextItemReader:
         )
         reader = Reader(shape, torch.from_numpy(text.astype(np.float32)))
         network = Network(reader, {}, (), len(catalogue.event_type) + 1)
-        learned = _batches(train, catalogue, self.longest + 1, self.recipe)
+        learned = _drawn(_batches(train, catalogue, self.longest + 1), self.recipe.negatives)
         judged = None
         if held_out is not None:
-            judged = _batches(held_out, catalogue, self.longest + 1, self.recipe, last_only=True)
+            # Judged by the rank among all items, whatever they are learned from.
+            judged = replace(_batches(held_out, catalogue, self.longest + 1), last_only=True)
         curve = pretrain(network, learned, judged, self.recipe, progress=progress)
         network.eval()
         return FittedNextItem(self, network, catalogue, curve)
@@ -150,7 +151,7 @@ class FittedNextItem:
 
         found = np.empty((len(histories.history), self.network.reader.shape.item_width), dtype=np.float32)
         length = np.diff(histories.moment_start)
-        data = _batches(histories, self.catalogue, self.reader.longest, self.reader.recipe)
+        data = _batches(histories, self.catalogue, self.reader.longest)
         order, start = data.now_order
         rows = np.argsort(length, kind="stable")
         with torch.inference_mode():
@@ -229,20 +230,16 @@ def _catalogue(train: Sequences, items: int, about: About) -> Catalogue:
     )
 
 
-def _batches(
-    histories: Sequences, catalogue: Catalogue, longest: int, recipe: Recipe, last_only: bool = False
-) -> Batches:
-    weight = catalogue.count[:-1] ** 0.75
+def _batches(histories: Sequences, catalogue: Catalogue, longest: int) -> Batches:
+    """Batches whose items are named by their codes, and which hand over the whole catalogue."""
+    numbers = np.zeros((0, 1), dtype=np.float32)
+    return Batches(histories, catalogue, numbers, memories=(), longest=longest, pretrain=True, whole=True)
+
+
+def _drawn(batches: Batches, negatives: int) -> Batches:
+    """The same batches with so many items drawn by lot instead of the whole catalogue; as they are with 0."""
+    if not negatives:
+        return batches
+    weight = batches.catalogue.count[:-1] ** 0.75
     weight = 0.75 * weight / max(weight.sum(), 1e-9) + 0.25 / max(len(weight), 1)
-    return Batches(
-        histories,
-        catalogue,
-        np.zeros((0, 1), dtype=np.float32),
-        memories=(),
-        longest=longest,
-        negatives=recipe.negatives,
-        sampler=np.cumsum(weight / weight.sum()),
-        pretrain=True,
-        last_only=last_only,
-        whole=not recipe.negatives,
-    )
+    return replace(batches, negatives=negatives, sampler=np.cumsum(weight / weight.sum()), whole=False)

@@ -102,7 +102,7 @@ def test_a_history_is_read_the_same_alone_and_in_company(fitted):
 
 def made_of(histories: Orders) -> dict:
     """A batch of histories, with the whole catalogue."""
-    data = _batches(histories.sequences, _catalogue(histories.sequences, ITEMS, About()), 50, RECIPE)
+    data = _batches(histories.sequences, _catalogue(histories.sequences, ITEMS, About()), 50)
     return data.collate(np.arange(len(histories)))
 
 
@@ -150,11 +150,25 @@ def test_a_broken_scale_is_noticed_and_costs_what_is_learned(monkeypatch, broken
 
 def test_sampled_negatives_stand_for_the_whole_catalogue():
     sampled = replace(READER, recipe=replace(RECIPE, negatives=30))
-    assert found_at_1(fit(sampled, planted(), planted(seed=1)), planted(seed=2)) > 0.55
+    fitted, later = fit(sampled, planted(), planted(seed=1)), planted(seed=2)
+    assert found_at_1(fitted, later) > 0.55
+    # Nobody's answer depends on whom, and so on which items, it is asked for together with.
+    together = fitted.queries(later.sequences)
+    alone = [fitted.queries(later.take(np.array([row])).sequences)[0] for row in (0, 7, 41)]
+    np.testing.assert_allclose(alone, together[[0, 7, 41]], atol=1e-4)
+
+
+def test_what_is_held_out_is_judged_among_all_items_however_it_is_learned():
+    drawn = replace(RECIPE, negatives=2, pretrain_epochs=1)
+    later = planted(12 * RECIPE.histories_per_step, seed=1)
+    found = replace(READER, recipe=drawn).fit(planted().sequences, ITEMS, later.sequences)
+    code, _ = found.top(later.without_last(1).sequences, ITEMS, seen=True)
+    rank = np.argmax(code == later.last[:, None], axis=1)
+    assert found.curve[0] == pytest.approx(1 - (1 / np.log2(rank + 2)).mean(), abs=1e-3)
 
 
 def even_groups(histories: Orders) -> EvenGroups:
-    return EvenGroups(_batches(histories.sequences, _catalogue(histories.sequences, ITEMS, About()), 6, RECIPE), 32, 0)
+    return EvenGroups(_batches(histories.sequences, _catalogue(histories.sequences, ITEMS, About()), 6), 32, 0)
 
 
 def test_even_steps_hold_as_many_moments_each_and_every_history_that_teaches_once():
@@ -170,7 +184,7 @@ def test_even_steps_hold_as_many_moments_each_and_every_history_that_teaches_onc
 
 def test_an_even_step_holds_a_history_however_long_others_are():
     histories = orders([np.arange(50), [1, 2], [2, 3], [3, 4]])
-    data = _batches(histories.sequences, _catalogue(histories.sequences, ITEMS, About()), 50, RECIPE)
+    data = _batches(histories.sequences, _catalogue(histories.sequences, ITEMS, About()), 50)
     groups = EvenGroups(data, 1, 0)
     assert sorted(int(groups[number][1].item()) for number in range(4)) == [0, 1, 2, 3]
 
@@ -197,7 +211,7 @@ def test_histories_packed_into_rows_are_read_as_if_each_had_its_own(reader, monk
     histories = orders([np.arange(place % 11 + 1) * 7 % ITEMS for place in range(60)])
     network = fit(replace(reader, shape={**reader.shape, "dropout": 0.0}), planted(60)).network
     network.train().pretraining = True
-    apart = _batches(histories.sequences, _catalogue(planted(60).sequences, ITEMS, About()), 8, RECIPE)
+    apart = _batches(histories.sequences, _catalogue(planted(60).sequences, ITEMS, About()), 8)
     packed = replace(apart, packed=True)
     chosen = np.random.default_rng(0).permutation(60)
     rows, places = packed.collate(chosen)["moment_age"].shape
