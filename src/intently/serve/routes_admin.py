@@ -123,6 +123,8 @@ async def ready(request: Request) -> Response:
         raise Problem(503, "The model is being made ready.", {"Retry-After": "1"})
     if not service.worker.lives:
         raise Problem(503, "The thread that answers has ended: start the service again.")
+    if not service.writer.lives:
+        raise Problem(503, "The thread that writes events has ended: start the service again.")
     if not await asyncio.to_thread(service.store.answers):
         raise Problem(503, "The state's database does not answer.", {"Retry-After": "1"})
     return reply({"status": "ready"} | meta(service))

@@ -15,6 +15,7 @@ import numpy as np
 
 from intently.contract import Scores
 from intently.errors import StateError
+from intently.serve.faults import plain_fault
 from intently.serve.models import Served
 from intently.serve.monitor import Monitor
 from intently.serve.pasts import History
@@ -51,7 +52,7 @@ class Call:
         try:
             self.future.set_result(self.act())
         except BaseException as error:
-            self.future.set_exception(_plain(error))
+            self.future.set_exception(plain_fault(error))
 
 
 class Worker:
@@ -186,7 +187,7 @@ class Worker:
         except BaseException as error:
             _SAY.exception("a question could not be answered")
             for ask in asks:
-                ask.future.set_exception(_plain(error))
+                ask.future.set_exception(plain_fault(error))
             return
         start = 0
         for ask in asks:
@@ -236,15 +237,6 @@ def tell(
         # The next question is of another past; this one must not outlive a forgetting.
         served.trained.forget_pasts()
     return told()
-
-
-def _plain(error: BaseException) -> Exception:
-    """What who asked is told of a fault: a panic of polars is no Exception, and would end their thread too."""
-    if isinstance(error, Exception):
-        return error
-    told = RuntimeError(f"{type(error).__name__}: {error}")
-    told.__cause__ = error
-    return told
 
 
 def _alike(asks: Sequence[Ask]) -> list[list[Ask]]:

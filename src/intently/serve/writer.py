@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -9,8 +11,10 @@ from concurrent.futures import Future
 
 from intently.errors import StateError
 from intently.serve.event import Event, Placed
+from intently.serve.faults import plain_fault
 from intently.serve.store import Store
 
+_SAY = logging.getLogger("intently.serve")
 _MOST = 2_000
 _WAITING = 10_000
 
@@ -24,6 +28,7 @@ class Writer:
         self._store = store
         self._placed = placed
         self._queue: queue.Queue[tuple[Sequence[Event], Future[Settled]] | None] = queue.Queue(_WAITING)
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intently-writer", daemon=True)
         self._thread.start()
 
@@ -34,6 +39,8 @@ class Writer:
             self._queue.put_nowait((events, future))
         except queue.Full:
             raise StateError("Too many events wait to be written.", mend="Send them again in a moment.") from None
+        if not self.lives:
+            self._leave()
         return future
 
     @property
@@ -41,12 +48,37 @@ class Writer:
         """How many posts wait."""
         return self._queue.qsize()
 
+    @property
+    def lives(self) -> bool:
+        """Whether anybody still writes."""
+        return not self._ended.is_set()
+
     def close(self) -> None:
         """Write what waits, then stop."""
-        self._queue.put(None)
+        if self.lives:
+            self._queue.put(None)
         self._thread.join(timeout=30)
 
+    def _leave(self) -> None:
+        """Say to all who still wait that nobody writes any more."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left = self._queue.get_nowait()
+                if left is not None and left[1].set_running_or_notify_cancel():
+                    told = StateError("The thread that writes events has ended.", mend="Start the service again.")
+                    left[1].set_exception(told)
+
     def _run(self) -> None:
+        try:
+            self._write_all()
+        except BaseException:
+            _SAY.exception("the thread that writes events has ended")
+        finally:
+            # In this order: who puts something meanwhile either is still seen here, or sees that it has ended.
+            self._ended.set()
+            self._leave()
+
+    def _write_all(self) -> None:
         stop = False
         while not stop:
             first = self._queue.get()
@@ -75,11 +107,11 @@ class Writer:
             with self._store.alone():
                 settled = self._store.append(events)
                 self._placed([one for one in settled if one is not None])
-        except Exception as error:
+        except BaseException as error:
             # Whatever it was, who waits must hear of it.
             for (_, future), there in zip(posts, waiting, strict=True):
                 if there:
-                    future.set_exception(error)
+                    future.set_exception(plain_fault(error))
             return
         start = 0
         for (post, future), there in zip(posts, waiting, strict=True):
