@@ -10,7 +10,7 @@ Leave one out: each customer's last item is the test, the one before it says whe
 ranked, what the customer met before left out. Every line goes to bench/results/beauty.jsonl.
 RecTools gets a virtual environment of its own under the cache folder, made on first use; its curve is kept there,
 so that an interrupted run goes on. Beside it stands what `epoch` says of ours, on validation alone, and the ratios:
-by the loss over the whole catalogue that the presets have, and by one over sampled items, as RecTools' is.
+by the loss over the whole catalogue that `best` has, and by one over sampled items, as `fast` and RecTools have.
 """
 
 from __future__ import annotations
