@@ -29,8 +29,6 @@ from intently.learn.text_weights import Pruned, attention, base_of, cut
 # Texts on which layers and heads are weighed.
 _WEIGHED = 256
 _BATCH = 32
-# Methods that leave something beside the model's own weights.
-_ADDING = ("prefix", "prompt", "p_tuning", "bottleneck")
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def pruned(reader: TextReader, examples: Examples, past: Past, pruning: Pruning)
 
     Raises ConfigError for a method that cannot be merged into the model, and for more layers or heads than there are.
     """
-    if reader.method in _ADDING:
+    if method_of(reader.method).beside:
         raise ConfigError(
             f"What {reader.method} has added cannot be merged into the model, so it cannot be pruned.",
             mend="Train with full, last_layers or lora, and prune that.",

@@ -42,4 +42,4 @@ def _apply(network: Any, sizes: Sizes, _steps: int) -> Any:
     return network
 
 
-METHOD = Method("bottleneck", _apply, learning_rate=1e-3)
+METHOD = Method("bottleneck", _apply, learning_rate=1e-3, beside=True)

@@ -35,7 +35,8 @@ class Method:
     learned into the model's own weights, where that can be done. `penalty` is added to the loss. `after_step` is
     called with the number of each step done, while its gradients are still there. What it keeps from step to step
     beside the weights, `memory` gives by name, and `recall` puts back where an interrupted training goes on.
-    `positions` says how many of the model's positions it takes from the text.
+    `positions` says how many of the model's positions it takes from the text. With `beside`, it leaves something beside
+    the model's own weights that cannot be folded into them.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Method:
     memory: Callable[[Any], dict[str, Tensor]] | None = None
     recall: Callable[[Any, Mapping[str, Tensor]], None] | None = None
     positions: Callable[[Sizes], int] = lambda _: 0
+    beside: bool = False
 
 
 def merged(network: Any) -> nn.Module:

@@ -19,4 +19,4 @@ def _apply(network: Any, sizes: Sizes, _steps: int) -> Any:
     return get_peft_model(network, config)
 
 
-METHOD = Method("p_tuning", _apply, learning_rate=3e-3, positions=lambda sizes: sizes.tokens)
+METHOD = Method("p_tuning", _apply, learning_rate=3e-3, positions=lambda sizes: sizes.tokens, beside=True)

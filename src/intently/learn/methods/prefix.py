@@ -25,4 +25,4 @@ def _apply(network: Any, sizes: Sizes, _steps: int) -> Any:
     return get_peft_model(network, config)
 
 
-METHOD = Method("prefix", _apply, learning_rate=1e-2, positions=lambda sizes: sizes.tokens)
+METHOD = Method("prefix", _apply, learning_rate=1e-2, positions=lambda sizes: sizes.tokens, beside=True)

@@ -16,4 +16,4 @@ def _apply(network: Any, sizes: Sizes, _steps: int) -> Any:
     return get_peft_model(network, config)
 
 
-METHOD = Method("prompt", _apply, learning_rate=3e-2, positions=lambda sizes: sizes.tokens)
+METHOD = Method("prompt", _apply, learning_rate=3e-2, positions=lambda sizes: sizes.tokens, beside=True)
