@@ -29,7 +29,8 @@ _FILLED, _ROOM = 50_000, 0.8
 class Beforehand:
     """Fills `pasts` and `kept` once, in a thread of its own, and renews what is kept, in the worker's.
 
-    `line` says who serves, `now` is the service's time.
+    `line` says who serves, `now` is the service's time. `between` is called in the middle of renewing, in the worker's
+    thread: whoever asks meanwhile need not wait for the end of it.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Beforehand:
         monitor: Monitor,
         onlookers: Onlookers,
         now: Callable[[], int],
+        between: Callable[[], None],
     ) -> None:
+        self._between = between
         self._kept, self._pasts, self._line = kept, pasts, line
         self._loader, self._monitor, self._onlookers, self._now = loader, monitor, onlookers, now
         self._closing = threading.Event()
@@ -146,7 +149,7 @@ class Beforehand:
 
         histories = [history for _, history, _ in wanted]
         try:
-            told = tell(served, histories, key.tasks, self._now(), self._monitor, halfway=give)
+            told = tell(served, histories, key.tasks, self._now(), self._monitor, halfway=give, between=self._between)
             give(told)
             self._onlookers.see(self._line(), histories, told)
         finally:

@@ -95,7 +95,14 @@ class Service:
         self.loader = Loader(store, read, self.clock.now)
         self.onlookers = Onlookers(self.monitor, lambda *asked: self.worker.ask(*asked))
         self.beforehand = Beforehand(
-            self.kept, self.pasts, lambda: self.models.line, self.loader, self.monitor, self.onlookers, self.clock.now
+            self.kept,
+            self.pasts,
+            lambda: self.models.line,
+            self.loader,
+            self.monitor,
+            self.onlookers,
+            self.clock.now,
+            lambda: self.worker.attend(),
         )
         self.worker = Worker(self.clock.now, self.monitor, self.beforehand.renew, self.loader.refresh)
         self.writer = Writer(store, self._placed)

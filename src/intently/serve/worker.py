@@ -67,6 +67,8 @@ class Worker:
     ) -> None:
         self._now, self._watch, self._idle, self._fresh = now, watch, idle, fresh
         self._queue: queue.Queue[Ask | Callable[[], None] | None] = queue.Queue()
+        # What was taken from the queue, and is next. Of the thread alone.
+        self._held: list[Ask | Callable[[], None] | None] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intently-model", daemon=True)
         self._thread.start()
@@ -123,26 +125,39 @@ class Worker:
         except BaseException:
             _SAY.exception("the thread that answers has ended")
         finally:
+            for one in self._held:
+                self._queue.put(one)
             # In this order: who puts something meanwhile either is still seen here, or sees that it has ended.
             self._ended.set()
             self._leave()
 
+    def attend(self) -> None:
+        """Answer what waits, in the middle of something that can wait. In the thread of the models alone."""
+        while not self._held:
+            try:
+                first = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(first, Ask):
+                self._answer_with(first)
+            else:
+                self._held.append(first)
+
     def _answer_all(self) -> None:
-        held: Ask | Callable[[], None] | None = None
         while True:
-            first = held if held is not None else self._next()
-            held = None
+            first = self._held.pop() if self._held else self._next()
             if first is None:
                 return
-            if not isinstance(first, Ask):
+            if isinstance(first, Ask):
+                self._answer_with(first)
+            else:
                 first()
-                continue
-            batch, held, stop = self._gather(first)
-            # Who has gone meanwhile is not answered; who is still there cannot go any more.
-            for group in _alike([ask for ask in batch if ask.future.set_running_or_notify_cancel()]):
-                self._answer(group)
-            if stop:
-                return
+
+    def _answer_with(self, first: Ask) -> None:
+        """Answer a question and what waits behind it."""
+        # Who has gone meanwhile is not answered; who is still there cannot go any more.
+        for group in _alike([ask for ask in self._gather(first) if ask.future.set_running_or_notify_cancel()]):
+            self._answer(group)
 
     def _next(self) -> Ask | Callable[[], None] | None:
         """What waits; until something does, what there is to do meanwhile."""
@@ -156,11 +171,13 @@ class Worker:
             except BaseException:
                 _SAY.exception("what was to be done meanwhile failed")
                 found = False
+            if self._held:
+                return self._held.pop()
             if not found:
                 return self._queue.get()
 
-    def _gather(self, first: Ask) -> tuple[list[Ask], Any, bool]:
-        """What waits behind a question and may be answered with it; what may not; whether to stop."""
+    def _gather(self, first: Ask) -> list[Ask]:
+        """What waits behind a question and may be answered with it; what may not is held."""
         batch = [first]
         customers, events = len(first.histories), sum(map(len, first.histories))
         while customers < _MOST_CUSTOMERS and events < _MOST_EVENTS:
@@ -168,14 +185,13 @@ class Worker:
                 more = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if more is None:
-                return batch, None, True
             if not isinstance(more, Ask):
-                return batch, more, False
+                self._held.append(more)
+                break
             batch.append(more)
             customers += len(more.histories)
             events += sum(map(len, more.histories))
-        return batch, None, False
+        return batch
 
     def _answer(self, asks: Sequence[Ask]) -> None:
         histories = [history for ask in asks for history in ask.histories]
@@ -202,11 +218,13 @@ def tell(
     at: int,
     watch: Monitor | None = None,
     halfway: Callable[[list[Told]], None] | None = None,
+    between: Callable[[], None] | None = None,
 ) -> list[Told]:
     """Scores of histories at one time, by the served predictors: what `intently predict` does with the same pasts.
 
     `watch` looks once a second at how far what is asked about is from what was learned from. Rankings come last, and
-    take as long as all the rest: `halfway` is handed what is told by then, where there is both.
+    take as long as all the rest: `halfway` is handed what is told by then, where there is both. `between` is called
+    between two questions: there what is more urgent may be done.
     """
     standing = Standing.of(served.shelf, histories)
     ask = standing.asked(at)
@@ -229,6 +247,8 @@ def tell(
         for number, name in enumerate(tasks):
             if halfway is not None and number == rankings and number:
                 halfway(told())
+            if between is not None and number:
+                between()
             examples, past = ask(served.trained.task(name))
             found[name] = served.trained.answer(examples, past)
             if name == tasks[-1] and watch is not None and served.trained.reader is not None and watch.looks(at):

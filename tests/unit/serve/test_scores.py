@@ -349,13 +349,13 @@ def test_who_asks_for_scores_does_not_wait_for_the_ranking_that_is_made_with_the
     asyncio.run(service.answer(["c001"], TASKS))
     half, go_on = threading.Event(), threading.Event()
 
-    def slow(*given, halfway):
+    def slow(*given, halfway, between):
         def then(told):
             halfway(told)
             half.set()
             assert go_on.wait(20)
 
-        return tell(*given, halfway=then)
+        return tell(*given, halfway=then, between=between)
 
     monkeypatch.setattr("intently.serve.beforehand.tell", slow)
     hands.at += 1_000_000

@@ -57,6 +57,34 @@ def test_a_panic_of_polars_is_told_to_who_asked_and_the_thread_goes_on(caplog) -
     assert "the thread that answers has ended" in caplog.text
 
 
+def test_who_asks_in_the_middle_of_what_can_wait_is_answered_first(monkeypatch) -> None:
+    began, asked, done = threading.Event(), threading.Event(), []
+    monkeypatch.setattr("intently.serve.worker.tell", lambda served, histories, *_: list(histories))
+
+    def idle() -> bool:
+        if not done:
+            began.set()
+            assert asked.wait(5)
+            worker.attend()
+            done.append("what can wait")
+        return False
+
+    worker = Worker(lambda: 0, Monitor(), idle, lambda _: None)
+    assert began.wait(5)
+    futures = {
+        "a question": worker.ask(["a history"], ("purchase_intent",), object()),
+        "a call": worker.call(lambda: "called"),
+        "another question": worker.ask(["another"], ("purchase_intent",), object()),
+    }
+    for name, future in futures.items():
+        future.add_done_callback(lambda _, name=name: done.append(name))
+    asked.set()
+    assert [future.result(5) for future in futures.values()] == [["a history"], "called", ["another"]]
+    worker.close()
+    # Calls run between batches, in order: behind one nothing is brought forward.
+    assert done == ["a question", "what can wait", "a call", "another question"]
+
+
 def test_where_the_thread_has_ended_nobody_waits(worker) -> None:
     worker.close()
     assert not worker.lives
