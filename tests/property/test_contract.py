@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from intently.contract import Amount, Everyone, Examples, Past, Task
 from intently.log.pack import Pack
+from intently.text.arrays import sequences
 from small_logs import ASKED_AT, EVENTS, START, STEP, Event, log_of
 
 WHO = st.sampled_from(["ann", "bo", "cy", "nobody"])
@@ -34,7 +35,7 @@ def examples_of(asked) -> Examples:
 
 def naive_past(events: list[Event], who: str, at) -> list[Event]:
     """The customer's events known before `at`, in the order they became known."""
-    return sorted((e for e in events if e.user == who and e.known < at), key=lambda e: e.known)
+    return sorted((e for e in events if e.user == who and e.known < at), key=lambda e: (e.known, e.time))
 
 
 def lines(past: Past, last: int | None = None) -> list[list[tuple]]:
@@ -49,18 +50,48 @@ def lines(past: Past, last: int | None = None) -> list[list[tuple]]:
 
 
 @given(EVENTS, ASKED)
-def test_a_past_is_what_was_known_strictly_before(events, asked):
+def test_a_past_is_what_was_known_strictly_before_the_oldest_first(events, asked):
     past = Past(log_of(events), examples_of(asked))
-    expected = [
-        [
-            (e.item, e.kind, e.amount, float(np.float32((at - e.time) / timedelta(days=1))))
-            for e in naive_past(events, who, at)
+
+    def expected(last: int) -> list[list[tuple]]:
+        return [
+            [
+                (e.item, e.kind, e.amount, float(np.float32((at - e.time) / timedelta(days=1))))
+                for e in sorted(naive_past(events, who, at)[-last:], key=lambda e: e.time)
+            ]
+            for who, at in asked
         ]
-        for who, at in asked
-    ]
-    assert lines(past) == expected
-    assert past.lengths.tolist() == [len(rows) for rows in expected]
-    assert lines(past, last=2) == [rows[-2:] for rows in expected]
+
+    assert lines(past) == expected(1_000)
+    assert past.lengths.tolist() == [len(rows) for rows in expected(1_000)]
+    # The newest are those that became known last.
+    assert lines(past, last=2) == expected(2)
+
+
+@given(EVENTS, ASKED, st.randoms(use_true_random=False))
+def test_a_past_does_not_depend_on_the_order_in_which_events_came(events, asked, random):
+    here = lines(Past(log_of(events), examples_of(asked)))
+    shuffled = random.sample(events, len(events))
+    there = lines(Past(log_of(shuffled), examples_of(asked)))
+    # Of what happened at one time no order is told.
+    assert [sorted(rows, key=repr) for rows in here] == [sorted(rows, key=repr) for rows in there]
+    for rows in (*here, *there):
+        assert [row[3] for row in rows] == sorted((row[3] for row in rows), reverse=True)
+
+
+@given(EVENTS, ASKED)
+def test_moments_of_a_past_are_those_of_the_past_alone(events, asked):
+    log = log_of(events)
+    seq = sequences(Past(log, examples_of(asked)))
+    for i, one in enumerate(asked):
+        alone = sequences(Past(log, examples_of([one])))
+        begin = seq.moment_start[seq.history[i]]
+        seen = slice(begin, begin + seq.visible[i])
+        assert seq.visible[i] == alone.visible[0] == len(alone.moment_age)
+        np.testing.assert_allclose(seq.moment_age[seen] - seq.now_age[i], alone.moment_age, atol=1e-4)
+        np.testing.assert_allclose(seq.moment_amount[seen], alone.moment_amount)
+        lines_here = seq.line_start[begin : begin + seq.visible[i] + 1] - seq.line_start[begin]
+        np.testing.assert_array_equal(lines_here, alone.line_start)
 
 
 @given(EVENTS, ASKED)

@@ -27,10 +27,9 @@ _KEPT = 100_000
 class Rows:
     """Earlier events of many examples laid end to end, oldest first within an example.
 
-    `example` says whose event it is, `age` is days from the event to that example's `at` (> 0; what
-    arrived late stands where it became known), `moment` numbers runs of rows of one example with one
-    timestamp (a basket), `hour_of_week` is the event's hour, 0 (Monday 00:00 UTC) to 167. The other
-    arrays are as in `pack.Order`.
+    `example` says whose event it is, `age` is days from the event to that example's `at` (> 0), `moment` numbers runs
+    of rows of one example with one timestamp (a basket), `hour_of_week` is the event's hour, 0 (Monday 00:00 UTC) to
+    167. The other arrays are as in `pack.Order`.
     """
 
     example: Array
@@ -52,8 +51,9 @@ class Rows:
 class Histories:
     """Each asked one's events once, shared by its examples at several cut-offs.
 
-    `rows.example` numbers histories, not examples, and `rows.age` counts from the history's latest
-    `at`. Example i may see the first `visible[i]` rows of history `history[i]`, and is asked
+    Where events arrived late, what is known at one cut-off is not the beginning of what is known at the next: each
+    example has a history of its own then. `rows.example` numbers histories, not examples, and `rows.age` counts from
+    the history's latest `at`. Example i may see the first `visible[i]` rows of history `history[i]`, and is asked
     `asked_age[i]` days before that latest `at`, at `asked_hour[i]` of the week. `start` are offsets
     of histories in `rows`.
     """
@@ -164,7 +164,7 @@ class Past:
     def texts(self, last: int | None = None) -> pl.Series:
         """What the customer wrote in each of `rows(last)`; null where nothing, or where the pack keeps no texts."""
         start = self._start if last is None else np.maximum(self._start, self._stop - last)
-        written, index = self._log.written, _ranges(start, self._stop)
+        written, (index, _, _) = self._log.written, self._by_time(start, self._stop)
         if written is None:
             return pl.Series(schema.TEXT, [None] * len(index), dtype=pl.String)
         return written.cast(pl.String).gather(np.asarray(self._order.row).take(index))
@@ -189,6 +189,14 @@ class Past:
         With `last`, a history keeps the newest `last` events before the *earliest* `at` and all after.
         """
         code, history = np.unique(self.code, return_inverse=True)
+        late = self._late(code, history)
+        if late.any():
+            # Those have a history an example, numbered behind the others.
+            own = np.flatnonzero(late[history])
+            code, history = np.append(code, self.code[own]), history.copy()
+            history[own] = len(code) - len(own) + np.arange(len(own))
+            kept, history = np.unique(history, return_inverse=True)
+            code = code[kept]
         latest = np.zeros(len(code), dtype=np.int64)
         np.maximum.at(latest, history, self._at)
         stop = np.zeros(len(code), dtype=np.int64)
@@ -238,6 +246,19 @@ class Past:
     def _ats(self) -> set[datetime]:
         return {*self._examples.cutoffs, self.learned_until}
 
+    def _late(self, code: Array, history: Array) -> Array:
+        """Of which asked ones some event became known after others that happened no earlier, bool (codes,)."""
+        start, stop = np.full(len(code), np.iinfo(np.int64).max), np.zeros(len(code), dtype=np.int64)
+        np.minimum.at(start, history, self._start)
+        np.maximum.at(stop, history, self._stop)
+        index, owner = _ranges(start, stop), np.repeat(np.arange(len(code)), stop - start)
+        time, known = (np.asarray(column).take(index) for column in (self._order.time, self._order.known))
+        # Of a basket a part may be known earlier: it is no moment that both cut-offs share.
+        late = (time[1:] < time[:-1]) | ((time[1:] == time[:-1]) & (known[1:] > known[:-1]))
+        found = np.zeros(len(code), dtype=bool)
+        found[owner[1:][late & (owner[1:] == owner[:-1])]] = True
+        return found
+
     def _since(self, days: float | None) -> Array:
         if days is None:
             return self._start
@@ -259,12 +280,20 @@ class Past:
         running = table.select(pl.col("value").cum_sum().over("key"))["value"].to_numpy()
         return np.concatenate([[0.0], running]), first[who]
 
+    def _by_time(self, start: Array, stop: Array) -> tuple[Array, Array, Array]:
+        """Of the events `start` to `stop` of each asked one, the oldest first: place, time, and number of who asks."""
+        index, asked = _ranges(start, stop), np.repeat(np.arange(len(start)), stop - start)
+        # The same rows of a memory map, at half the cost of indexing the map itself.
+        time = np.asarray(self._order.time).take(index)
+        if ((time[1:] < time[:-1]) & (asked[1:] == asked[:-1])).any():
+            order = np.lexsort([time, asked])
+            index, time = index[order], time[order]
+        return index, time, asked
+
     def _rows(self, code: Array, start: Array, stop: Array, at: Array) -> Rows:
         """The events `start` to `stop` of each asked one, whose code it is, end to end."""
-        length = stop - start
-        example = np.repeat(np.arange(len(length)), length)
-        index = _ranges(start, stop)
-        order = self._order
+        length, order = stop - start, self._order
+        index, time, example = self._by_time(start, stop)
 
         def read(column: Array) -> Array:
             # The same rows of a memory map, at half the cost of indexing the map itself.
@@ -273,7 +302,6 @@ class Past:
         def asked(column: Array) -> Array:
             return np.repeat(code.astype(column.dtype), length)
 
-        time = read(order.time)
         new = np.ones(len(index), dtype=bool)
         new[1:] = (time[1:] != time[:-1]) | (example[1:] != example[:-1])
         return Rows(

@@ -120,7 +120,9 @@ class Batches:
     `numbers` (nows, columns) is what is told of each now outright. With `pretrain` a batch asks every moment for the
     next one, with `last_only` the last but one alone. `negatives` shared by a batch stand for the whole catalogue;
     with none, `whole` hands over the catalogue itself. Where items are not `described` they are named by their codes
-    alone: who reads has the vectors of all. `packed` puts several histories into a row, for less padding.
+    alone: who reads has the vectors of all. With `longest`, so many moments are read of a history's end, whoever is
+    asked; what is seen of a past is for `text.arrays.newest` to say. `packed` puts several histories into a row, for
+    less padding.
     """
 
     sequences: Sequences
@@ -128,7 +130,7 @@ class Batches:
     numbers: Array
     memories: tuple[Task, ...]
     truths: tuple[Truths, ...] = ()
-    longest: int = 256
+    longest: int | None = None
     negatives: int = 0
     sampler: Array | None = None
     pretrain: bool = False
@@ -142,6 +144,12 @@ class Batches:
 
     def __getitem__(self, index: int) -> int:
         return int(index)
+
+    @property
+    def lengths(self) -> Array:
+        """How many moments are read of each history."""
+        found = self.sequences.lengths
+        return found if self.longest is None else np.minimum(found, self.longest)
 
     @cached_property
     def now_order(self) -> tuple[Array, Array]:
@@ -176,7 +184,9 @@ def remembers(task: Task) -> bool:
 def _arrays(data: Batches, chosen: Array) -> dict[str, Array]:
     seq = data.sequences
     stop = seq.moment_start[chosen + 1]
-    start = np.maximum(seq.moment_start[chosen], stop - data.longest)
+    start = seq.moment_start[chosen] + seq.skipped[chosen]
+    if data.longest is not None:
+        start = np.maximum(start, stop - data.longest)
     moment, owner = ragged(start, stop)
     rows, longest, first = _rows(stop - start, data.packed)
     size = rows * longest
@@ -228,7 +238,7 @@ def _arrays(data: Batches, chosen: Array) -> dict[str, Array]:
     if data.packed:
         batch["moment_history"] = _padded(owner + 1, slot, size).reshape(rows, longest)
     items = _Items(len(data.catalogue), data.whole, data.described)
-    batch["line_item"] = items.add(seq.item[lines])
+    batch["line_item"], batch["line_of_item"] = items.add(seq.item[lines]), seq.item[lines] >= 0
     if data.negatives and data.sampler is not None:
         import torch
 

@@ -30,9 +30,14 @@ _JUDGED = 3
 _WEIGHED = 30
 
 
+def whole_weeks(task: Task) -> timedelta:
+    """The weeks that a task's window takes, the last of them whole."""
+    return -(-task.horizon // WEEK) * WEEK
+
+
 def last_cutoff(task: Task, until: datetime) -> datetime:
     """The latest weekly cut-off, counted back from `until`, whose window ends by `until`."""
-    return until - -(-task.horizon // WEEK) * WEEK
+    return until - whole_weeks(task)
 
 
 def choice_cutoffs(tasks: Sequence[Task], until: datetime) -> list[datetime]:

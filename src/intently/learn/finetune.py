@@ -82,10 +82,10 @@ class EvenGroups:
     """
 
     def __init__(self, batches: Batches, size: int, seed: int) -> None:
-        length = np.diff(batches.sequences.moment_start)
+        length = batches.lengths
         self._batches, self._seed = batches, seed
         self._histories = np.flatnonzero(length > 1)
-        self._length = np.minimum(length[self._histories], batches.longest)
+        self._length = length[self._histories]
         self._count = -(-len(self._histories) // size)
         self.set_epoch(0)
 
@@ -115,7 +115,7 @@ def collate(chosen: Sequence[tuple[Batches, Array]]) -> Batch:
 
 def grouped(batches: Batches, size: int, seed: int) -> Groups:
     """Histories sorted by length, roughly, and cut into groups of `size`."""
-    length = np.diff(batches.sequences.moment_start)
+    length = batches.lengths
     rng = np.random.default_rng(seed)
     order = np.argsort(length * rng.uniform(0.85, 1.15, len(length)), kind="stable")
     order = order[length[order] > 0] if batches.pretrain else order

@@ -25,7 +25,7 @@ from intently.learn.workers import each
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array, codes
-from intently.text.arrays import sequences
+from intently.text.arrays import newest, sequences
 from intently.text.verbalise import item_texts
 
 if TYPE_CHECKING:
@@ -206,11 +206,11 @@ class FittedReader:
         self._memo.clear()
 
     def _read(self, past: Past) -> dict[str, Array]:
-        answering, seq = self.answering, sequences(past)
+        answering, seq = self.answering, newest(sequences(past))
         memories = tuple(task for task in self.tasks if remembers(task))
         batches = Batches(seq, self.catalogue(past), self.numbers.apply(past), memories, described=False)
         vectors, bias = self.every_item(past)
-        order = np.argsort(np.diff(seq.moment_start), kind="stable")
+        order = np.argsort(seq.lengths, kind="stable")
         now_order, now_start = batches.now_order
         # The longest first, so that no thread is left with much to do at the end.
         some = answering.histories_at_once

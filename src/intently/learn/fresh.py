@@ -9,7 +9,7 @@ from pathlib import Path
 
 from intently.contract import Examples, Past, Task, weekly
 from intently.errors import TooFewExamples
-from intently.learn.choose import WEEK, last_cutoff
+from intently.learn.choose import WEEK, last_cutoff, whole_weeks
 from intently.learn.fitted import FittedReader
 from intently.learn.reader import SequenceReader, calibrated
 from intently.learn.recipe import Recipe
@@ -24,6 +24,8 @@ from intently.text.language_model import Progress
 # The newest windows of a refreshing: with 14 of them the reader was worse (log loss .5015 against .4997).
 _FRESH_WEEKS = 6
 _UNSEEN_WEEKS = 3
+# Windows no longer than this every reader learns from; a longer one only where the log has so many weeks before it.
+_SHORT, _WEEKS_BEFORE = 4 * WEEK, 8 * WEEK
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,22 @@ class Read:
 
     rolling: Rolling
     columns: ReaderColumns
+
+
+def begun(
+    tasks: tuple[Task, ...], known: Log, judged_from: datetime, latest: datetime
+) -> tuple[tuple[Task, ...], datetime]:
+    """Which questions about customers a reader learns, and when its first windows end, `latest` at the latest.
+
+    What is judged from `judged_from` on must be new to the first reader and to the columns that a booster is fitted
+    on: two of the longest windows lie between. A question for whose windows the log is too short is left to the others.
+    """
+    while True:
+        longest = max((whole_weeks(task) for task in tasks), default=WEEK)
+        first = min(latest, judged_from - 2 * longest)
+        if longest <= _SHORT or first - longest >= known.observed_from + _WEEKS_BEFORE:
+            return tasks, first
+        tasks = tuple(task for task in tasks if whole_weeks(task) < longest)
 
 
 def kept_fresh(

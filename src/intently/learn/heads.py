@@ -302,7 +302,8 @@ class NextMoment(nn.Module):
         row[asked] = torch.arange(len(asked), device=states.device)
         # The slot before a history's first asks for nothing: another history's last, padding, or the batch's last.
         source, target = batch["line_slot"] - 1, batch["line_item"]
-        known = row[source] >= 0
+        # A line without an item is read, and not asked for: it is in no softmax.
+        known = (row[source] >= 0) & batch["line_of_item"]
         owner, target = row[source][known], target[known]
         query, aimed = self.asked(flat[asked]), self.aimed(vectors)
         if not self.training:

@@ -17,7 +17,7 @@ from intently.learn.batches import Batches, Catalogue
 from intently.learn.finetune import Network, pretrain
 from intently.learn.recipe import Recipe
 from intently.log.pack import Array
-from intently.text.arrays import Sequences, in_order, ragged
+from intently.text.arrays import Sequences, in_order, newest, ragged
 from intently.text.language_model import Progress, silent
 
 _AT_ONCE = 512
@@ -145,15 +145,15 @@ class FittedNextItem:
     def queries(self, histories: Sequences) -> Array:
         """What is asked for at each now of the histories, (nows, item_width).
 
-        A now further back than the last `longest` moments of its history asks as the first of them does.
+        A now that has seen nothing asks for nothing: zeros, so that the items' biases alone order them.
         """
         import torch
 
-        found = np.empty((len(histories.history), self.network.reader.shape.item_width), dtype=np.float32)
-        length = np.diff(histories.moment_start)
-        data = _batches(histories, self.catalogue, self.reader.longest)
+        found = np.zeros((len(histories.history), self.network.reader.shape.item_width), dtype=np.float32)
+        read = newest(histories, self.reader.longest)
+        data = _batches(read, self.catalogue)
         order, start = data.now_order
-        rows = np.argsort(length, kind="stable")
+        rows = np.argsort(read.lengths, kind="stable")
         with torch.inference_mode():
             vectors, _ = self._items()
             for begin in range(0, len(rows), _AT_ONCE):
@@ -161,11 +161,10 @@ class FittedNextItem:
                 batch = data.collate(some)
                 states = self.network.reader.moments(batch, vectors)
                 place, owner = ragged(start[some], start[some + 1])
-                now = order[place]
-                cut = np.maximum(length[some] - self.reader.longest, 0)
-                last = np.maximum(histories.visible[now] - cut[owner] - 1, 0)
-                asked = self.network.next_moment.asked(states[torch.from_numpy(owner), torch.from_numpy(last)])
-                found[now] = asked.numpy()
+                last = read.visible[order[place]] - read.skipped[some][owner] - 1
+                sees = last >= 0
+                asking = states[torch.from_numpy(owner[sees]), torch.from_numpy(last[sees])]
+                found[order[place][sees]] = self.network.next_moment.asked(asking).numpy()
         return found
 
     def items(self) -> tuple[Array, Array]:
@@ -230,7 +229,7 @@ def _catalogue(train: Sequences, items: int, about: About) -> Catalogue:
     )
 
 
-def _batches(histories: Sequences, catalogue: Catalogue, longest: int) -> Batches:
+def _batches(histories: Sequences, catalogue: Catalogue, longest: int | None = None) -> Batches:
     """Batches whose items are named by their codes, and which hand over the whole catalogue."""
     numbers = np.zeros((0, 1), dtype=np.float32)
     return Batches(histories, catalogue, numbers, memories=(), longest=longest, pretrain=True, whole=True)

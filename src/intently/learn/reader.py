@@ -23,7 +23,7 @@ from intently.learn.texts import Text
 from intently.learn.track import Tracker
 from intently.log import schema
 from intently.log.pack import Array
-from intently.text.arrays import sequences
+from intently.text.arrays import newest, sequences
 from intently.text.language_model import Progress, silent
 from intently.text.verbalise import item_texts
 
@@ -170,7 +170,7 @@ def _examples(reader: FittedReader, parts: Mapping[str, tuple[Examples, Past]], 
     weight = catalogue.count[:-1] ** 0.75
     weight = 0.75 * weight / max(weight.sum(), 1e-9) + 0.25 / max(len(weight), 1)
     return Batches(
-        sequences(past),
+        newest(sequences(past)),
         catalogue,
         reader.numbers.apply(past),
         memories=tuple(task for task in present if remembers(task)),

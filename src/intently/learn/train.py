@@ -27,7 +27,7 @@ from intently.learn.adapt import ADAPTATIONS
 from intently.learn.checkpoints import folder_of
 from intently.learn.choose import WEEK, Choice, Trial, Tried, choice_cutoffs, chosen, last_cutoff
 from intently.learn.fitted import FittedReader
-from intently.learn.fresh import Freshness, Read, before_fine_tuning, kept_fresh
+from intently.learn.fresh import Freshness, Read, before_fine_tuning, begun, kept_fresh
 from intently.learn.item_columns import ItemColumns
 from intently.learn.methods import method_of
 from intently.learn.presets import Preset, plan_of
@@ -88,12 +88,13 @@ def train(
     data = {task.name: examples_until(task, known, until, plan, given.get(task.name)) for task in tasks}
     times = choice_cutoffs(tasks, until)
     choices = {task.name: Choice.of(task, times, known, given.get(task.name)) for task in tasks}
-    readable = tuple(task for task in tasks if task.key == schema.USER)
+    of_customers = tuple(task for task in tasks if task.key == schema.USER)
+    readable, first = begun(of_customers, known, times[0], until - plan.reader_weeks * WEEK)
     if checkpoints is not None:
         # An interrupted training is gone on with only where it is the same training.
         questions = [task.written or task.name for task in tasks]
         checkpoints = folder_of(checkpoints, known.fingerprint(), until, questions, plan, recipe, model, adapt)
-    fresh = Freshness(until - plan.reader_weeks * WEEK, until, plan.refresh_weeks, plan.reader_step)
+    fresh = Freshness(first, until, plan.refresh_weeks, plan.reader_step)
     asked = _Asked(tasks, choices, data, plan, seed)
 
     with side_by_side(threads) as workers:
@@ -111,7 +112,7 @@ def train(
         if everyone is not None:
             # Once for all tasks, whose cut-offs overlap.
             workers.pool.submit(windowed, everyone[1])
-        started = [workers.pool.submit(trial.run) for trial in asked.without_reader(waiting=bool(readable))]
+        started = [workers.pool.submit(trial.run) for trial in asked.without_reader(readable)]
         read = None if reading is None else reading.result()
         if read is not None and everyone is not None:
             parts = read.rolling.parts(*everyone)
@@ -160,20 +161,22 @@ class _Asked:
         parts = [part for name in names for part in (self.data[name], self.choices[name].fit, self.choices[name].judge)]
         return together([past for _, past in parts])[:2] if parts else None
 
-    def without_reader(self, waiting: bool) -> list[Trial]:
-        """Baselines, and the boosters that read nothing; what has to wait for a reader is left for later."""
+    def without_reader(self, readable: Sequence[Task]) -> list[Trial]:
+        """Baselines, and the boosters that read nothing; what waits for a reader of `readable` is left for later."""
         return _heaviest_first(
             self._trial(task, made)
             for task in self.tasks
             for made in (*(kind() for kind in PLAIN), *self._boosters(task))
-            if made.answers(task) and not (waiting and isinstance(made, LightGBMRanking))
+            if made.answers(task) and not (task in readable and isinstance(made, LightGBMRanking))
         )
 
     def with_reader(self, read: Read) -> list[Trial]:
         """The reader itself, and the boosters that read its columns or rank what it proposes."""
         items = ItemColumns(read.rolling.newest)
         found: list[Trial] = []
-        for task in (task for task in self.tasks if isinstance(task.asks, Everyone)):
+        # Of customers, those that the reader answers: for others its columns begin too late.
+        asked = (one for one in self.tasks if isinstance(one.asks, Everyone))
+        for task in (one for one in asked if one.key != schema.USER or read.rolling.answers(one)):
             for alone in self._boosters(task):
                 match alone:
                     case LightGBMRanking():

@@ -64,7 +64,8 @@ class Log:
         events = events.with_columns(cs.decimal().cast(pl.Float64))
         events, items = _one_type(events, items, schema.ITEM)
         events, users = _one_type(events, users, schema.USER)
-        events = events.sort(known(), maintain_order=True)
+        # What became known together is in order of time, whatever the order of the file.
+        events = events.sort(known(), schema.TIME, maintain_order=True)
         first, last = events[schema.TIME].min(), events.select(known()).to_series().max()
         assert isinstance(first, datetime) and isinstance(last, datetime)
         return cls(

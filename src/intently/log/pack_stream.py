@@ -221,7 +221,7 @@ def _in_order(blocks: Blocks, found: Survey, layout: Mapping[str, Any], site: Si
     first = np.append(0, np.cumsum(np.diff(offsets).sum(axis=0)))
 
     def ordered(part: int) -> Mapping[str, Array]:
-        rows = np.argsort(runs.column(part, "known", offsets), kind="stable")
+        rows = np.lexsort([runs.column(part, name, offsets) for name in ("time", "known")])
         columns = {name: runs.column(part, name, offsets)[rows] for name in runs.layout}
         return columns | {"row": np.arange(first[part], first[part + 1])}
 

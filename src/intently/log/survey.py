@@ -75,16 +75,18 @@ def _told(blocks: Blocks, start: int, stop: int, instants_file: Path) -> dict[st
     if faults:
         return {"faults": faults}
     frame = frame.with_columns(pl.col(*times).cast(schema.CLOCK))
-    instants = frame.select(known()).to_series().dt.epoch("us").to_numpy()
+    instants, time = (frame.select(one).to_series().dt.epoch("us").to_numpy() for one in (known(), pl.col(schema.TIME)))
     np.save(instants_file, np.sort(instants[::EVERY]))
+    later = np.diff(instants)
     return {
         "faults": faults,
         "types": frame[schema.TYPE].cast(pl.String).unique().to_list(),
         "earliest": frame[schema.TIME].dt.epoch("us").min(),
         "latest": int(instants.max()),
-        "first": int(instants[0]),
-        "last": int(instants[-1]),
-        "in_order": bool((np.diff(instants) >= 0).all()),
+        "first": [int(instants[0]), int(time[0])],
+        "last": [int(instants[-1]), int(time[-1])],
+        # What became known together is in order of time.
+        "in_order": bool(((later > 0) | ((later == 0) & (np.diff(time) >= 0))).all()),
     }
 
 

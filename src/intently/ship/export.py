@@ -24,7 +24,7 @@ from intently.log.pack import Array
 from intently.ship import onnx_file
 from intently.ship.gate import Gate, passed
 from intently.ship.onnx_reader import EXACT, WHOLE, Items, OnnxAnswers, fed, names_of
-from intently.text.arrays import sequences
+from intently.text.arrays import newest, sequences
 from intently.text.exported_model import session
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _EVENTS_OF = timedelta(days=28)
 
 def inputs(reader: FittedReader, past: Past) -> dict[str, Array]:
     """The inputs for the customers of a past, in their order; each must be asked once."""
-    seq = sequences(past)
+    seq = newest(sequences(past))
     memories = tuple(task for task in reader.tasks if remembers(task))
     batches = Batches(seq, reader.catalogue(past), reader.numbers.apply(past), memories, described=False)
     # With a customer asked twice there are fewer histories than questions.

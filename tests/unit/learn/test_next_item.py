@@ -10,7 +10,7 @@ from intently.errors import ConfigError, DataError
 from intently.learn import network
 from intently.learn.batches import Batches
 from intently.learn.finetune import EvenGroups
-from intently.learn.next_item import About, NextItemReader, Orders, _batches, _catalogue
+from intently.learn.next_item import About, NextItemReader, Orders, _batches, _catalogue, _drawn
 from intently.learn.presets import ORDER_PRESETS
 from intently.learn.recipe import Recipe
 
@@ -156,6 +156,29 @@ def test_sampled_negatives_stand_for_the_whole_catalogue():
     together = fitted.queries(later.sequences)
     alone = [fitted.queries(later.take(np.array([row])).sequences)[0] for row in (0, 7, 41)]
     np.testing.assert_allclose(alone, together[[0, 7, 41]], atol=1e-4)
+
+
+@pytest.mark.parametrize("negatives", [0, 30])
+def test_what_is_no_item_is_read_and_never_asked_for(negatives):
+    lists = [np.where(np.arange(len(one)) % 2, -1, one) for one in np.split(planted().item, planted().start[1:-1])]
+    histories = orders(lists)
+    recipe = replace(RECIPE, negatives=negatives, pretrain_epochs=2)
+    fitted = replace(READER, recipe=recipe).fit(histories.sequences, ITEMS, histories.sequences)
+    assert all(0 < loss < 1 for loss in fitted.curve)
+    batch = _drawn(_batches(histories.sequences, fitted.catalogue, 51), negatives).collate(np.arange(40))
+    fitted.network.train()
+    fitted.network.pretraining = True
+    # Cross-entropy is not below 0, whatever is learned of what stands for no item.
+    fitted.network.reader.items.popularity.data[1] = 9.0
+    assert fitted.network(**batch)["loss"] > 0
+
+
+def test_who_has_seen_nothing_asks_for_nothing_and_gets_what_everybody_meets(fitted):
+    whole = planted(4, seed=3).sequences
+    none = replace(whole, visible=np.array([0, *whole.visible[1:]]))
+    queries, before = fitted.queries(none), fitted.queries(whole)
+    assert not queries[0].any()
+    np.testing.assert_allclose(queries[1:], before[1:], atol=1e-5)
 
 
 def test_what_is_held_out_is_judged_among_all_items_however_it_is_learned():

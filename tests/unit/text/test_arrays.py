@@ -7,7 +7,7 @@ import polars as pl
 
 from intently.contract import Past
 from intently.tasks.purchase_intent import TASK
-from intently.text.arrays import ragged, sequences
+from intently.text.arrays import newest, ragged, sequences
 from intently.text.verbalise import item_texts
 from planted_shop import START, planted
 
@@ -41,6 +41,36 @@ def test_gaps_are_the_days_between_moments() -> None:
     assert (seq.moment_gap[first] == 0).all()
     later = np.flatnonzero(~first)
     assert np.allclose(seq.moment_gap[later], seq.moment_age[later - 1] - seq.moment_age[later], atol=1e-4)
+
+
+def test_the_newest_are_those_of_a_question_alone_whatever_else_is_asked_later() -> None:
+    log = planted()
+    cutoffs = [START + timedelta(weeks=w) for w in (6, 10, 20, 21, 30)]
+    longest = 4
+    seq = newest(sequences(Past(log, TASK.examples(log, cutoffs))), longest)
+    examples = TASK.examples(log, cutoffs)
+    alone = {at: newest(sequences(Past(log, examples.where(pl.col("at") == at))), longest) for at in cutoffs}
+    place = dict.fromkeys(cutoffs, 0)
+    repeated = 0
+    for i, at in enumerate(examples.at):
+        one, k = alone[at], place[at]
+        place[at] += 1
+        history, mine = seq.history[i], one.history[k]
+        read = seq.visible[i] - seq.skipped[history]
+        assert one.visible[k] - one.skipped[mine] == min(one.visible[k], longest) <= read < 2 * longest
+        repeated += history != mine
+        # What is remembered is the whole past, and of what is read the newest are the same.
+        assert seq.visible[i] == one.visible[k]
+        begin, start = seq.moment_start[history], one.moment_start[mine]
+        ages = seq.moment_age[begin : begin + seq.visible[i]] - seq.now_age[i]
+        np.testing.assert_allclose(ages, one.moment_age[start : start + one.visible[k]] - one.now_age[k], atol=1e-3)
+        here, there = (s.line_start[b : b + seq.visible[i] + 1] for s, b in ((seq, begin), (one, start)))
+        np.testing.assert_array_equal(here - here[0], there - there[0])
+        np.testing.assert_array_equal(seq.item[here[0] : here[-1]], one.item[there[0] : there[-1]])
+        first = seq.visible[(seq.history == history)].min() == seq.visible[i]
+        assert not first or read == min(seq.visible[i], longest)
+    assert repeated
+    assert seq.lengths.max() < 2 * longest
 
 
 def test_ragged_lays_ranges_end_to_end() -> None:

@@ -1,0 +1,69 @@
+"""When a reader begins: what is judged, and what a booster reads of it, is new to it, however long a window is."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from intently.contract import weekly
+from intently.learn.choose import WEEK, Choice, choice_cutoffs, whole_weeks
+from intently.learn.fresh import Freshness, _first, begun
+from intently.learn.presets import plan_of
+from intently.log.log import Log
+from intently.tasks import purchase_intent, purchasing_power
+from small_logs import START
+
+PLAN = plan_of("fast")
+
+
+def bought(weeks: int) -> Log:
+    """Four customers who buy every third day."""
+    lines = [
+        (f"u{who}", START + timedelta(days=3 * day + who / 8)) for who in range(4) for day in range(7 * weeks // 3)
+    ]
+    events = pl.DataFrame(lines, schema=["user_id", "timestamp"], orient="row")
+    return Log.of(events.with_columns(item_id=pl.lit("x"), event_type=pl.lit("buy"), amount=pl.lit(5.0)))
+
+
+def own(days: int):
+    return replace(purchasing_power.TASK, name="own", horizon=timedelta(days=days))
+
+
+@pytest.mark.parametrize("days", [7, 28, 35, 49, 60, 90, 120])
+def test_the_first_reader_has_seen_nothing_of_what_is_judged_or_read_by_what_is_judged(days) -> None:
+    log = bought(100)
+    until, tasks = log.observed_until, (purchase_intent.TASK, own(days))
+    times = choice_cutoffs(tasks, until)
+    readable, first = begun(tasks, log, times[0], until - PLAN.reader_weeks * WEEK)
+    assert readable == tasks
+    train, held_out = _first(log, readable, Freshness(first, until, PLAN.refresh_weeks, PLAN.reader_step))
+    for task in tasks:
+        choice = Choice.of(task, times, log)
+        asked = set(choice.judge[0].frame.select("user_id", "at").rows())
+        for other in tasks:
+            learned = {*train[other.name][0].frame.select("user_id", "at").rows()}
+            stopped = {*held_out[other.name][0].frame.select("user_id", "at").rows()}
+            assert not asked & (learned | stopped)
+        # No window by which it is stopped ends after the first time that is judged.
+        assert first + task.horizon <= times[0]
+        # What the boosters are fitted on for the choice begins with columns of a reader that had not seen it.
+        assert choice.fit[0].at.max() >= first
+
+
+def test_a_question_whose_windows_a_log_has_no_room_for_is_left_to_the_others() -> None:
+    log = bought(52)
+    until, tasks = log.observed_until, (purchase_intent.TASK, own(120))
+    times, latest = choice_cutoffs(tasks, until), until - PLAN.reader_weeks * WEEK
+    readable, first = begun(tasks, log, times[0], latest)
+    assert readable == (purchase_intent.TASK,)
+    assert first == min(latest, times[0] - 2 * whole_weeks(purchase_intent.TASK))
+    assert len(weekly(log.observed_from, first)) > 20
+    assert begun((own(120),), log, times[0], latest)[0] == ()
+
+
+def test_questions_of_four_weeks_begin_where_they_always_did() -> None:
+    log = bought(60)
+    until, tasks = log.observed_until, (purchase_intent.TASK, purchasing_power.TASK)
+    latest = until - PLAN.reader_weeks * WEEK
+    assert begun(tasks, log, choice_cutoffs(tasks, until)[0], latest) == (tasks, latest)
