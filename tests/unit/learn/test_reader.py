@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from intently.learn.recipe import Recipe
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.log.log import Log
+from intently.text.arrays import newest
 from planted_shop import START
 
 from .conftest import RECIPE, SHAPE, TASKS, UNTIL, fit, parts
@@ -46,9 +48,11 @@ def test_what_comes_later_changes_nothing(shop, reader, task) -> None:
         assert np.array_equal(a.ids, b.ids)
 
 
+@pytest.mark.parametrize("longest", [256, 3])
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_earlier_questions_of_a_history_do_not_see_later_moments(shop, reader, task) -> None:
-    """Several cut-offs share a history; each must get the answer it gets on its own."""
+def test_an_earlier_question_is_answered_as_alone(shop, reader, task, longest, monkeypatch) -> None:
+    """Several cut-offs share a history, of which only the newest moments are read."""
+    monkeypatch.setattr("intently.learn.fitted.newest", partial(newest, longest=longest))
     examples = task.examples(shop, [START + timedelta(weeks=w) for w in (12, 20)]).hide()
     both = reader.predict(examples, Past(shop, examples))
     first = np.flatnonzero((examples.at == examples.cutoffs[0]).to_numpy())
