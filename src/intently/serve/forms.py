@@ -28,7 +28,10 @@ class EventBatch(Strict):
 
 
 class PostedHistory(Strict):
-    """A history that is not kept: up to 2,000 events of one customer or visitor."""
+    """A history that is not kept: up to 2,000 events of one customer or visitor, in any order.
+
+    An event without `arrived_at` became known when it happened.
+    """
 
     events: Annotated[list[EventIn], Field(max_length=MOST_HISTORY)] = []
     tasks: Annotated[list[str], Field(max_length=50)] | None = None

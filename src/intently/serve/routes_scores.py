@@ -13,7 +13,7 @@ from intently.contract import Ranking, Shares
 from intently.serve.access import needs
 from intently.serve.ads import chances
 from intently.serve.answers import number
-from intently.serve.arrivals import readable
+from intently.serve.arrivals import EventIn, readable
 from intently.serve.clock import written
 from intently.serve.forecast import Forecast
 from intently.serve.forms import Ads, ManyUsers, Meta, PostedHistory, RankedAds, Scored, ScoredMany, Wanted
@@ -235,9 +235,12 @@ def of_kind(service: Service, kind: type) -> tuple[str, ...]:
     return names
 
 
-def _somebody(event: Any) -> Any:
-    """A posted history is one person's, whether they are named or not."""
-    return event if event.user_id or event.session_id else event.model_copy(update={"session_id": "posted"})
+def _somebody(event: EventIn) -> EventIn:
+    """A posted history is one person's, named or not, and was known as it happened where it does not say when."""
+    told: dict[str, Any] = {} if event.user_id or event.session_id else {"session_id": "posted"}
+    if event.arrived_at is None:
+        told["arrived_at"] = event.timestamp
+    return event.model_copy(update=told)
 
 
 def _made(service: Service, forecast: Forecast) -> dict[str, Any]:

@@ -51,6 +51,13 @@ def body(service, user: str = "c001", **more: object) -> dict[str, object]:
     } | more
 
 
+def numbers(told: object) -> list[float]:
+    """Every number in an answer, in its order."""
+    if isinstance(told, dict | list):
+        return [number for one in (told.values() if isinstance(told, dict) else told) for number in numbers(one)]
+    return [] if isinstance(told, str | bool | None) else [float(told)]
+
+
 def fault(answer) -> dict:
     assert answer.headers["content-type"] == "application/problem+json"
     told = answer.json()
@@ -92,6 +99,31 @@ def test_every_way_to_ask(client, service, admin) -> None:
     assert client.get("/v1/model", headers=admin).json()["tasks"]["next_item"]["served"] == "stack"
     assert client.get("/v1/model/card", headers=admin).text.startswith("#")
     assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_a_posted_history_is_answered_alike_in_whatever_order_it_comes(client, service, admin) -> None:
+    now, day = service.clock.now(), 86_400_000_000
+    happened = {1: "buy", 2: "view", 9: "view", 40: "buy", 90: "buy", 200: "view"}
+    newest_first = [
+        body(service, "kept", event_type=kind, item_id=str(1000 + ago), timestamp=written(now - ago * day))
+        for ago, kind in happened.items()
+    ]
+    shuffled = [newest_first[place] for place in (3, 0, 5, 1, 4, 2)]
+    names = list(service.models.champion.tasks)
+
+    def posted(events) -> list[float]:
+        told = client.post("/v1/scores", json={"events": events, "tasks": names, "most": 5}, headers=admin).json()
+        assert told["events"] == len(events)
+        return numbers([told["answers"][name] for name in names])
+
+    in_order = posted(newest_first[::-1])
+    assert len(in_order) > len(names)
+    assert posted(newest_first) == pytest.approx(in_order, abs=1e-4)
+    assert posted(shuffled) == pytest.approx(in_order, abs=1e-4)
+    known = [one | {"arrived_at": one["timestamp"]} for one in shuffled]
+    assert client.post("/v1/events/batch", json={"events": known}, headers=admin).status_code == 201
+    told = client.get(f"/v1/users/kept/scores?most=5&tasks={','.join(names)}", headers=admin).json()
+    assert numbers([told["answers"][name] for name in names]) == pytest.approx(in_order, abs=1e-4)
 
 
 def test_recommendations_keep_to_the_rules_of_the_request_or_of_the_shop(client, service, admin) -> None:
