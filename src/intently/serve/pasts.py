@@ -20,9 +20,10 @@ _TYPES = {"known": np.int64, "time": np.int64, "item": np.int32, "event_type": n
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """One customer's events as arrays, by known time; codes are the store's. `last` is the newest event's number.
+    """One customer's events as arrays, by known time and then by time; codes are the store's.
 
-    A history never changes: an event makes a new one, so that a reader keeps what it has begun with.
+    `last` is the newest event's number. A history never changes: an event makes a new one, so that a reader keeps what
+    it has begun with.
     """
 
     known: Array
@@ -169,15 +170,16 @@ class Pasts:
 def history_of(placed: Sequence[Placed]) -> History:
     """A history of events that are not in the store: one that was posted with the question."""
     found = nothing()
-    for one in sorted(placed, key=lambda each: (each.event.known, each.seq)):
+    for one in sorted(placed, key=lambda each: (each.event.known, each.event.timestamp, each.seq)):
         found = _with(found, one)
     return found
 
 
 def _with(history: History, placed: Placed) -> History:
-    """A history with one more event, at its place in time; after those known at the same time."""
+    """A history with one more event, at its place in time; after those that were known and happened when it did."""
     event = placed.event
-    place = int(np.searchsorted(history.known, event.known, side="right"))
+    first, stop = (int(np.searchsorted(history.known, event.known, side=side)) for side in ("left", "right"))
+    place = first + int(np.searchsorted(history.time[first:stop], event.timestamp, side="right"))
     values = {
         "known": event.known,
         "time": event.timestamp,

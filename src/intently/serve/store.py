@@ -25,6 +25,8 @@ from intently.serve.tables import CUSTOMERS, DEAD, EVENTS, FACTS, ITEMS, NAMES
 
 TYPE, EXTRA = "type", "extra"
 _FORGOTTEN = "forgotten:"
+# Of a past: events known at the same time by when they happened, and only then as they came.
+_ORDER = (EVENTS.c.known, EVENTS.c.timestamp, EVENTS.c.seq)
 
 
 class Store:
@@ -103,21 +105,23 @@ class Store:
         return placed
 
     def rows_of(self, user: str) -> list[Any]:
-        """A customer's events in order: seq, timestamp, known, event_type, item_id, quantity, amount, extra."""
+        """A customer's events in order: seq, timestamp, known, event_type, item_id, quantity, amount, extra.
+
+        By the time at which they became known; of those known at once, by when they happened.
+        """
         columns = EVENTS.c
         wanted = (columns.seq, columns.timestamp, columns.known, columns.event_type, columns.item_id)
         query = (
             select(*wanted, columns.quantity, columns.amount, columns.extra)
             .where(columns.user_id == user)
-            .order_by(columns.known, columns.seq)
+            .order_by(*_ORDER)
         )
         with self.reading() as connection:
             return list(connection.execute(query).all())
 
     def written_by(self, user: str) -> list[tuple[int, str | None]]:
         """What a customer wrote, by event (its seq), in the order of `rows_of`."""
-        columns = EVENTS.c
-        query = select(columns.seq, columns.text).where(columns.user_id == user).order_by(columns.known, columns.seq)
+        query = select(EVENTS.c.seq, EVENTS.c.text).where(EVENTS.c.user_id == user).order_by(*_ORDER)
         with self.reading() as connection:
             return [(row[0], row[1]) for row in connection.execute(query).all()]
 

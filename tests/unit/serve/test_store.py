@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from intently.log.pack import Pack
 from intently.log.packed import PackedLog
 from intently.serve.bring import bring, item_table, log_of
 from intently.serve.event import Event
-from intently.serve.pasts import Pasts
+from intently.serve.pasts import Pasts, history_of
 from intently.serve.store import Store
 from small_logs import tiny
 
@@ -57,6 +58,34 @@ def test_a_history_in_memory_is_the_one_that_is_read_whatever_the_order_of_arriv
         assert getattr(held, name).tolist() == getattr(read, name).tolist(), name
     assert held.extra["stars"].tolist() == read.extra["stars"].tolist()
     assert held.known.tolist() == sorted(held.known.tolist())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_events_that_arrived_at_once_make_one_past_in_whatever_order_they_come(store: Store, seed: int) -> None:
+    rng = random.Random(seed)
+    # All known at one of two times, each of its own time.
+    batch = [
+        event(n, timestamp=NOON - n, arrived=NOON + 7 * rng.randrange(2), item=f"i{n}", text=f"t{n}") for n in range(12)
+    ]
+    # The codes are the same for both customers.
+    store.append([replace(one, event_id=f"first-{one.event_id}", user="other") for one in batch])
+    pasts, kept = [], Pasts(store)
+    for user in ("ann", "bob"):
+        rng.shuffle(batch)
+        mine = [replace(one, event_id=f"{user}-{one.event_id}", user=user) for one in batch]
+        first = rng.randrange(1, 12)
+        placed = store.append(mine[:first])
+        kept.of(user)
+        later = [one for one in store.append(mine[first:]) if one is not None]
+        kept.add(later)
+        posted = history_of([one for one in (*placed, *later) if one is not None])
+        for past in (kept.of(user), Pasts(store).of(user), posted):
+            pasts.append([getattr(past, name).tolist() for name in ("known", "time", "item")])
+        written = [text for _, text in store.written_by(user)]
+        assert written == [f"t{NOON - row.timestamp}" for row in store.rows_of(user)]
+    one, *others = pasts
+    assert all(other == one for other in others)
+    assert one[:2] == [list(column) for column in zip(*sorted(zip(*one[:2], strict=True)), strict=True)]
 
 
 def test_what_is_stored_while_a_history_is_read_is_not_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
