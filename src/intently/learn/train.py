@@ -93,7 +93,7 @@ def train(
     if checkpoints is not None:
         # An interrupted training is gone on with only where it is the same training.
         questions = [task.written or task.name for task in tasks]
-        checkpoints = folder_of(checkpoints, known.fingerprint(), until, questions, plan, recipe, model, adapt)
+        checkpoints = folder_of(checkpoints, known.checksum(), until, questions, plan, recipe, model, adapt)
     fresh = Freshness(first, until, plan.refresh_weeks, plan.reader_step)
     asked = _Asked(tasks, choices, data, plan, seed)
 

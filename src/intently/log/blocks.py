@@ -74,7 +74,7 @@ class Unpacked:
     def of_log(cls, log: Log, source: str) -> Unpacked:
         """A log in memory, and where it came from."""
         span = (log.observed_from, log.observed_until)
-        return cls((log.events.lazy(),), log.items, log.users, *span, source, log.fingerprint())
+        return cls((log.events.lazy(),), log.items, log.users, *span, source, log.checksum())
 
     def __len__(self) -> int:
         """How many events there are."""

@@ -151,6 +151,19 @@ class Log:
         rows = self.events.select(names).hash_rows(seed=0).sort()
         return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()[:16]
 
+    def checksum(self) -> str:
+        """A hash of all that a model may learn from: every column of events, items and users in the log's order, and
+        the span. What was begun of a log goes on only with the same.
+        """
+        span = f"{self.observed_from.isoformat()} {self.observed_until.isoformat()}"
+        digest = hashlib.sha256(span.encode())
+        for table in (self.events, self.items, self.users):
+            digest.update(repr(table.schema).encode())
+            # Categories count by their names: their codes are this process's own.
+            rows = table.with_columns(cs.by_dtype(pl.Categorical, pl.Enum).cast(pl.String)).hash_rows(seed=0)
+            digest.update(rows.to_numpy().tobytes())
+        return digest.hexdigest()[:16]
+
     def between(self, start: datetime, end: datetime) -> pl.DataFrame:
         """Events with `start <= timestamp < end`."""
         return self.events.filter((pl.col(schema.TIME) >= start) & (pl.col(schema.TIME) < end))
