@@ -98,7 +98,7 @@ class Beforehand:
             served = line.champion
             mine = [user for user in users[start : start + _TOGETHER] if line.of(user, served.tasks) is served]
             histories = [self._pasts.of(user) for user in mine]
-            keys = [Key(user, served.tasks, served, len(served.shelf)) for user in mine]
+            keys = [Key(user, served.tasks, served, served.shelf.edition) for user in mine]
             try:
                 told = worker.ask(histories, served.tasks, served).result() if mine else []
             except StateError:
@@ -121,7 +121,7 @@ class Beforehand:
         wanted = []
         for one, asked in due:
             history = self._pasts.peek(one.user)
-            now = Key(one.user, one.tasks, one.served, len(one.served.shelf))
+            now = Key(one.user, one.tasks, one.served, one.served.shelf.edition)
             if history is not None and one.served in self._line().loaded and not self._kept.holds(now, history):
                 wanted.append((now, history, asked))
         if wanted:
@@ -133,7 +133,7 @@ class Beforehand:
         """Answers to the questions of `key` about customers; who asks for less than all of them gets that earlier."""
         served = key.served
         first = tuple(name for name in key.tasks if name in served.but_rankings)
-        halves = [(Key(one.user, first, served, one.items), history, asked) for one, history, asked in wanted]
+        halves = [(Key(one.user, first, served, one.edition), history, asked) for one, history, asked in wanted]
         # What is made earlier is found earlier by who asks meanwhile.
         waiting = [
             [(one, history, asked, self._kept.begin(one, history)) for one, history, asked in part]

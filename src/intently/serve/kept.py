@@ -47,17 +47,17 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Key:
-    """Whose answers, to which questions, by which model (and how many items it has read)."""
+    """Whose answers, to which questions, by which model, and of which catalogue (`Shelf.edition`)."""
 
     user: str
     tasks: tuple[str, ...]
     served: Served
-    items: int
+    edition: int
 
     @property
     def name(self) -> Name:
         """What tells one from another."""
-        return self.user, self.tasks, self.served.version, self.items
+        return self.user, self.tasks, self.served.version, self.edition
 
 
 def covers(more: Name, less: Name) -> bool:
@@ -144,7 +144,7 @@ class Kept:
                 return
             for name in list(self._of_user.get(key.user, ())):
                 # What answers no more than this, or from an older catalogue, need not be made anew beside it.
-                older = name[2] == key.served.version and name[3] != key.items
+                older = name[2] == key.served.version and name[3] != key.edition
                 if older or covers(key.name, name):
                     asked = max(asked, self._entries[name].asked)
                     self._drop(name)
@@ -170,7 +170,7 @@ class Kept:
     def making(self, user: str, history: History, served: Served, tasks: Sequence[str]) -> Future[Told | None] | None:
         """The answer that is being made just now, where it will answer these questions from this history."""
         with self._lock:
-            asked = Key(user, tuple(tasks), served, len(served.shelf)).name
+            asked = Key(user, tuple(tasks), served, served.shelf.edition).name
             return next(
                 (
                     future
@@ -240,7 +240,7 @@ class Kept:
 
     def _holding(self, user: str, history: History, served: Served, tasks: Sequence[str]) -> _Entry | None:
         """What answers these questions, and maybe more, from this history. That it was asked for is noted."""
-        asked, now, found = Key(user, tuple(tasks), served, len(served.shelf)).name, self._now(), None
+        asked, now, found = Key(user, tuple(tasks), served, served.shelf.edition).name, self._now(), None
         for name in self._of_user.get(user, ()):
             if covers(name, asked):
                 entry = self._entries[name]

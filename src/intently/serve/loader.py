@@ -57,7 +57,8 @@ class Loader:
         """A kind of event never seen before needs a shelf that names it; the items on it stay."""
         old = served.shelf
         if len(self._store.types) != len(old.event_types) or len(self._store.extras) != len(old.extras):
-            served.shelf = Shelf(old.items, tuple(self._store.types), tuple(self._store.extras), old.derived)
+            types, extras = tuple(self._store.types), tuple(self._store.extras)
+            served.shelf = Shelf(old.items, types, extras, old.derived, old.edition)
 
     def _served(self, folder: Path, trained: Trained, items: pl.DataFrame) -> Served:
         known, told = _item_ids(trained), items.schema[schema.ITEM]

@@ -199,7 +199,7 @@ class Service:
         for number in missing:
             groups.setdefault(line.of(users[number], tasks), []).append(number)
         for served, numbers in groups.items():
-            keys = [Key(users[number], tuple(tasks), served, len(served.shelf)) for number in numbers]
+            keys = [Key(users[number], tuple(tasks), served, served.shelf.edition) for number in numbers]
             told = await self._ask([histories[number] for number in numbers], tasks, served)
             for number, key, one in zip(numbers, keys, told, strict=True):
                 self.kept.put(key, histories[number], one, one.as_of, forgettings)
@@ -233,8 +233,10 @@ class Service:
         told = self.kept.told(user, history, served, (task,), reuse)
         reused = told is not None
         if told is None:
+            # Before it is asked: what is answered from an earlier catalogue must not pass for one of a later.
+            key = Key(user, (task,), served, served.shelf.edition)
             told = (await self._ask([history], (task,), served))[0]
-            self.kept.put(Key(user, (task,), served, len(served.shelf)), history, told, told.as_of, forgettings)
+            self.kept.put(key, history, told, told.as_of, forgettings)
             self.monitor.answers.labels(told.model).inc()
             self.onlookers.see(self.models.line, [history], [told])
         asked, shelf = served.trained.task(task), served.shelf

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import count
 
 import numpy as np
 import polars as pl
@@ -21,19 +22,22 @@ from intently.log.lookup import Lookup
 from intently.log.pack import UNKNOWN, Array, Derived, Order, Pack
 from intently.serve.pasts import History
 
+_EDITIONS = count()
+
 
 @dataclass(frozen=True, eq=False)
 class Shelf:
     """The catalogue as the model knows it at one time, in the order of item codes; it never changes.
 
     Items with later codes are not on it yet: their texts have not been read by the language model. `derived` holds
-    what was made of the items alone.
+    what was made of the items alone. `edition` is a later number for every other catalogue, however many items it has.
     """
 
     items: pl.DataFrame
     event_types: tuple[str, ...]
     extras: tuple[str, ...]
     derived: Derived = field(default_factory=Derived)
+    edition: int = field(default_factory=partial(next, _EDITIONS))
 
     def __len__(self) -> int:
         return len(self.items)

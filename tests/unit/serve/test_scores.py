@@ -223,6 +223,32 @@ def test_a_new_item_is_read_in_the_background_and_answers_say_so_until_then(serv
     assert all("nobody has seen" in text for _, texts in reads for text in texts)
 
 
+def test_an_item_that_is_said_differently_makes_an_answer_old(service, hands, monkeypatch) -> None:
+    rng = np.random.default_rng(5)
+    monkeypatch.setattr(
+        "intently.learn.texts.embed", lambda texts, *_args, **_more: rng.random((len(texts), 24), np.float32)
+    )
+    service.append([Event("x", "c001", "buy", hands.at, hands.at, "1003", 1.0, 9.0)]).result(timeout=30)
+
+    def asked() -> bool:
+        hands.at += 1_000_000
+        return asyncio.run(service.answer(["c001"], TASKS))[0].reused
+
+    asked()
+    assert asked()
+    service.append([Event("y", "nobody", "never_seen", hands.at, hands.at, "1003")]).result(timeout=30)
+    service.loader.refresh(service.models.champion)
+    assert "never_seen" in service.models.champion.shelf.event_types
+    assert asked()
+    count, told = len(service.models.champion.shelf), service.shelver.told
+    assert service.store.put_items({"1003": {"title": "what it is called from now on", "category": "c1"}}) == 1
+    service.shelver.look()
+    _until(lambda: service.shelver.told > told)
+    assert len(service.models.champion.shelf) == count
+    assert not asked()
+    assert asked()
+
+
 def test_a_posted_history_is_answered_like_a_kept_one_and_is_not_kept(service, hands) -> None:
     events = [
         Event(f"p{n}", "p", "buy", hands.at - n * DAY, hands.at - n * DAY, str(1000 + n), 1.0, 5.0) for n in range(1, 6)
