@@ -14,6 +14,7 @@ import torch
 
 from intently.contract import Examples, Past, Scores, Task
 from intently.errors import BundleError, ConfigError
+from intently.learn.text_finetune import trained_on
 from intently.learn.text_reader import TextReader
 from intently.log.pack import Array
 
@@ -76,16 +77,28 @@ class Ensemble:
 
 
 def of_folds(reader: TextReader, members: int, examples: Examples, past: Past) -> TextReader:
-    """One reader of the mean weights of `members`, each without a fold of the customers, all of one seed."""
+    """One reader of the mean weights of `members`, each without a fold of the customers, all of one seed.
+
+    It is calibrated on what none of them was trained on, where that is enough.
+    """
     fold = folds(examples, members)
     rows = [np.flatnonzero(fold != number) for number in range(members)]
     fitted = [reader.fit(examples.take(mine), past.take(mine)) for mine in rows]
-    return averaged(fitted, examples.task)
+    one = averaged(fitted, examples.task)
+    learned = np.zeros(len(examples), dtype=bool)
+    for mine in rows:
+        learned[mine[trained_on(examples.take(mine), reader.recipe)]] = True
+    left = np.flatnonzero(~learned)
+    if not len(left):
+        return one
+    held = examples.take(left)
+    return one.calibrated_on(held, one.encoded(held.hide(), past.take(left)))
 
 
 def averaged(readers: Sequence[TextReader], task: Task) -> TextReader:
     """One reader whose weights are the mean of several that began alike (Wortsman et al. 2022): as fast as one.
 
+    What calibrates each of them does not fit their mean: it has no calibration (see `TextReader.calibrated_on`).
     Raises ConfigError where they are not of one question, method, size and model.
     """
     first = readers[0]
@@ -100,7 +113,7 @@ def averaged(readers: Sequence[TextReader], task: Task) -> TextReader:
     with torch.no_grad():
         for name, weight in network.named_parameters():
             weight.copy_(torch.stack([other[name] for other in others]).mean(0))
-    return first.with_network(network, list(first.losses))
+    return first.with_network(network, list(first.losses)).uncalibrated()
 
 
 def folds(examples: Examples, count: int) -> Array:

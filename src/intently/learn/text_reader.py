@@ -181,6 +181,10 @@ class TextReader:
         """The same reader with a network that was trained further, and the losses of that training."""
         return replace(self, fitted=replace(self._known(), network=network.eval(), losses=tuple(losses)))
 
+    def uncalibrated(self) -> Self:
+        """The same reader, which gives the head's answers as they are."""
+        return replace(self, fitted=replace(self._known(), calibration=Calibration()))
+
     @property
     def longest(self) -> int:
         """How many tokens it reads of a story at most."""

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from intently.contract import Past
+from intently.contract import Past, Scores
 from intently.errors import ConfigError
+from intently.learn.calibrate import Calibration
 from intently.learn.ensemble import Ensemble, averaged, folds, of_folds
 from intently.learn.methods import Sizes
 from intently.learn.sturdy import AS_IT_IS, sturdiness, unknown_words
-from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_finetune import TextRecipe, trained_on
 from intently.learn.text_reader import TextReader
 from intently.text.story import Story, Teller
 from small_logs import day
@@ -104,6 +105,38 @@ def test_averaged_weights_are_a_reader_between_them(ensemble, log):
     for name, weight in soup.network.named_parameters():
         assert weight.equal((a[name] + b[name]) / 2)
     assert soup.predict(asked, Past(log, asked)).values.shape == (len(asked), 3)
+
+
+def test_averaged_weights_do_not_answer_through_the_calibration_of_one_member(ensemble, log):
+    asked = QUESTION.questions(log, day(63))
+    warm = [
+        replace(one, fitted=replace(one.fitted, calibration=Calibration({"temperature": temperature})))
+        for one, temperature in zip(ensemble.fitted, (0.5, 3.0), strict=True)
+    ]
+    soup = averaged(warm, QUESTION)
+    assert soup.calibration == Calibration()
+    plain = soup.read(soup.encoded(asked, Past(log, asked)))
+    np.testing.assert_array_equal(soup.predict(asked, Past(log, asked)).values, plain)
+
+
+def test_the_reader_of_folds_is_calibrated_itself_on_what_no_member_was_trained_on(reader, examples, log, monkeypatch):
+    seen, past = fits(monkeypatch), Past(log, examples)
+    # As if so few were many.
+    monkeypatch.setattr("intently.learn.text_finetune._ENOUGH", 30)
+    monkeypatch.setattr("intently.learn.calibrate._FEWEST", 10)
+    short = replace(reader, recipe=replace(reader.recipe, epochs=3, held_out=0.4))
+    one = of_folds(short, 2, examples, past)
+    trained = [mine.where(trained_on(mine, short.recipe)) for mine, _ in seen]
+    taught = {pair for part in trained for pair in part.frame.select(part.task.key, "at").rows()}
+    pairs = examples.frame.select(examples.task.key, "at").rows()
+    left = np.array([place for place, pair in enumerate(pairs) if pair not in taught], dtype=int)
+    assert 20 < len(left) < len(pairs) - 20
+    held = examples.take(left)
+    own = Scores(QUESTION.answer, one.read(one.encoded(held.hide(), past.take(left))), QUESTION.answer.labels)
+    assert one.calibration == Calibration.of(QUESTION, held, own)
+    members = [made.calibration for _, made in seen]
+    assert members[0] != members[1]
+    assert one.calibration not in members
 
 
 def test_weights_of_unlike_readers_are_not_averaged(ensemble):
