@@ -117,7 +117,8 @@ def judged(
         """Everybody's answers at one cut-off. All are asked, so that tasks share one reading of the past."""
         found: dict[str, dict[str, Scores]] = {}
         for task in trained.tasks:
-            everyone, place, known = _everyone(task, at, asked[task.name], known_at[at], log)
+            earlier = [one for one in cutoffs if one < at]
+            everyone, place, known = _everyone(task, at, earlier, asked[task.name], known_at[at], log)
             past = Past(known, everyone)
             found[task.name] = {}
             for name in trained.predictors[task.name]:
@@ -173,10 +174,13 @@ def judged(
     return document("Intently: what the model knows", header, report, entries, rows)
 
 
-def _everyone(task: Task, at: datetime, asked: Examples, known: Log, log: Log) -> tuple[Examples, Any, Log]:
-    """Who is asked at a cut-off, without truth; the places of those whose truth is known; the log they are asked of.
+def _everyone(
+    task: Task, at: datetime, earlier: Sequence[datetime], asked: Examples, known: Log, log: Log
+) -> tuple[Examples, Any, Log]:
+    """Who is asked at a cut-off, without truth; the places of those who are judged there; the log they are asked of.
 
-    Events are those of the span from the cut-off on; each is asked at its own time, and its past ends there.
+    Judged is whose truth is known. Events are those of the span from the cut-off on; each is asked at its own time, and
+    its past ends there. One that is in the span of an `earlier` cut-off too is judged there alone.
     """
     from intently.contract import Everyone
     from intently.log.pack import codes
@@ -184,9 +188,11 @@ def _everyone(task: Task, at: datetime, asked: Examples, known: Log, log: Log) -
     if isinstance(task.asks, Everyone):
         everyone, some = task.questions(known, at), asked.where((asked.at == at).to_numpy())
     else:
-        known = log.before(at + task.asks.span)
+        span = task.asks.span
+        known = log.before(at + span)
         everyone = task.questions(known, at)
-        some = asked.where(asked.asked.is_in(everyone.asked.implode()).to_numpy())
+        since = max((one + span for one in earlier), default=at)
+        some = asked.where((asked.asked.is_in(everyone.asked.implode()) & (asked.at >= since)).to_numpy())
     place = codes(some.asked, everyone.asked)
     assert (place >= 0).all()
     return everyone, place, known
