@@ -1,6 +1,7 @@
 """Laws of time, each against the plainest implementation there is."""
 
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -144,6 +145,20 @@ def test_another_future_changes_no_past(events, asked, future, random):
     )
     assert lines(here) == lines(there)
     assert here.total("amount").tolist() == there.total("amount").tolist()
+
+
+LATE = st.lists(st.integers(0, 20), min_size=3, max_size=3)
+
+
+@given(LATE, st.booleans())
+def test_the_first_and_the_last_of_a_window_go_by_when_they_happened(late, first):
+    task = replace(SPEND, truth=pl.col("amount").first() if first else pl.col("amount").last())
+    events = [Event("ann", 0, "buy", START, None, 9.0)] + [
+        Event("ann", 0, "buy", START + (4 + nth) * STEP, START + (4 + nth + days) * STEP, float(nth))
+        for nth, days in enumerate(late)
+    ]
+    # A window of three days from the first day on, and each event as late as was drawn.
+    assert task.examples(log_of(events), [START + 4 * STEP]).truth.to_list() == [0.0 if first else 2.0]
 
 
 @given(EVENTS, ASKED_AT, ASKED_AT)

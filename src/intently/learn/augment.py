@@ -177,26 +177,49 @@ def _on_words(text: Callable[[str, np.random.Generator], str]) -> Change:
 
 
 def _of_pieces(story: Story, numbers: Array) -> Story:
-    """The story told of these pieces alone, in this order."""
-    pieces = [story.pieces[number] for number in numbers]
-    return _joined(story, [story.past[piece.start : piece.stop] for piece in pieces], pieces)
+    """The story told of these pieces alone, in this order, each of them at its own time.
+
+    The first phrase of a time says it. It is said again where nothing shows how phrases of one time are joined.
+    """
+    marks, begins = _marks(story), _begins(story)
+    comma = next((mark for mark, begin in zip(marks, begins, strict=True) if mark and not begin), None)
+    stop = next((mark for mark, begin in zip(marks, begins, strict=True) if mark and begin), "; ")
+    words, between, before = [], [], None
+    for number in numbers:
+        piece = story.pieces[number]
+        told = story.past[piece.start : piece.stop]
+        if piece.when == before and comma is not None:
+            words.append(told.removeprefix(piece.when) if begins[number] else told)
+            between.append(comma)
+        else:
+            words.append(told if begins[number] else piece.when + told)
+            between.append(stop if words[1:] else "")
+        before = piece.when
+    return _laid(story, words, between, [story.pieces[number] for number in numbers])
 
 
 def _of_words(story: Story, words: Sequence[str]) -> Story:
-    return _joined(story, words, story.pieces)
+    """The story with other words for each of its pieces."""
+    return _laid(story, words, _marks(story), story.pieces)
 
 
-def _joined(story: Story, words: Sequence[str], pieces: Sequence[Piece]) -> Story:
-    mark = _mark(story)
-    starts = np.concatenate([[0], np.cumsum([len(word) + len(mark) for word in words])]).astype(int).tolist()
-    placed = tuple(
-        Piece(start, start + len(word), piece.rows) for start, word, piece in zip(starts, words, pieces, strict=False)
-    )
-    return replace(story, past=mark.join(words), pieces=placed)
+def _laid(story: Story, words: Sequence[str], marks: Sequence[str], pieces: Sequence[Piece]) -> Story:
+    """The words, each after its mark, as the pieces of a story."""
+    past, placed = "", []
+    for word, mark, piece in zip(words, marks, pieces, strict=True):
+        past += mark
+        placed.append(replace(piece, start=len(past), stop=len(past) + len(word)))
+        past += word
+    return replace(story, past=past, pieces=tuple(placed))
 
 
-def _mark(story: Story) -> str:
-    """What stands between the first two events."""
-    if len(story.pieces) < 2:
-        return "; "
-    return story.past[story.pieces[0].stop : story.pieces[1].start]
+def _marks(story: Story) -> list[str]:
+    """What stands before each piece."""
+    stops = [0, *(piece.stop for piece in story.pieces)]
+    return [story.past[stop : piece.start] for stop, piece in zip(stops, story.pieces, strict=False)]
+
+
+def _begins(story: Story) -> list[bool]:
+    """Whether each piece is the first of its time, and says it."""
+    before = [None, *(piece.when for piece in story.pieces)]
+    return [piece.when != when for when, piece in zip(before, story.pieces, strict=False)]

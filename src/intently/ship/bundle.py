@@ -361,12 +361,16 @@ def _reading(folder: Path, reader: Rolling) -> ReaderColumns | None:
     return ReaderColumns(reader, arrays["mean"], arrays["axes"])
 
 
+# What a predictor is given of the reader, which is kept once for all.
+_GIVEN = {"reads": "reading", "candidates": "candidates"}
+
+
 def _save_predictor(predictor: Any, folder: Path) -> None:
     arrays, settings = predictor.state()
     folder.mkdir(parents=True)
     save_arrays(folder / "arrays.safetensors", arrays)
-    read = getattr(predictor, "reading", None) is not None
-    _write_json(folder / "settings.json", settings | {"_reads": read})
+    said = {f"_{name}": getattr(predictor, given, None) is not None for name, given in _GIVEN.items()}
+    _write_json(folder / "settings.json", settings | said)
 
 
 def _read_predictor(
@@ -378,13 +382,15 @@ def _read_predictor(
     settings = json.loads((folder / "settings.json").read_text())
     arrays = load_arrays(folder / "arrays.safetensors")
     read = settings.pop("_reads")
+    # Earlier versions did not say, and gave them to all rankings.
+    proposed = settings.pop("_candidates", kind == LightGBMRanking.__name__)
     if "threads" in settings:
         # Trained with a thread for each booster; alone, one may use them all. Answers do not depend on it.
         settings["threads"] = threads
     more: dict[str, Any] = {}
     if read:
         more["reading"] = ItemColumns(reader.newest) if kind == LightGBMDemand.__name__ and reader else reading
-    if kind == LightGBMRanking.__name__ and reading is not None:
+    if proposed and reading is not None:
         more["candidates"] = reading
     return classes[kind].from_state(arrays, settings, **more)
 

@@ -33,6 +33,8 @@ _TOKENIZERS = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
 
 Progress = Callable[[str, float], None]
 
+_LOADING = threading.Lock()
+
 
 def silent(_what: str, _fraction: float) -> None:
     """Progress that nobody watches."""
@@ -56,6 +58,12 @@ def locate(model: str) -> str:
 
 def load(model: str, adapter: Path | None = None) -> tuple[Any, torch.nn.Module]:
     """A tokenizer and a language model (encoder or decoder), by name or folder; an adapter is merged in."""
+    # transformers makes its parts at first use, and one thread sees what another has only half made.
+    with _LOADING:
+        return _load(model, adapter)
+
+
+def _load(model: str, adapter: Path | None) -> tuple[Any, torch.nn.Module]:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
@@ -181,8 +189,10 @@ def _fingerprint(model: str, adapter: Path | None, exported: Path | None) -> str
         file = exported / exported_model.MODEL
         return _sha256(file)[:16] if file.is_file() else "none"
     folders = [Path(locate(model)), *([adapter] if adapter else [])]
-    weights = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.safetensors"))]
-    text = model + "".join(_sha256(path) for path in weights)
+    # Whatever a model is kept in, what shapes it, and what cuts texts for it.
+    kept = ("*.safetensors", "*.bin", "config.json", "tokenizer*.json", "vocab.txt")
+    files = [path for folder in folders if folder.is_dir() for one in kept for path in sorted(folder.glob(one))]
+    text = model + "".join(_sha256(path) for path in files)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -31,11 +31,15 @@ _LONGEST = 4_000
 
 @dataclass(frozen=True)
 class Piece:
-    """Characters `start` to `stop` (half-open) of a story's past, and the `rows` of `Past.rows(last)` they tell of."""
+    """Characters `start` to `stop` (half-open) of a story's past, and the `rows` of `Past.rows(last)` they tell of.
+
+    `when` are the words that say its time. The first piece of a time begins with them; those after it go without.
+    """
 
     start: int
     stop: int
     rows: tuple[int, ...]
+    when: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,12 +196,12 @@ def _past(columns: _Columns, start: int, stop: int, wording: Wording) -> tuple[s
     # Python keeps the order of insertion: times stay together only where rows came in time order, which they do
     # but for what arrived late.
     for (when, kind, name), mine in folded.items():
-        phrase = _phrase(columns.kinds[kind], name, mine, columns, wording)
+        phrase, time = _phrase(columns.kinds[kind], name, mine, columns, wording), f"{when}{wording.colon}"
         if when != before:
-            phrase = f"{when}{wording.colon}{phrase}"
+            phrase = time + phrase
         mark = "" if before is None else wording.comma if when == before else wording.stop
         words += mark
-        pieces.append(Piece(len(words), len(words) + len(phrase), tuple(row - start for row in reversed(mine))))
+        pieces.append(Piece(len(words), len(words) + len(phrase), tuple(row - start for row in reversed(mine)), time))
         words, before = words + phrase, when
     return words, tuple(pieces)
 

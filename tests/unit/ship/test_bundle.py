@@ -2,23 +2,28 @@
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from intently.baselines.constant import Constant
+from intently.baselines.lightgbm_ranking import LightGBMRanking
+from intently.contract import Past
 from intently.errors import BundleError
 from intently.evaluate.compare import Report
 from intently.learn.trained import Trained
 from intently.log.log import Log
 from intently.ship.arrays import load_arrays, save_arrays
-from intently.ship.bundle import FORMAT, describe, load, save
+from intently.ship.bundle import FORMAT, _read_predictor, _save_predictor, describe, load, save
 from intently.tasks import BUILT_IN
 from intently.tasks.ad_response import TASK as AD_RESPONSE
+from intently.tasks.next_item import TASK as NEXT_ITEM
+from planted_shop import START, planted
 
 
 def test_arrays_of_numbers_and_texts_come_back_as_they_were(tmp_path) -> None:
@@ -72,6 +77,19 @@ def test_the_folder_that_one_stands_in_takes_a_bundle_and_stays(tiny_log, tmp_pa
     Path("contract.json").rename("shopping.json")
     with pytest.raises(BundleError, match="not a bundle"):
         save(trained, tiny_log, ".")
+
+
+@pytest.mark.parametrize("given", ["reading", "candidates", None])
+def test_a_ranking_is_given_again_what_it_was_given_of_the_reader_and_no_more(tmp_path, given) -> None:
+    log, task = planted(), NEXT_ITEM
+    examples = task.examples(log, [START + timedelta(weeks=week) for week in (24, 26, 28)])
+    fitted = LightGBMRanking(threads=1, weeks=2, at_most=60, trees=3).fit(examples, Past(log, examples))
+    columns: Any = object()
+    _save_predictor(replace(fitted, **({given: columns} if given else {})), tmp_path / "one")
+    back: Any = _read_predictor(tmp_path / "one", "LightGBMRanking", "lightgbm", None, columns, 1)
+    assert {name: getattr(back, name) is columns for name in ("reading", "candidates")} == {
+        name: name == given for name in ("reading", "candidates")
+    }
 
 
 def test_labels_that_are_gone_or_broken_are_named(tiny_log, tmp_path) -> None:
