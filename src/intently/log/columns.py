@@ -45,6 +45,9 @@ SECTIONS = {"events": "columns", "items": "item_columns", "users": "user_columns
 
 # A text column that takes part in arithmetic is read as numbers if at least this share of it is.
 _NEARLY_ALL = 0.9
+# Numbers that can be read in one way alone: 12,5 and 0,125 and 1.234,50; 12.5 and 0.125 and 1,234.50.
+_DECIMAL_COMMA = r"^-?(?:0,\d+|[\d.]*,(?:\d{1,2}|\d{4,})|\d{1,3}(?:\.\d{3})+,\d+)$"
+_DECIMAL_POINT = r"^\s*-?(?:0\.\d+|[\d,]*\.(?:\d{1,2}|\d{4,})|\d{1,3}(?:,\d{3})+\.\d+)(?:[eE][-+]?\d+)?\s*$"
 # Rows on which an expression is worked out once more, alone: a sum over the table would then differ.
 _PROBE = 1000
 
@@ -122,12 +125,22 @@ def expression(text: str, columns: Sequence[str], where: str) -> pl.Expr:
 
 
 def numbers(values: pl.Series) -> pl.Series:
-    """Text as numbers: with signs of currency, thousands marks or a decimal comma; null where it is none."""
+    """Text as numbers: with signs of currency, thousands marks or a decimal comma; null where it is none.
+
+    What a comma means is decided for the column: where some values can only have a decimal comma, and none can only
+    have a decimal point, a point marks thousands in all of them. Else each is read by itself, and 1,234 has a thousand.
+    """
     plain = values.cast(pl.Float64, strict=False)
     left = (plain.is_null() & values.is_not_null()).arg_true()
     if len(left):
         rest = values.gather(left).str.replace_all(r"[\s\u00a0'_]|[A-Z]{3}\b|\p{Sc}|元", "")
         rest = rest.str.replace(r"^\((.*)\)$", "-$1").str.replace("^−", "-")
+        if rest.str.contains(_DECIMAL_COMMA).any() and not (
+            rest.str.contains(_DECIMAL_POINT).any() or values.str.contains(_DECIMAL_POINT).any()
+        ):
+            # Those that are numbers as they stand too: 1.234 is beside 12,5 a thousand and more.
+            whole = values.scatter(left, rest).str.strip_chars()
+            return whole.str.replace_all(".", "", literal=True).str.replace(",", ".").cast(pl.Float64, strict=False)
         # 1,234.5 and 1,234 mark thousands; 1.234,5 and 12,5 mark the decimals.
         rest = rest.str.replace_all(r"^(-?\d{1,3})(?:,(\d{3}))?(?:,(\d{3}))?(?:,(\d{3}))?(\.\d+)?$", "$1$2$3$4$5")
         comma = rest.str.contains(r"^-?[\d.]*,\d+$")

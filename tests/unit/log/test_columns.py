@@ -122,6 +122,23 @@ def test_a_quoted_name_is_one_name():
         expression("Line", RAW.columns, "x")
 
 
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [
+        (["12,99", "1,5", "1,459"], [12.99, 1.5, 1.459]),
+        (["0,5", "0,125", "-0,75"], [0.5, 0.125, -0.75]),
+        (["1.234,50", "1.234", "980"], [1234.5, 1234, 980]),
+        (["€ 2,50", "1.000.000", "7"], [2.5, 1_000_000, 7]),
+        # With no other proof a comma marks thousands, and where both are proved each is read by itself.
+        (["1,234", "2,500", "7"], [1234, 2500, 7]),
+        (["$12.50", "1,459"], [12.5, 1459]),
+        (["1.234", "12,5", "3.5"], [1.234, 12.5, 3.5]),
+    ],
+)
+def test_what_a_comma_means_is_decided_for_the_column(texts, wanted):
+    assert numbers(pl.Series(texts)).to_list() == wanted
+
+
 def test_numbers_with_marks():
     texts = [
         "1",
