@@ -108,6 +108,7 @@ class Task:
         match self.asks:
             case Everyone(key=key, among=among):
                 rows = _with_items(log, log.before(at).events.filter(pl.col(key).is_not_null()), among)
+                rows = rows if among is None else _in_time(rows)
                 asked = rows.group_by(key).agg((pl.lit(value=True) if among is None else among).alias("_in"))
                 asked = asked.filter(pl.col("_in")).select(key).sort(key)
             case EachEvent(kind=kind, span=span):
@@ -125,7 +126,7 @@ class Task:
         truth = self.truth.alias(TRUTH)
         match self.asks:
             case Everyone(key=key):
-                window = _with_items(log, log.between(at, at + self.horizon), truth)
+                window = _in_time(_with_items(log, log.between(at, at + self.horizon), truth))
                 found = window.group_by(key).agg(truth)
                 joined = asked.join(found, on=key, how="left", maintain_order="left", coalesce=True)
                 absent = pl.col(key).is_in(found[key].implode()).not_()
@@ -135,7 +136,7 @@ class Task:
                 window = _with_items(log, spoken.join(when, on=schema.ABOUT), truth).filter(
                     (pl.col(schema.TIME) >= pl.col(AT)) & (pl.col(schema.TIME) < pl.col(AT) + self.horizon)
                 )
-                found = window.group_by(schema.ABOUT).agg(truth)
+                found = _in_time(window).group_by(schema.ABOUT).agg(truth)
                 asked = asked.filter(pl.col(AT) + self.horizon <= log.observed_until)
                 joined = asked.join(
                     found, left_on=schema.EVENT, right_on=schema.ABOUT, how="left", maintain_order="left"
@@ -144,6 +145,12 @@ class Task:
         if self.absent is not None:
             joined = joined.with_columns(pl.when(absent).then(pl.lit(self.absent)).otherwise(TRUTH).alias(TRUTH))
         return joined
+
+
+def _in_time(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows in the order in which they happened, not in which they became known: the last is the last of its time."""
+    # Without arrival times both are one.
+    return rows.sort(schema.TIME, maintain_order=True) if schema.ARRIVED in rows.columns else rows
 
 
 def _with_items(log: Log, rows: pl.DataFrame, expression: pl.Expr | None) -> pl.DataFrame:
