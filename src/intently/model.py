@@ -80,6 +80,7 @@ class LanguageModel:
     ) -> dict[str, Any]:
         """Every answer about one customer as plain values: the best `k` items that `rules` allow, and the rest.
 
+        A question that is not asked of them (its `among` does not hold) has no answer: `not_asked` names it, and why.
         Raises DataError for a customer without an event before `at`.
         """
         when = _time(at, log.observed_until)
@@ -121,6 +122,10 @@ def _about(trained: Trained, log: Log, user: object, when: datetime, k: int, rul
     asked = pl.DataFrame({schema.USER: wanted}).with_columns(pl.lit(when).cast(schema.CLOCK).alias(AT))
     for task in trained.tasks:
         if task.key != schema.USER:
+            continue
+        if not task.is_asked(wanted[0], log, when):
+            why = "its `among` does not hold over the past of this customer"
+            told.setdefault("not_asked", {})[task.name] = why
             continue
         examples = Examples(task, asked)
         past = Past(log, examples)

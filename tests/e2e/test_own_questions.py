@@ -79,9 +79,13 @@ def test_own_questions_are_predicted_judged_recommended_and_leakchecked_without_
     assert done.returncode == 0, done.stderr[-2000:]
     assert set(json.loads((shop / "report" / "metrics.json").read_text())["tasks"]) == set(OWN_TABLES)
 
-    done = intently("recommend", bundle, *data, "--user", "c001", "--at", DAY, "--json", cache=shop / "c")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert set(json.loads(done.stdout)["answers"]) == {"back_for_kind_one", "size_of_month"}
+    # c001 has nothing of that kind: they are not asked whether they will be back for it.
+    asked = pl.read_parquet(shop / "back_for_kind_one.parquet")["user_id"]
+    assert "c001" not in asked
+    for user, answers in ((asked[0], {"back_for_kind_one", "size_of_month"}), ("c001", {"size_of_month"})):
+        done = intently("recommend", bundle, *data, "--user", user, "--at", DAY, "--json", cache=shop / "c")
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert set(json.loads(done.stdout)["answers"]) == answers
 
     done = intently("leakcheck", bundle, *data, "--json", cache=shop / "c")
     assert done.returncode == 0, done.stderr[-2000:]

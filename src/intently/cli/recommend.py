@@ -57,3 +57,5 @@ def command(
             console.say(f"  {len(items)} of {k}: the rules allow no more of what the model ranks.")
     for name, value in told["answers"].items():
         console.say(f"  {name}: {value}")
+    for name, why in told.get("not_asked", {}).items():
+        console.say(f"  {name}: not asked: {why}")

@@ -90,6 +90,16 @@ class Task:
         self._check(log)
         return Examples(self, self._asked(log, at))
 
+    def is_asked(self, one: object, log: Log, at: datetime) -> bool:
+        """Whether somebody known before `at` is asked then: whether `among` holds over their past rows."""
+        match self.asks:
+            case Everyone(key=key, among=among) if among is not None:
+                self._check(log)
+                mine = replace(log, events=log.events.filter(pl.col(key) == one))
+                return not self._asked(mine, at).is_empty()
+            case _:
+                return True
+
     def _check(self, log: Log) -> None:
         match self.asks:
             case Everyone(key=key, among=among):
