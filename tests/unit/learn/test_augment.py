@@ -1,12 +1,15 @@
 """Changes of stories: what they keep, and that they change what they say they do."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intently.contract import Examples, Past
 from intently.learn.augment import (
     Augment,
     crop,
@@ -18,7 +21,9 @@ from intently.learn.augment import (
     synonyms,
     typos,
 )
-from intently.text.story import Piece, Story
+from intently.tasks.purchase_intent import TASK
+from intently.text.story import Piece, Story, Teller
+from small_logs import Event, day, log_of
 
 PAST = ["1 day ago: bought red tea", "viewed green tea", "2 weeks ago: searched rain jacket", "bought red tea"]
 
@@ -108,3 +113,52 @@ def test_named_changes_are_made_again_from_what_is_told_of_them():
     # A function of the user's own cannot be told of.
     assert Augment.of(Augment((reworded(str.upper),)).told()) is None
     assert Augment.of(None) is None
+
+
+def in_time(sums):
+    """A story of four times, of which two have two phrases."""
+    days = ((1, "view"), (8, "search"), (8, "buy"), (18, "cart"), (19, "buy"), (19, "view"))
+    rows = [Event("ann", None, kind, day(when), None, 1.0 + number) for number, (when, kind) in enumerate(days)]
+    asked = Examples(TASK, pl.DataFrame({"user_id": ["ann"], "at": [day(20)]}))
+    return Teller(sums=sums).tell(asked, Past(log_of(rows), asked))[0]
+
+
+def dated(past):
+    """Each phrase with the time that a reader takes it to be of; of sums none is said."""
+    found = []
+    for sentence in past.split(". "):
+        when, _, phrases = sentence.rpartition(" ago: ")
+        found += [(when, phrase) for phrase in phrases.split("; ")]
+    return found
+
+
+@pytest.mark.parametrize("sums", [False, True])
+@pytest.mark.parametrize("name", ["drop", "crop", "reorder", "typos"])
+def test_every_phrase_that_is_left_is_as_old_as_before(name, sums):
+    whole = in_time(sums)
+    before = dated(whole.past)
+    assert len(before) == len(whole.pieces)
+    assert len({when for when, _ in before}) == 4 + sums
+    change = typos(0.0) if name == "typos" else CHANGES[name]
+    for seed in range(60):
+        told = change(whole, np.random.default_rng(seed))
+        after = dated(told.past)
+        assert set(after) <= set(before)
+        kept = dict(zip(before, [piece.rows for piece in whole.pieces], strict=True))
+        assert [kept[one] for one in after] == [piece.rows for piece in told.pieces]
+        assert all(one[1] in text for one, text in zip(after, words(told), strict=True))
+        # A changed story can be changed again.
+        assert set(dated(CHANGES["drop"](told, np.random.default_rng(seed)).past)) <= set(before)
+    assert typos(0.0)(whole, np.random.default_rng(0)) == whole
+
+
+def test_a_time_is_said_again_where_nothing_shows_how_its_phrases_are_joined():
+    pieces = (Piece(0, 9, (2,), "now: "), Piece(11, 20, (1,), "then: "), Piece(22, 31, (0,), "now: "))
+    whole = Story("now: view. then: buy. now: leave", "", (pieces[0], pieces[1], replace(pieces[2], stop=32)))
+    change = drop_events(0.5)
+
+    class Lot:
+        def random(self, _):
+            return np.array([1.0, 0.0, 1.0])
+
+    assert change(whole, Lot()).past == "now: view. now: leave"
