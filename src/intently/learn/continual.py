@@ -49,7 +49,8 @@ class Update:
 class Forgetting:
     """The task's first metric on old and on new examples, before and after an update; more is better.
 
-    A metric of which less is better stands with its sign turned (`turned`).
+    A metric of which less is better stands with its sign turned, one with a target as how far it is from there;
+    `values` are the four as the metric itself has them, where they are not the same.
     """
 
     metric: str
@@ -57,12 +58,13 @@ class Forgetting:
     old_after: float
     new_before: float
     new_after: float
-    turned: bool = False
+    values: tuple[float, float, float, float] | None = None
 
     def measured(self) -> dict[str, float]:
         """The four values as the metric itself has them."""
         names = ("old_before", "old_after", "new_before", "new_after")
-        return {name: -getattr(self, name) if self.turned else getattr(self, name) for name in names}
+        found = self.values or (self.old_before, self.old_after, self.new_before, self.new_after)
+        return dict(zip(names, found, strict=True))
 
     @property
     def forgot(self) -> float:
@@ -117,10 +119,11 @@ def forgetting(before: TextReader, after: TextReader, old: Examples, new: Exampl
 
     def score(reader: TextReader, examples: Examples) -> float:
         hidden = examples.hide()
-        return float(metric.goodness(metric.value(*judged(task, examples, reader.predict(hidden, Past(log, hidden))))))
+        return metric.value(*judged(task, examples, reader.predict(hidden, Past(log, hidden))))
 
     values = (score(before, old), score(after, old), score(before, new), score(after, new))
-    return Forgetting(metric.name, *values, turned=metric.goodness(1.0) < 0)
+    old_before, old_after, new_before, new_after = map(metric.goodness, values)
+    return Forgetting(metric.name, old_before, old_after, new_before, new_after, values)
 
 
 def _lessons(reader: TextReader, examples: Examples, log: Log) -> Lessons:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +101,16 @@ def search(
         for rung, share in enumerate(_RUNGS):
             some = earlier.take(np.sort(_shuffled(len(earlier), seed)[: max(1, round(share * len(earlier)))]))
             try:
-                value = judge(candidate.fit(some, Past(log, some)))
+                score = judge(candidate.fit(some, Past(log, some)))
             except TooFewExamples as error:
                 failed.append(error)
                 continue
             except ConfigError as error:
                 failed.append(error)
                 raise
+            value = float(metric.goodness(score))
+            # Of a metric with a target, it cannot be told from its value.
+            trial.set_user_attr("score", score)
             trial.report(value, rung)
             if trial.should_prune():
                 raise optuna.TrialPruned
@@ -140,7 +143,10 @@ def search(
     progress(f"trying settings ({trials} in all)", 1.0)
     rows = tuple({"value": one.value, **one.params} for one in done)
     best, value = _drawn(found.best_trial, reader, space, labelled), float(found.best_value)
-    return Found(best, value, rows, metric.name, float(metric.goodness(value)), dict(found.best_params))
+    # A trial of an earlier version has none.
+    unsaid = metric.goodness(value) if metric.target is None else nan
+    score = float(found.best_trial.user_attrs.get("score", unsaid))
+    return Found(best, value, rows, metric.name, score, dict(found.best_params))
 
 
 def _a_study(file: Path) -> None:
@@ -196,7 +202,7 @@ def _judge(later: Examples, log: Log, metric: Metric) -> Callable[[TextReader], 
     past = Past(log, hidden)
 
     def judge(fitted: TextReader) -> float:
-        return float(metric.goodness(metric.value(*judged(task, later, fitted.predict(hidden, past)))))
+        return metric.value(*judged(task, later, fitted.predict(hidden, past)))
 
     return judge
 

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import nan
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 
+from intently import metrics
 from intently.contract import Examples, Past
 from intently.errors import ConfigError
 from intently.learn import continual
@@ -137,7 +140,7 @@ def test_a_pruned_adapter_cannot_go_on(old_reader, log):
 
 
 def test_a_metric_of_which_less_is_better_is_told_as_it_is_measured():
-    report = Forgetting("log_loss", old_before=-0.5, old_after=-0.6, new_before=-0.9, new_after=-0.7, turned=True)
+    report = Forgetting("log_loss", -0.5, -0.6, -0.9, -0.7, values=(0.5, 0.6, 0.9, 0.7))
     assert (report.forgot, report.gained) == (pytest.approx(0.1), pytest.approx(0.2))
     told = {"old_before": 0.5, "old_after": 0.6, "new_before": 0.9, "new_after": 0.7}
     assert report.measured() == told
@@ -146,7 +149,25 @@ def test_a_metric_of_which_less_is_better_is_told_as_it_is_measured():
     assert "(0.5000 to 0.6000), more than 0.05" in renewal.fault(0.05)
     assert renewal.fault(0.2) is None
     assert renewal.to_json()["new_after"] == 0.7
-    unknown = replace(renewal, report=replace(report, new_before=float("nan")))
+    unknown = replace(renewal, report=replace(report, new_before=nan, values=(0.5, 0.6, nan, 0.7)))
     assert "cannot be judged" in unknown.fault(9.0)
-    worse = Renewal("urgent", "replay", begun, begun, 9, replace(report, new_after=-0.9))
+    worse = Renewal("urgent", "replay", begun, begun, 9, replace(report, new_after=-0.9, values=(0.5, 0.6, 0.9, 0.9)))
     assert "gains nothing on new events: its log_loss was 0.9000 and is 0.9000" in worse.fault(0.2)
+
+
+@pytest.mark.parametrize("metric", metrics.ALL, ids=lambda metric: f"{metric.kind}-{metric.name}")
+def test_what_is_told_is_what_the_metric_says_whatever_its_direction(metric, monkeypatch):
+    said = {"before": (0.95, 0.6), "after": (0.7, 0.8)}
+    plain = replace(metric, function=lambda _, values: values[0], rowwise=False)
+    monkeypatch.setattr(metrics, "of", lambda *_: (plain,))
+    monkeypatch.setattr(continual, "judged", lambda _task, _examples, scores: (None, scores))
+    monkeypatch.setattr(continual, "Past", lambda *_: None)
+
+    def reader(name):
+        return SimpleNamespace(task=QUESTION, predict=lambda examples, _: np.array([said[name][examples.number]]))
+
+    old, new = (SimpleNamespace(number=number, hide=lambda n=number: SimpleNamespace(number=n)) for number in (0, 1))
+    report = forgetting(reader("before"), reader("after"), old, new, None)
+    assert report.measured() == {"old_before": 0.95, "old_after": 0.7, "new_before": 0.6, "new_after": 0.8}
+    assert report.forgot == metric.goodness(0.95) - metric.goodness(0.7)
+    assert report.gained == metric.goodness(0.8) - metric.goodness(0.6)

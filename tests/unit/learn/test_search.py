@@ -1,12 +1,16 @@
 """Searching: it finds what works, goes on where it stopped, and keeps to its time."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 
+from intently import metrics
 from intently.contract import Examples, Past
 from intently.errors import ConfigError, TooFewExamples
+from intently.learn import search as searching
 from intently.learn.search import Space, _apart, search
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
@@ -82,3 +86,14 @@ def test_what_is_judged_comes_after_what_was_learned(examples):
     assert 0.2 < len(later) / len(examples) < 0.3
     with pytest.raises(TooFewExamples, match="too short a time"):
         _apart(examples.where(examples.at == examples.at.max()), 0.25)
+
+
+@pytest.mark.parametrize("metric", metrics.ALL, ids=lambda metric: f"{metric.kind}-{metric.name}")
+def test_the_score_is_what_the_metric_says_whatever_its_direction(metric, reader, examples, log, monkeypatch):
+    plain = replace(metric, function=lambda _, values: values[0], rowwise=False)
+    fitted = SimpleNamespace(predict=lambda *_: np.array([0.95]))
+    monkeypatch.setattr(metrics, "of", lambda *_: (plain,))
+    monkeypatch.setattr(searching, "judged", lambda _task, _examples, scores: (None, scores))
+    monkeypatch.setattr(searching, "_drawn", lambda *_: SimpleNamespace(fit=lambda *_: fitted))
+    found = search(reader, examples, log, trials=1)
+    assert (found.score, found.value) == (0.95, metric.goodness(0.95))
