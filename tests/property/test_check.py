@@ -57,11 +57,11 @@ def table(rows) -> pl.DataFrame:
 @given(ROWS)
 def test_every_row_is_kept_or_rejected_exactly_once(rows):
     found = checked(table(rows))
-    assert sorted([*found.kept.to_list(), *found.rejects["row"].to_list()]) == list(range(len(rows)))
-    assert found.kept.is_sorted()
+    assert sorted([*found.kept["events"].to_list(), *found.rejects["row"].to_list()]) == list(range(len(rows)))
+    assert found.kept["events"].is_sorted()
     set_aside = sum(one.count for one in found.faults if not one.code.startswith("emptied"))
     assert set_aside == len(found.rejects)
-    kept = table(rows)[found.kept.to_list()]
+    kept = table(rows)[found.kept["events"].to_list()]
     assert found.events[schema.TIME].equals(kept[schema.TIME])
 
 

@@ -7,7 +7,7 @@ and rows that stand alone, far in time from all others.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -37,7 +37,8 @@ class Checked:
 
     `rejects` has a line per row set aside: its table, its number as read (from 0), the column and value
     at fault, and the reason. `faults` count them by reason, with the values emptied; `findings` adds what
-    is worth knowing of the rows that are sound, and is worked out when first asked for.
+    is worth knowing of the rows that are sound, and is worked out when first asked for. `kept` has the numbers, as
+    read, of each table's rows.
     """
 
     events: pl.DataFrame
@@ -46,7 +47,7 @@ class Checked:
     rejects: pl.DataFrame
     faults: tuple[Finding, ...]
     rows_read: int
-    kept: pl.Series
+    kept: Mapping[str, pl.Series]
     observed_until: datetime | None = None
 
     @cached_property
@@ -54,14 +55,17 @@ class Checked:
         """Faults first, then warnings, then notes."""
         found: list[Finding] = []
         if _is_log(self.events):
-            for one in findings.of_events(self.events, self.observed_until):
-                row = None if one.first_row is None else int(self.kept[one.first_row])
-                found.append(replace(one, first_row=row))
+            found += findings.of_events(self.events, self.observed_until)
             if self.items is not None:
                 found += findings.of_items(self.items, self.events)
             if self.users is not None:
                 found += findings.of_users(self.users)
-        return self.faults + tuple(sorted(found, key=lambda one: one.severity == "note"))
+        # They are numbered among the rows that were kept.
+        as_read = [
+            one if one.first_row is None else replace(one, first_row=int(self.kept[one.table][one.first_row]))
+            for one in found
+        ]
+        return self.faults + tuple(sorted(as_read, key=lambda one: one.severity == "note"))
 
     def sentence(self) -> str | None:
         """What was set aside, in one sentence; None where nothing was."""
@@ -91,6 +95,7 @@ def checked(
         sound, rejected, more = _apart(sound, events, rule)
         rejects += rejected
         faults += more
+    kept = {"events": sound[values.ROW]}
     others: dict[str, pl.DataFrame | None] = {"items": items, "users": users}
     for name, key in (("items", schema.ITEM), ("users", schema.USER)):
         table = others[name]
@@ -99,7 +104,7 @@ def checked(
         typed = values.numbered(values.blanks_emptied(table, (key,)))
         good, rejected, more = _judged(name, table, typed, _key_rules(typed, key))
         good, emptied = values.emptied(name, good)
-        others[name] = good.drop(values.ROW)
+        kept[name], others[name] = good[values.ROW], good.drop(values.ROW)
         rejects += rejected
         faults += more + emptied
     return Checked(
@@ -109,7 +114,7 @@ def checked(
         pl.concat([pl.DataFrame(schema=_REJECTS), *rejects]),
         tuple(faults),
         len(events),
-        sound[values.ROW],
+        kept,
         observed_until,
     )
 

@@ -177,3 +177,12 @@ def test_a_sound_folder_is_read_without_a_word(tmp_path, caplog):
 def test_a_log_without_one_sound_row_is_refused_with_the_reasons():
     with pytest.raises(DataError, match=r"No event can be used: 2 of 2 .* timestamp is empty"):
         tell(checked(events(2, timestamp=pl.Series([None, None], dtype=pl.Datetime("us", "UTC")))))
+
+
+def test_findings_on_items_and_customers_name_rows_as_they_were_read():
+    items = pl.DataFrame({"item_id": [None, None, "a", "b", "b"], "title": ["x", "y", "tea", "", "milk"]})
+    users = pl.DataFrame({"user_id": ["ann", None, "bo", "ann"]})
+    found = {one.code: one for one in checked(events(2, item_id=["a", "b"]), items, users).findings}
+    assert (found["untitled"].table, found["untitled"].first_row) == ("items", 3)
+    rows = {one.table: one.first_row for one in checked(events(), items, users).findings if one.code == "listed_twice"}
+    assert rows == {"items": 4, "users": 3}
