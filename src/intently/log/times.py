@@ -20,10 +20,12 @@ from intently.log.nearest import hint
 _PLAIN = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M")
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f %#z")
 
+# The first hour (of twelve) that is one of an evening.
+_EVENING = 5
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK = (
     r"(?:[T,\s]*(?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:[.,](?P<fraction>\d{1,9}))?)?:?"
-    r"\s*(?P<half>[AaPp])?(?:\.?[Mm]\.?)?)?"
+    r"\s*(?P<half>[AaPp晚])?(?:\.?[Mm]\.?)?)?"
     r"\s*(?P<zone>[Zz]|UTC|GMT|(?:UTC|GMT)?(?P<sign>[+-])(?P<ahead>\d{1,2}):?(?P<ahead_minutes>\d{2})?)?$"
 )
 _YEAR_FIRST = r"^(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})" + _CLOCK
@@ -159,7 +161,7 @@ def _tidy(texts: pl.Series) -> pl.Series:
     tidy = texts.str.strip_chars().str.replace(r"(上午|下午|凌晨|晚上)\s*([\d:：时分秒]+)", "$2 $1")
     for theirs, ours in (("[年月]", "-"), ("日", " "), ("[时点：]", ":"), ("分(\\d)", ":$1"), ("[分秒]", "")):
         tidy = tidy.str.replace_all(theirs, ours)
-    return tidy.str.replace(r"(上午|凌晨)", "AM").str.replace(r"(下午|晚上)", "PM").str.strip_chars()
+    return tidy.str.replace(r"(上午|凌晨)", "AM").str.replace("下午", "PM").str.replace("晚上", "晚").str.strip_chars()
 
 
 def _by_pattern(texts: pl.Series, zone: str, day_first: bool | None) -> pl.Series:
@@ -216,11 +218,23 @@ def days_come_first(one: pl.Series, two: pl.Series) -> bool | None:
 
 def _assembled(parts: pl.DataFrame, zone: str) -> pl.Series:
     number = functools.partial(_part, parts)
-    hour = number("hour")
+    hour, next_day = number("hour"), pl.lit(value=False)
     if "half" in parts.columns:
         half = pl.col("half").str.to_lowercase()
         twelve = hour % 12
-        hour = pl.when(half == "p").then(twelve + 12).when(half == "a").then(twelve).otherwise(hour)
+        night = half == "晚"
+        # Twelve at night ends the evening. Which night one o'clock is of, nothing says.
+        late, unsaid = night & hour.is_in([12, 24]), night & (hour < _EVENING)
+        next_day = late.fill_null(value=False)
+        hour = (
+            pl.when(late | (half == "a"))
+            .then(twelve)
+            .when(unsaid)
+            .then(None)
+            .when(night | (half == "p"))
+            .then(twelve + 12)
+            .otherwise(hour)
+        )
     micros = pl.lit(0, dtype=pl.Int32)
     if "fraction" in parts.columns:
         micros = pl.col("fraction").fill_null("").str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int32, strict=False)
@@ -235,7 +249,7 @@ def _assembled(parts: pl.DataFrame, zone: str) -> pl.Series:
     # Through text: an impossible date (30 February) becomes null instead of an error.
     frame = parts.with_columns(
         date.str.to_datetime("%Y%m%d%H%M%S", time_unit="us", strict=False).alias("local")
-        + pl.duration(microseconds=micros)
+        + pl.duration(days=next_day.cast(pl.Int32), microseconds=micros)
     )
     local = frame["local"]
     if "zone" not in parts.columns:

@@ -45,6 +45,27 @@ def test_twelve_o_clock_in_halves():
 
 
 @pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("晚上11:30", datetime(2024, 12, 31, 23, 30, tzinfo=UTC)),
+        ("晚上5:00", datetime(2024, 12, 31, 17, tzinfo=UTC)),
+        ("晚上23:30", datetime(2024, 12, 31, 23, 30, tzinfo=UTC)),
+        ("晚上12:30", datetime(2025, 1, 1, 0, 30, tzinfo=UTC)),
+        ("晚上12时05分", datetime(2025, 1, 1, 0, 5, tzinfo=UTC)),
+        ("晚上24:00", datetime(2025, 1, 1, tzinfo=UTC)),
+        ("凌晨12:30", datetime(2024, 12, 31, 0, 30, tzinfo=UTC)),
+        # Of the night before or after: nothing says.
+        ("晚上1:30", None),
+        ("晚上0:30", None),
+    ],
+)
+def test_twelve_at_night_ends_the_evening(text, at):
+    column = pl.Series([f"2024年12月31日 {text}", "2024/12/31 上午 10:00", "2024-12-31 10:00:00"])
+    morning = datetime(2024, 12, 31, 10, tzinfo=UTC)
+    assert utc(column).to_list() == [at, morning, morning]
+
+
+@pytest.mark.parametrize(
     "text", ["much", "2024-02-30", "2024-13-01 10:00", "", "12:30", "nan", "inf", "2024-01-31 25:00"]
 )
 def test_what_is_not_a_time_is_empty(text):
