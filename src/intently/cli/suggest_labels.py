@@ -27,7 +27,9 @@ def command(
 
     Filled in, `intently train --labels` reads the table back.
     """
-    from intently.contract import EachEvent, Examples, OneOf, Past, YesNo, pooled
+    import polars as pl
+
+    from intently.contract import AT, EachEvent, Examples, OneOf, Past, YesNo, pooled
     from intently.errors import ConfigError
     from intently.learn.active import found_labels, labelled_in, suggested, unlabelled, write_table
     from intently.learn.ensemble import Ensemble
@@ -55,7 +57,9 @@ def command(
     known = Log.read(data).before(when)
     spans = -(-timedelta(days=days) // question.asks.span)
     cutoffs = [when - back * question.asks.span for back in range(spans, 0, -1)]
+    # Whole spans may reach further back.
     examples = pooled([question.questions(known, at) for at in cutoffs])
+    examples = examples.where(pl.col(AT) >= when - timedelta(days=days))
     if not len(examples):
         raise ConfigError(f"There is no {question.asks.kind} in these {days} days.", mend="Give more --days.")
     asked = unlabelled(Examples(question, examples.frame), labelled_in(question, known, cutoffs))
