@@ -57,6 +57,10 @@ class Source(BaseModel):
     event_types: dict[str, str] = {}
 
 
+# All that a config file may have: who trains and who recommends read the others.
+_SECTIONS = ("data", "protect", "tasks", "train", "text", "rules")
+
+
 @dataclass(frozen=True)
 class Settings:
     """A whole `intently.toml`; `folder` is where its relative paths begin. `protect` and `tasks` are as written."""
@@ -109,13 +113,18 @@ def settings_of(source: str | Path) -> Settings:
             f"There is no folder or file {path}.",
             mend=f"Give a folder that holds events.parquet or {CONFIG}, or a file of events.",
         )
-    found = {name: name for name in TABLES if _files(path, name)}
+    found = _beside(path)
     if "events" not in found:
         raise DataError(
             f"{path} has no events.",
             mend=f"Put events.parquet or events.csv there, or write a mapping: intently init {path}.",
         )
     return _plain(path, found)
+
+
+def _beside(folder: Path) -> dict[str, str]:
+    """The tables that a folder has under their own names."""
+    return {name: name for name in TABLES if _files(folder, name)}
 
 
 def parsed(content: bytes, path: Path) -> Settings:
@@ -129,9 +138,13 @@ def parsed(content: bytes, path: Path) -> Settings:
         raise ConfigError(
             f"{path} is not TOML: {error}.", mend="Text stands in quotes: events = 'orders.csv'."
         ) from None
-    known = ("data", "protect", "tasks")
-    faults = [f"[{name}] is not a section{hint(name, known)}" for name in sections if name not in known]
+    faults = [f"[{name}] is not a section{hint(name, _SECTIONS)}" for name in sections if name not in _SECTIONS]
     if "data" not in sections:
+        beside = _beside(path.parent) if path.name == CONFIG else {}
+        if "events" in beside and not faults:
+            # Questions and settings beside tables that need no mapping.
+            plain = _plain(path.parent, beside)
+            return replace(plain, protect=sections.get("protect", {}), tasks=sections.get("tasks", []))
         faults.append("there is no section [data]")
     data = None
     try:

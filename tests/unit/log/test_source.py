@@ -87,6 +87,24 @@ def test_items_and_users_of_their_own(shop):
     assert log.users.rows() == [("ann",)]
 
 
+def test_a_config_without_a_mapping_lies_beside_tables_that_need_none(tmp_path):
+    whole = tiny().events.with_columns(email=pl.lit("ann@example.com"))
+    whole.write_parquet(tmp_path / "events.parquet")
+    (tmp_path / "intently.toml").write_text(
+        "[train]\nthreads = 1\n[text]\nepochs = 1\n[rules]\n[protect]\npersonal = ['email']\n"
+        "[[tasks]]\nname = 'tea_again'\n",
+        encoding="utf-8",
+    )
+    settings = settings_of(tmp_path)
+    assert settings.tasks == [{"name": "tea_again"}]
+    log = Log.read(tmp_path)
+    assert len(log.events) == len(whole)
+    assert "email" not in log.events.columns
+    (tmp_path / "events.parquet").unlink()
+    with pytest.raises(ConfigError, match=r"no section \[data\]"):
+        Log.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
