@@ -13,6 +13,7 @@ import polars as pl
 
 from intently.contract import TRUTH, Examples, OneOf, Past, YesNo
 from intently.errors import ConfigError
+from intently.learn.text_finetune import trained_on
 from intently.learn.text_reader import TextReader
 from intently.log.log import Log
 from intently.log.pack import Array
@@ -49,14 +50,17 @@ def self_taught(
 ) -> tuple[TextReader, list[int]]:
     """A reader that has learned from labels and from what it was sure of; and how many it was sure of, each round.
 
-    Every round labels anew: what the reader no longer believes is dropped.
+    Every round labels anew: what the reader no longer believes is dropped. What calibrates it are labels alone that it
+    was not trained on: its own guesses are right by construction.
     """
     plan = plan or Pseudo()
     answer = labelled.task.answer
     if not isinstance(answer, OneOf | YesNo):
         raise ConfigError(f"{labelled.task.name} has no labels to guess.", mend="Use questions of yes or no or labels.")
     fitted, sure = reader.fit(labelled, Past(log, labelled)), []
-    hidden = unlabelled.hide()
+    hidden, kept = unlabelled.hide(), trained_on(labelled, reader.recipe)
+    taught, held = labelled.where(kept), labelled.where(~kept)
+    untaught = replace(reader, fitted=None, recipe=replace(reader.recipe, held_out=0.0))
     for _ in range(plan.rounds):
         values = fitted.predict(hidden, Past(log, hidden)).values
         chances = np.column_stack([1 - values[:, 0], values[:, 0]]) if values.shape[1] == 1 else values
@@ -66,6 +70,8 @@ def self_taught(
             break
         truth = label == 1 if isinstance(answer, YesNo) else np.array(answer.labels)[label]
         guessed = hidden.frame[rows].with_columns(pl.Series(TRUTH, truth))
-        together = Examples(labelled.task, pl.concat([labelled.frame, guessed.select(labelled.frame.columns)]))
-        fitted = replace(reader, fitted=None).fit(together, Past(log, together))
+        together = Examples(labelled.task, pl.concat([taught.frame, guessed.select(labelled.frame.columns)]))
+        fitted = replace(untaught.fit(together, Past(log, together)), recipe=reader.recipe)
+        if len(held):
+            fitted = fitted.calibrated_on(held, fitted.encoded(held.hide(), Past(log, held)))
     return fitted, sure

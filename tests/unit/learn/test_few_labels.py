@@ -9,6 +9,7 @@ import pytest
 from intently.contract import Examples, OneOf, Past, Scores, pooled
 from intently.errors import ConfigError, DataError
 from intently.learn.active import choose, labelled_by, margin, read_labels, suggested, truths, unlabelled, write_table
+from intently.learn.calibrate import Calibration
 from intently.learn.pseudo_label import Pseudo, confident, self_taught
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
@@ -103,6 +104,7 @@ class Sure:
     chances: np.ndarray
     taught: list = field(default_factory=list)
     fitted: object = None
+    recipe: TextRecipe = field(default_factory=TextRecipe)
 
     def fit(self, examples, past):
         self.taught.append(examples)
@@ -141,6 +143,36 @@ def test_where_nothing_is_sure_the_labels_alone_have_taught(log):
     reader = Sure(np.full((5, 3), 1 / 3))
     assert self_taught(reader, labelled, rest, log)[1] == [0]
     assert reader.taught == [labelled]
+
+
+@pytest.mark.parametrize("enough", [40, 61])
+def test_its_own_guesses_do_not_calibrate_it(reader, log, monkeypatch, enough):
+    """Every other label is wrong: guesses are right by construction, and say that it may be as sure as it likes."""
+    monkeypatch.setattr("intently.learn.text_finetune._ENOUGH", enough)
+    monkeypatch.setattr("intently.learn.calibrate._FEWEST", 10)
+    words, real, seen = ("red", "blue", "old"), TextReader.fit, []
+    texts = [f"{words[number % 3]} thing" for number in range(60)]
+    labelled = told(texts, [tuple(SAID)[(number + number // 3 % 2) % 3] for number in range(60)])
+
+    def fit(self, examples, past):
+        seen.append(examples)
+        return real(self, examples, past)
+
+    monkeypatch.setattr(TextReader, "fit", fit)
+    mine = replace(reader, recipe=replace(reader.recipe, epochs=1, held_out=0.25))
+    rest = told([f"{words[number % 3]} kind" for number in range(60)])
+    fitted, sure = self_taught(mine, labelled, rest, log, Pseudo(rounds=1, least=0.0, most=9.0))
+    assert sure == [60]
+    assert fitted.recipe == mine.recipe
+    if enough > len(labelled):
+        assert fitted.calibration == Calibration()
+        assert len(seen[-1]) == 120
+        return
+    held = labelled.take(np.arange(45, 60))
+    assert not set(held.asked) & set(seen[-1].asked)
+    assert len(seen[-1]) == 45 + 60
+    values = fitted.read(fitted.encoded(held.hide(), Past(log, held.hide())))
+    assert fitted.calibration == Calibration.of(TASK, held, Scores(TASK.answer, values, TASK.answer.labels))
 
 
 @pytest.mark.parametrize("label", ["parcel", "refund"])
