@@ -20,6 +20,8 @@ from intently.errors import TooFewExamples
 from intently.learn.text_finetune import Rows, Run, trained
 from intently.learn.text_network import TextNetwork, padded
 from intently.log.pack import Array
+from intently.text.story import Story
+from intently.text.tokens import Encoded, encode
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,18 @@ def batches(label: Array, plan: Contrast, rng: np.random.Generator) -> Iterator[
         for step in range(steps):
             chosen = order[step * plan.labels : (step + 1) * plan.labels]
             yield np.concatenate([rng.choice(of[one], min(plan.each, len(of[one])), replace=False) for one in chosen])
+
+
+def shortened(stories: Sequence[Story], encoded: Sequence[Encoded], tokenizer: Any, budget: int) -> list[list[int]]:
+    """The tokens of stories, encoded already, in at most `budget`: of a past so much that what is asked has its part.
+
+    A text without a past is read from its beginning.
+    """
+    ids = [one.ids[:budget] for one in encoded]
+    long = [row for row, one in enumerate(encoded) if len(one.ids) > budget and stories[row].past]
+    for row, one in zip(long, encode([stories[row] for row in long], tokenizer, budget), strict=True):
+        ids[row] = one.ids
+    return ids
 
 
 def draw_together(

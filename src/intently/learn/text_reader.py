@@ -16,7 +16,7 @@ from intently.errors import BundleError, ConfigError, TooFewExamples
 from intently.learn.augment import Augment
 from intently.learn.calibrate import Calibration
 from intently.learn.checkpoints import folder_of
-from intently.learn.few_shot import Contrast, draw_together, label_words
+from intently.learn.few_shot import Contrast, draw_together, label_words, shortened
 from intently.learn.methods import Method, Sizes, applied, method_of
 from intently.learn.objective import Objective
 from intently.learn.prompt import Guess, Prompt, guesser_of
@@ -115,7 +115,7 @@ class TextReader:
         checkpoints = self._checkpoints_of(examples.task, lessons, network)
         loss = self.objective.loss(examples.task.answer)
         run = Run(method, self.recipe, loss, checkpoints, self.progress, tracker=self.tracker)
-        losses = self._taught(network, lessons, run, examples.task, tokenizer)
+        losses = self._taught(network, taught, lessons, run, examples.task, tokenizer)
         known = _Fitted(examples.task, network, tokenizer, steps, losses=tuple(losses))
         fitted = replace(self, progress=silent, pruned=None, fitted=known)
         if kept.all():
@@ -332,15 +332,20 @@ class TextReader:
         same = replace(self, checkpoints=None)
         return folder_of(self.checkpoints, same, task.name, task.answer, told, lessons.values, *begin)
 
-    def _taught(self, network: TextNetwork, lessons: Lessons, run: Run, task: Task, tokenizer: Any) -> list[float]:
-        """Train a network in place, by contrast and then the head, or all together; gives the losses."""
+    def _taught(
+        self, network: TextNetwork, stories: list[Story], lessons: Lessons, run: Run, task: Task, tokenizer: Any
+    ) -> list[float]:
+        """Train a network in place, by contrast and then the head, or all together; gives the losses.
+
+        `lessons` are the `stories` as tokens.
+        """
         if self.name_labels:
             words = [Story("", label_words(label), ()) for label in _labels(task)]
             named = self._encode(words, tokenizer, run.recipe.max_tokens)
             values = np.concatenate([lessons.values, np.arange(len(named), dtype=np.float32)])
-            lessons = Lessons([*lessons.encoded, *named], values, lessons.pad)
+            stories, lessons = [*stories, *words], Lessons([*lessons.encoded, *named], values, lessons.pad)
         if self.contrast is not None:
-            ids = [one.ids for one in lessons.encoded]
+            ids = shortened(stories, lessons.encoded, tokenizer, self.contrast.max_tokens)
             losses = draw_together(network, ids, lessons.values, lessons.pad, self.contrast, run)
         elif any(weight.requires_grad for weight in network.language_model.parameters()):
             return finetune_text(network, lessons, run)

@@ -12,6 +12,7 @@ import torch
 
 from intently.contract import Examples, OneOf, Past
 from intently.errors import BundleError, ConfigError, TooFewExamples
+from intently.learn import few_shot
 from intently.learn.few_shot import Contrast, batches, contrastive_loss, label_words
 from intently.learn.methods import METHODS, Sizes, method_of
 from intently.learn.methods.adalora import ranks
@@ -249,6 +250,31 @@ def test_every_label_is_in_as_many_batches():
     assert often[4] == 0
     assert often[:4].max() - often[:4].min() <= 2 * plan.rounds * 0.1
     assert all(len(np.unique(rows)) == len(rows) for rows in found)
+
+
+def test_contrast_reads_what_is_asked_where_the_past_is_long(model, log, monkeypatch):
+    seen, real = [], few_shot.draw_together
+
+    def together(network, ids, label, pad, plan, run):
+        seen.append([one[: plan.max_tokens] for one in ids])
+        return real(network, ids, label, pad, plan, run)
+
+    monkeypatch.setattr("intently.learn.text_reader.draw_together", together)
+    plan, examples = Contrast(rounds=1, max_tokens=12), TASK.examples(log.before(day(60)), WEEKS)
+    past = Past(log.before(day(60)), examples)
+    reader = made(model, contrast=plan, teller=Teller(last=48), recipe=replace(RECIPE, max_tokens=64), name_labels=True)
+    reader = reader.fit(examples, past)
+    told = reader.encoded(examples, past)
+    assert min(len(one.ids) for one in told) < 12 * 2 < max(len(one.ids) for one in told)
+    tokenizer = reader.network_tokenizer
+    for text, ids in zip(examples.frame[schema.TEXT], seen[0], strict=False):
+        asked = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert ids[-len(asked) - 1 : -1] == asked
+    # Where no past is told, a text is read from its beginning, as it is.
+    reader = replace(reader, teller=Teller(last=0), contrast=replace(plan, max_tokens=4)).fit(examples, past)
+    whole = [one.ids[:4] for one in reader.encoded(examples, past)]
+    assert seen[1][: len(whole)] == whole
+    assert any(len(one.ids) > 4 for one in reader.encoded(examples, past))
 
 
 def test_the_contrastive_loss_is_a_softmax_over_the_others():
