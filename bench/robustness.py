@@ -36,7 +36,6 @@ from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_network import TextNetwork, padded
 from intently.learn.text_reader import TextReader, values_of
 from intently.text.story import Story, Teller
-from intently.text.tokens import encode
 
 RESULTS = Path(__file__).parent / "results" / "robustness.json"
 LABELS_EACH = 10
@@ -59,7 +58,7 @@ def chances(network: TextNetwork, batch: dict[str, Tensor]) -> Tensor:
 def judged(reader: TextReader, stories: list[Story], values: np.ndarray, attack: Attack | None) -> np.ndarray:
     """The loss of each text and whether it is answered right, (2, texts), where vectors are moved or not."""
     network = reader.network.eval()
-    told = encode(stories, reader.network_tokenizer, reader.longest)
+    told = reader.encoded_stories(stories)
     found = np.empty((2, len(told)))
     order = np.argsort([len(one.ids) for one in told], kind="stable")
     for start in range(0, len(order), 50):

@@ -14,7 +14,6 @@ from intently.evaluate.compare import encode as judged
 from intently.learn.augment import Change, drop_events, perturbed, reorder, typos
 from intently.learn.text_reader import TextReader
 from intently.text.story import Story
-from intently.text.tokens import encode
 
 AS_IT_IS = "as it is"
 
@@ -53,7 +52,7 @@ def sturdiness(
     before = metric.value(*judged(task, examples, plain))
     rows = [{"change": AS_IT_IS, "metric": metric.name, "value": before, "loss": 0.0, "movement": 0.0}]
     for name, change in changes.items():
-        told = encode(perturbed(stories, change, seed), reader.network_tokenizer, reader.longest)
+        told = reader.encoded_stories(perturbed(stories, change, seed))
         values = reader.calibration.apply(task, reader.read(told))
         value = metric.value(*judged(task, examples, Scores(task.answer, values, plain.labels)))
         rows.append(

@@ -134,7 +134,11 @@ class TextReader:
 
     def encoded(self, examples: Examples, past: Past) -> list[Encoded]:
         """What the language model reads of each example, with the piece of the past that each token tells of."""
-        return self._encode(self.teller.tell(examples, past), self._known().tokenizer, self.longest)
+        return self.encoded_stories(self.teller.tell(examples, past))
+
+    def encoded_stories(self, stories: list[Story]) -> list[Encoded]:
+        """What the language model reads of stories: cut to what it takes, and with the prompt where there is one."""
+        return self._encode(stories, self._known().tokenizer, self.longest)
 
     def lessons(self, examples: Examples, past: Past) -> Lessons:
         """What it would learn of examples with truth: their texts, and where it augments changed copies, as tokens."""

@@ -12,6 +12,7 @@ from intently.learn.methods import Sizes
 from intently.learn.pretrain import Pretraining, pretrain
 from intently.learn.prompt import Guess, Prompt, guesser_of
 from intently.learn.search import Space, search
+from intently.learn.sturdy import sturdiness
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_plan import TextPlan
 from intently.learn.text_reader import TextReader
@@ -115,6 +116,13 @@ def test_the_prompt_stands_after_the_text_and_within_the_budget(models, log):
         assert len(one.ids) == len(one.piece) <= 14
         assert one.ids[-1] == tokenizer.sep_token_id
         assert tokenizer.decode(one.ids).endswith("[MASK]. [SEP]")
+
+
+def test_a_change_that_changes_nothing_moves_no_score_of_a_prompted_reader(models, log):
+    reader, examples = fitted(models["bert"], log), TASK.examples(log, WEEKS)
+    table = sturdiness(reader, examples, Past(log, examples), {"nothing": lambda story, rng: story})
+    assert table["movement"].to_list() == [0, 0]
+    assert table["loss"].to_list() == [0, 0]
 
 
 def test_the_last_mask_is_the_one_that_is_asked_for():
