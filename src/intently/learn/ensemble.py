@@ -7,14 +7,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from intently.contract import Examples, Past, Scores, Task
 from intently.errors import BundleError, ConfigError
 from intently.learn.text_finetune import trained_on
+from intently.learn.text_network import TextNetwork
 from intently.learn.text_reader import TextReader
 from intently.log.pack import Array
 
@@ -109,11 +111,23 @@ def averaged(readers: Sequence[TextReader], task: Task) -> TextReader:
             mend="Average the answers instead: learn.ensemble.Ensemble.",
         )
     network = copy.deepcopy(first.network)
-    others: list[dict[str, Any]] = [dict(one.network.named_parameters()) for one in readers]
+    others = [_numbers(one.network) for one in readers]
     with torch.no_grad():
-        for name, weight in network.named_parameters():
-            weight.copy_(torch.stack([other[name] for other in others]).mean(0))
+        for name, weight in _numbers(network).items():
+            each = [other[name] for other in others]
+            if weight.is_floating_point():
+                weight.copy_(torch.stack(each).mean(0))
+            elif not all(weight.equal(one) for one in each):
+                raise ConfigError(
+                    f"The readers hold other whole numbers in {name}, and these have no mean.",
+                    mend="Average the answers instead: learn.ensemble.Ensemble.",
+                )
     return first.with_network(network, list(first.losses)).uncalibrated()
+
+
+def _numbers(network: TextNetwork) -> dict[str, Tensor]:
+    """The weights of a network, and what its head measures by, such as the unit of an amount."""
+    return {**dict(network.named_parameters()), **{f"head.{name}": one for name, one in network.head.named_buffers()}}
 
 
 def folds(examples: Examples, count: int) -> Array:

@@ -1,11 +1,14 @@
 """Several readers as one, and how sturdy they are."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
+import torch
 
-from intently.contract import Past, Scores
+from intently.contract import Amount, Examples, Past, Scores
 from intently.errors import ConfigError
 from intently.learn.calibrate import Calibration
 from intently.learn.ensemble import Ensemble, averaged, folds, of_folds
@@ -19,6 +22,7 @@ from text_shop import TASK, URGENT, shop
 from tiny_models import encoder
 
 QUESTION = replace(TASK, metrics=("accuracy",))
+SPENT = replace(TASK, name="spent", answer=Amount("EUR"), metrics=("mae",))
 WEEKS = [day(7 * week) for week in range(1, 8)]
 
 
@@ -105,6 +109,36 @@ def test_averaged_weights_are_a_reader_between_them(ensemble, log):
     for name, weight in soup.network.named_parameters():
         assert weight.equal((a[name] + b[name]) / 2)
     assert soup.predict(asked, Past(log, asked)).values.shape == (len(asked), 3)
+
+
+def test_the_mean_of_weights_measures_amounts_in_the_mean_unit(reader, log):
+    examples = SPENT.examples(log, WEEKS)
+    fold = folds(examples, 2)
+    # The customers of one fold spend a hundred times what those of the other do.
+    truth = np.where(fold == 0, 1.0, 100.0) * (1 + np.arange(len(examples)) % 7)
+    examples = Examples(SPENT, examples.frame.with_columns(truth=pl.Series(truth)))
+    short = replace(reader, method="frozen", recipe=replace(reader.recipe, epochs=1))
+    members = [short.fit(part, Past(log, part)) for part in (examples.where(fold == number) for number in range(2))]
+    heads = [one.network.head for one in members]
+    soup = averaged(members, SPENT).network.head
+    assert heads[1].unit > 5 * heads[0].unit
+    for name in ("unit", "scale"):
+        mean = (getattr(heads[0], name) + getattr(heads[1], name)) / 2
+        torch.testing.assert_close(getattr(soup, name), mean)
+
+
+def test_weights_in_eight_bits_stay_as_they_are_and_those_beside_them_are_averaged(reader, examples, log):
+    short = replace(reader, method="qlora", recipe=replace(reader.recipe, epochs=1))
+    one = of_folds(short, 2, examples, Past(log, examples))
+    eight = [weight for weight in one.network.parameters() if not weight.is_floating_point()]
+    assert eight
+    asked = QUESTION.questions(log, day(63))
+    np.testing.assert_allclose(one.predict(asked, Past(log, asked)).values.sum(1), 1, atol=1e-5)
+    other = one.with_network(copy.deepcopy(one.network), [])
+    with torch.no_grad():
+        next(weight for weight in other.network.parameters() if not weight.is_floating_point()).add_(1)
+    with pytest.raises(ConfigError, match="have no mean"):
+        averaged([one, other], QUESTION)
 
 
 def test_averaged_weights_do_not_answer_through_the_calibration_of_one_member(ensemble, log):
