@@ -127,7 +127,8 @@ def search(
     except (ValueError, KeyError) as error:
         raise ConfigError(f"{study} holds no study: {error}.", mend="Give --study another file.") from error
     alike = replace(reader, recipe=replace(reader.recipe, threads=1))
-    _same(found, study, repr((alike, space, _hash(examples), held_out)))
+    changed = None if reader.augment is None else (len(reader.augment.changes), reader.augment.told())
+    _same(found, study, repr((alike, space, _hash(reader, examples, log), held_out, changed)))
     # Going on from the same seed would draw the same settings again.
     found.sampler = optuna.samplers.TPESampler(seed=seed + len(found.trials))
     left = trials - len([one for one in found.trials if one.state.is_finished()])
@@ -173,9 +174,11 @@ def _same(study: Any, file: Path | None, settings: str) -> None:
         )
 
 
-def _hash(examples: Examples) -> str:
-    """What tells examples from others: who is asked, when, and the truth."""
-    told = examples.frame.select(examples.task.key, AT, TRUTH).write_csv()
+def _hash(reader: TextReader, examples: Examples, log: Log) -> str:
+    """What tells examples from others: who is asked, when, the truth, and what a reader is told of each."""
+    hidden = examples.hide()
+    stories = [[story.past, story.asked] for story in reader.teller.tell(hidden, Past(log, hidden))]
+    told = examples.frame.select(examples.task.key, AT, TRUTH).write_csv() + json.dumps(stories)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 

@@ -11,9 +11,11 @@ from intently import metrics
 from intently.contract import Examples, Past
 from intently.errors import ConfigError, TooFewExamples
 from intently.learn import search as searching
+from intently.learn.augment import Augment, drop_events, typos
 from intently.learn.search import Space, _apart, search
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_reader import TextReader
+from intently.log import schema
 from intently.text.story import Teller
 from small_logs import day
 from text_shop import TASK, shop
@@ -78,6 +80,23 @@ def test_a_file_that_is_no_study_is_left_as_it_is(reader, examples, log, tmp_pat
     with pytest.raises(ConfigError, match="holds no study"):
         search(reader, examples, log, space=Space(methods=("frozen",)), trials=1, study=file)
     assert file.read_text() == content
+
+
+def test_a_study_of_other_texts_or_changes_of_them_does_not_go_on(reader, examples, log, tmp_path):
+    space, file = Space(methods=("frozen",)), tmp_path / "study.log"
+    begun = replace(reader, augment=Augment((typos(0.1),)))
+    first = search(begun, examples, log, space=space, trials=1, study=file)
+    again = search(replace(reader, augment=Augment((typos(0.1),))), examples, log, space=space, trials=1, study=file)
+    assert again.trials == first.trials
+    texts = examples.frame.with_columns(pl.col(schema.TEXT).str.replace("refund", "money"))
+    for mine, asked in (
+        (reader, examples),
+        (replace(reader, augment=Augment((typos(0.3),))), examples),
+        (replace(reader, augment=Augment((typos(0.1), drop_events(0.1)))), examples),
+        (begun, Examples(QUESTION, texts)),
+    ):
+        with pytest.raises(ConfigError, match="begun with other data, settings"):
+            search(mine, asked, log, space=space, trials=1, study=file)
 
 
 def test_what_is_judged_comes_after_what_was_learned(examples):
