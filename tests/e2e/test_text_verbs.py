@@ -115,7 +115,7 @@ def searched(work):
         "--text",
         "focus=.5",
         "--methods",
-        "full,frozen",
+        "full,last_layers",
         "--study",
         work / "wants.study",
     )
@@ -146,6 +146,20 @@ def test_a_search_goes_on_from_its_study_and_train_reads_what_it_found(work, sea
     assert found["objective"]["focus"] == again["text"]["focus"] == 0.5
 
 
+def test_a_search_does_not_tell_train_what_changes_nothing(work, searched):
+    place = searched.index("focus=.5")
+    found = told(*searched[: place - 1], *searched[place + 1 : -2], "--methods", "frozen", "--trials", 1)
+    assert set(found["trials"][0]) >= {"rate", "epochs", "rank", "smoothing"}
+    assert found["text"] == {"fewest_steps": 20}
+    assert set(told(*searched[:-2], "--methods", "full", "--trials", 1)["text"]) == {
+        "fewest_steps",
+        "focus",
+        "rate",
+        "epochs",
+        "smoothing",
+    }
+
+
 def test_a_search_refuses_what_it_cannot_do(work, searched, first):
     refused("no method 'ful'", *searched, "--methods", "ful")
     refused("begun with other data, settings or methods", *searched, "--methods", "full", "--trials", 4)
@@ -165,7 +179,7 @@ def test_a_search_refuses_what_it_cannot_do(work, searched, first):
 @pytest.mark.parametrize(
     ("said", "found"),
     [
-        (("few_labels=contrast", "name_labels=true", "typos=.05", "drop_events=.2"), {"contrast", "name_labels"}),
+        (("few_labels=contrast", "name_labels=true", "typos=.05"), {"contrast", "name_labels"}),
         (("smoothing=.1", "focus=2", "agreement=.5", "attack=.3", "attack_steps=2", "epochs=2"), {"objective"}),
         (("members=2", "average=weights", "folds=true"), {"members"}),
         (("self_taught=1", "sure=.4"), {"self_taught"}),
@@ -240,9 +254,12 @@ def test_text_refuses_what_does_not_go_together(work, tmp_path):
         (("few_labels=prompt", 'words={refnd = "money"}'), "has no label 'refnd'"),
         (("few_labels=prompt", "prompt=It is so."), "has no {word}"),
         (("few_labels=magic",), "few_labels"),
+        (("drop_events=.2",), "drop_events changes the past"),
+        (("rank=4",), "rank is of low-rank matrices"),
     ):
         refused(says, *words, *config, *[part for one in said for part in ("--text", one)])
     refused("leaves it as it is", *words, *config, "--method", "frozen", "--text", "few_labels=contrast")
+    refused("focus is for training", *words, *config, "--method", "frozen", "--text", "focus=2")
     refused("is for labels", *words[:-1], "ad_spend", "--text", "focus=2", "--config", _amount(tmp_path))
     none = "there is none among demand"
     refused(none, *words[:-1], "demand", "--method", "lora")

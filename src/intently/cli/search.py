@@ -15,6 +15,8 @@ from intently.cli import console
 if TYPE_CHECKING:
     from intently.learn.text_plan import TextPlan
 
+# What every trial has of its own.
+DRAWN = ("rate", "epochs", "rank", "smoothing")
 EXAMPLE = "Example: intently search --data shop/ --task support --until 2024-06-01 --minutes 30 --study support.study"
 
 
@@ -62,7 +64,7 @@ def command(
     refuse(words, mine)
     tried = ["full"] if methods is None else [name.strip() for name in methods.split(",")]
     # A method that does not go with the settings is a trial that fails; only where there is no other is it refused.
-    words.check([question], tried[0] if len(tried) == 1 else "full")
+    words.check([question], tried[0] if len(tried) == 1 else "lora", DRAWN)
     known = Log.read(data).before(at)
     # Only now what takes seconds to load: bad input is answered at once.
     from intently.learn.presets import plan_of
@@ -93,7 +95,9 @@ def command(
             progress=progress,
         )
     drawn = {name: best.settings[name] for name in best.settings if name != "method"}
-    drawn = words.said().get("text", {}) | drawn
+    # What changes nothing with the method that was found, train refuses.
+    idle = words.idle(best.settings["method"])
+    drawn = {name: one for name, one in (words.said().get("text", {}) | drawn).items() if name not in idle}
     if as_json:
         told = {"task": task, "metric": best.metric, "score": best.score, "trials": list(best.trials)}
         console.say_json(told | {"train": {"method": best.settings["method"]}, "text": drawn})
@@ -108,7 +112,7 @@ def refuse(words: TextPlan, said: Sequence[str]) -> None:
     """Raise ConfigError for settings that are `said` to a search and that it draws, or makes no use of."""
     from intently.errors import ConfigError
 
-    drawn = [name for name in ("rate", "epochs", "rank", "smoothing") if name in said]
+    drawn = [name for name in DRAWN if name in said]
     if drawn:
         raise ConfigError(f"The search itself looks for {', '.join(drawn)}.", mend="Leave that out of --text.")
     if words.members > 1 or words.self_taught:

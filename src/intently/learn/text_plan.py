@@ -6,7 +6,7 @@ is refused before any work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -18,6 +18,10 @@ from intently.errors import ConfigError
 if TYPE_CHECKING:
     from intently.learn.text_reader import TextReader
     from intently.log.log import Log
+
+# How the language model and its head are trained together.
+_TRAINING = ("epochs", "rate", "smoothing", "focus", "agreement", "attack", "attack_steps")
+_LOW_RANK = ("lora", "adalora", "qlora")
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,11 @@ class TextPlan:
     self_taught: int = 0
     sure: float = 0.9
 
-    def check(self, tasks: Sequence[Task], method: str) -> None:
-        """Raise ConfigError where settings do not go together, or not with one of the questions about events."""
+    def check(self, tasks: Sequence[Task], method: str, drawn: Collection[str] = ()) -> None:
+        """Raise ConfigError where settings do not go together, or not with one of the questions about events.
+
+        Those that are `drawn` by a search may do nothing with a method.
+        """
         if self.members > 1 and self.self_taught:
             raise ConfigError("members and self_taught do not go together.", mend="Leave one of them out.")
         if self.members == 1 and (self.folds or self.average == "weights"):
@@ -73,6 +80,7 @@ class TextPlan:
                 mend="Use --method full or lora, or leave few_labels out.",
             )
         self._owners()
+        self._at_work(method, drawn)
         for_labels = ("smoothing", "focus", "agreement", "few_labels", "self_taught")
         said = [name for name in for_labels if getattr(self, name)]
         for task in tasks:
@@ -85,6 +93,11 @@ class TextPlan:
                 from intently.learn.prompt import Prompt
 
                 Prompt(self.prompt, dict(self.words)).check(task.answer, task.name)
+            if self.drop_events and isinstance(task.answer, OneOf):
+                raise ConfigError(
+                    f"drop_events changes the past, and labels as of {task.name} are read from the text alone.",
+                    mend=f"Leave drop_events out, or train {task.name} by itself with --tasks.",
+                )
             if self.name_labels and not isinstance(task.answer, OneOf):
                 raise ConfigError(
                     f"name_labels reads the words of labels, and {task.name} has none.",
@@ -104,6 +117,37 @@ class TextPlan:
                 raise ConfigError(
                     f"{alone[0]} does nothing by itself.", mend=f"Say {owner} too, or leave {alone[0]} out."
                 )
+
+    def idle(self, method: str) -> tuple[str, ...]:
+        """The settings that change nothing with a method, said or not."""
+        if method == "frozen":
+            return *_TRAINING, "rank"
+        # AdaLoRA's ranks are pruned by a schedule that goes by the epochs.
+        own = [name for name in _TRAINING if name != "epochs" or method != "adalora"]
+        contrast = own if self.few_labels == "contrast" else []
+        return *contrast, *(() if method in _LOW_RANK else ("rank",))
+
+    def _at_work(self, method: str, drawn: Collection[str]) -> None:
+        """Raise ConfigError for a setting that changes nothing."""
+        usual = TextPlan()
+        said = [name for name in self.idle(method) if getattr(self, name) != getattr(usual, name) and name not in drawn]
+        if not said:
+            return
+        name = said[0]
+        if name == "rank":
+            raise ConfigError(
+                f"rank is of low-rank matrices, and the method {method} has none.",
+                mend="Use --method lora, or leave rank out.",
+            )
+        if method == "frozen":
+            raise ConfigError(
+                f"{name} is for training the language model, and the method frozen leaves it as it is.",
+                mend=f"Use --method full or lora, or leave {name} out.",
+            )
+        raise ConfigError(
+            f"{name} changes nothing where few_labels draws texts together by contrast, with steps of its own.",
+            mend=f"Leave {name} out, or few_labels.",
+        )
 
     def said(self) -> dict[str, Any]:
         """The settings that are not as they come, as a table `text`; nothing where all are."""
