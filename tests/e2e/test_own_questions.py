@@ -55,7 +55,8 @@ def test_the_resolved_config_is_saved_and_the_command_line_wins(bundle: Path) ->
     contract = json.loads((bundle / "contract.json").read_text())
     train = contract["config"]["train"]
     assert train == {
-        "until": DAY, "preset": "fast", "model": "all-MiniLM-L6-v2", "adapt": "frozen", "threads": 1, "seed": 3,
+        "until": DAY, "preset": "fast", "model": "all-MiniLM-L6-v2", "adapt": "frozen", "method": "full", "threads": 1,
+        "seed": 3,
         "tasks": list(OWN_TABLES),
     }  # fmt: skip
     assert {name: told["written"]["name"] for name, told in contract["tasks"].items()} == {n: n for n in OWN_TABLES}
