@@ -16,11 +16,13 @@ from intently.metrics.shares import jensen_shannon
 
 _POWERS = tuple(round(0.7 + 0.05 * step, 2) for step in range(29))
 _FEWEST = 100
+# An amount is made so many times as large, or as small, at most.
+_MOST = 20.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """YesNo: the logit's slope and shift (Platt 1999). OneOf: a temperature. Amount: a factor for the mean, and
+    """YesNo: the logit's slope and shift. OneOf: a temperature. Amount: a factor for the mean, and
     the spread of truths around it. Shares: the power to which shares are raised. Ranking: nothing.
     """
 
@@ -40,7 +42,7 @@ class Calibration:
                 return cls({"temperature": fit_temperature(truth, scores.values)})
             case Amount():
                 truth = examples.truth.cast(float).to_numpy()
-                factor = float(truth.sum() / max(scores.values[:, 0].sum(), 1e-9))
+                factor = _factor(float(truth.sum()), float(scores.values[:, 0].sum()))
                 mean = scores.values[:, 0] * factor
                 return cls({"factor": factor}, Spread.of(mean, truth, whole=is_whole(truth)))
             case Shares():
@@ -83,16 +85,28 @@ class Calibration:
 
 
 def _platt(truth: Array, chance: Array) -> dict[str, float]:
+    """Slope and shift of the logit (Platt 1999, with his targets, which are never quite 0 or 1).
+
+    Half of (log slope)^2 is added to the sum of log losses: a slope is above 0, and what few or only alike truths say
+    of it weighs little.
+    """
     from scipy.optimize import minimize
 
-    logit = _logit(chance)
+    logit, yes = _logit(chance), truth.sum()
+    target = np.where(truth > 0, (yes + 1) / (yes + 2), 1 / (len(truth) - yes + 2))
+    middle = logit.mean()
 
     def loss(parameters: Array) -> float:
-        z = parameters[0] * logit + parameters[1]
-        return float((np.logaddexp(0, z) - truth * z).mean())
+        z = np.exp(parameters[0]) * (logit - middle) + parameters[1]
+        return float((np.logaddexp(0, z) - target * z).sum() + parameters[0] ** 2 / 2)
 
-    slope, shift = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
-    return {"slope": float(max(slope, 0.05)), "shift": float(shift)}
+    log_slope, level = minimize(loss, np.array([0.0, middle]), method="Nelder-Mead").x
+    return {"slope": float(np.exp(log_slope)), "shift": float(level - np.exp(log_slope) * middle)}
+
+
+def _factor(truth: float, told: float) -> float:
+    """What a mean is multiplied by, by sums of truths and of means: a twentieth to twenty; 1 where means are 0."""
+    return 1.0 if told <= 0 else min(max(truth / told, 1 / _MOST), _MOST)
 
 
 def _logit(chance: Array) -> Array:

@@ -15,6 +15,9 @@ from intently.errors import ConfigError
 from intently.learn.adversarial import Attack, Loss, adversarial
 from intently.learn.text_network import ASKED, TextNetwork, truths
 
+# A chance is not taken to be nearer to 1 than this.
+_LEAST = 1e-6
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -75,7 +78,8 @@ class Objective:
         true = log_chance.gather(1, labels.long().unsqueeze(1)).squeeze(1)
         each = -(1 - self.smoothing) * true - self.smoothing * log_chance.mean(dim=1)
         if self.focus:
-            each = each * (1 - true.exp()) ** self.focus
+            # At a chance of 1 the slope of a power below 1 is infinite.
+            each = each * (1 - true.exp()).clamp(min=_LEAST) ** self.focus
         return each.mean()
 
     @classmethod

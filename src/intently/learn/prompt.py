@@ -44,9 +44,23 @@ class Prompt:
         if strange:
             raise ConfigError(f"{name} has no label {strange[0]!r}.", mend=f"There are {', '.join(labels)}.")
 
-    def try_on(self, model: str, answer: Answer, name: str) -> None:
-        """Raise ConfigError where a model cannot guess words, or does not know one of the labels'."""
-        guesser_of(model).words_of(self, answer, name)
+    def try_on(self, model: str, answer: Answer, name: str, tokens: int) -> None:
+        """Raise ConfigError where a model cannot guess words, or does not know a label's, or of so many tokens the
+        prompt leaves a text too few.
+        """
+        guesser = guesser_of(model)
+        guesser.words_of(self, answer, name)
+        self.room(guesser.tokenizer, tokens)
+
+    def room(self, tokenizer: Any, tokens: int) -> int:
+        """How many of so many tokens are left for the text. Raises ConfigError where it is less than half."""
+        mine = len(self.ids(tokenizer))
+        if 2 * mine > tokens:
+            raise ConfigError(
+                f"The prompt is {mine} tokens long, and a text has {tokens} with it.",
+                mend="Say it shorter, or let more be read of a text (max_tokens), if the language model takes that.",
+            )
+        return tokens - mine
 
     def ids(self, tokenizer: Any) -> list[int]:
         """Its tokens; of a model without a mask, those before the word."""

@@ -85,7 +85,7 @@ def search(
     for name in space.methods:
         method_of(name)
     if reader.prompt is not None:
-        reader.prompt.try_on(reader.model, examples.task.answer, examples.task.name)
+        reader.prompt.try_on(reader.model, examples.task.answer, examples.task.name, reader.recipe.max_tokens)
     earlier, later = _apart(examples, held_out)
     labelled = not isinstance(examples.task.answer, Amount)
     metric = metrics.of(type(later.task.answer).__name__, later.task.metrics)[0]

@@ -193,7 +193,7 @@ class TextPlan:
         from intently.learn.pseudo_label import Pseudo, self_taught
 
         if reader.prompt is not None:
-            reader.prompt.try_on(reader.model, labelled.task.answer, labelled.task.name)
+            reader.prompt.try_on(reader.model, labelled.task.answer, labelled.task.name, reader.recipe.max_tokens)
         if self.self_taught:
             some = without_label(labelled, known)
 

@@ -94,6 +94,8 @@ class TextReader:
         guesser = None if self.prompt is None else guesser_of(self.model)
         tokenizer, base = load(self.model) if guesser is None else (guesser.tokenizer, guesser.network)
         budget = self.budget(tokenizer, base, method)
+        if self.prompt is not None:
+            self.prompt.room(tokenizer, budget)
         stories = self.teller.tell(examples, past)
         if len({(story.past, story.asked) for story in stories}) < 2:
             raise TooFewExamples(
@@ -361,8 +363,7 @@ class TextReader:
     def _encode(self, stories: list[Story], tokenizer: Any, budget: int) -> list[Encoded]:
         if self.prompt is None:
             return encode(stories, tokenizer, budget)
-        room = budget - len(self.prompt.ids(tokenizer))
-        return self.prompt.after(encode(stories, tokenizer, room), tokenizer)
+        return self.prompt.after(encode(stories, tokenizer, self.prompt.room(tokenizer, budget)), tokenizer)
 
     def _network(
         self, task: Task, values: Array, method: Method, base: Any, steps: int, guess: Guess | None

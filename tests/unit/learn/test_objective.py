@@ -87,6 +87,14 @@ def test_smoothing_and_focus_are_what_their_papers_say(reader, log):
     assert value(Objective(focus=2.0).loss(TASK.answer), reader, batch) == pytest.approx(focal, rel=1e-3)
 
 
+@pytest.mark.parametrize("focus", [0.5, 1.0, 2.0])
+def test_a_text_that_is_certain_does_not_break_what_is_learned(focus):
+    logits = torch.tensor([[40.0, 0.0, 0.0], [0.2, 0.0, 0.0]], requires_grad=True)
+    Objective(focus=focus)._mean(torch.log_softmax(logits, dim=1), torch.tensor([0, 1])).backward()
+    assert logits.grad.isfinite().all()
+    assert logits.grad[1].abs().min() > 0
+
+
 def test_agreement_costs_where_dropout_makes_two_readings_differ(reader, log):
     batch = batch_of(reader, log)
     loss = Objective(agreement=5.0).loss(TASK.answer)

@@ -146,6 +146,10 @@ def test_what_cannot_be_prompted_is_refused(models, log, tmp_path, caplog):
         ({"prompt": Prompt(words={"refnd": "money"})}, "has no label 'refnd'"),
         ({"prompt": Prompt(words={"refund": "钱"}), "model": models["bert"]}, "does not know the word '钱'"),
         ({"method": "frozen"}, "neither with contrast nor"),
+        (
+            {"prompt": Prompt("a " * 40 + "{word}", words=ABOUT.words)},
+            "The prompt is 4. tokens long, and a text has 32",
+        ),
     ):
         with pytest.raises(ConfigError, match=says):
             fitted(models["taught"], log, **more) if "model" not in more else fitted(log=log, **more)
@@ -172,6 +176,6 @@ def test_a_search_with_a_model_that_cannot_guess_tries_nothing(log, tmp_path, mo
 
 
 def test_a_word_that_the_model_does_not_know_is_refused_before_anything_is_trained(models):
-    ABOUT.try_on(models["bert"], TASK.answer, TASK.name)
+    ABOUT.try_on(models["bert"], TASK.answer, TASK.name, 32)
     with pytest.raises(ConfigError, match="does not know the word 'kangaroo'"):
-        Prompt(words={"refund": "kangaroo"}).try_on(models["bert"], TASK.answer, TASK.name)
+        Prompt(words={"refund": "kangaroo"}).try_on(models["bert"], TASK.answer, TASK.name, 32)
