@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -44,13 +44,13 @@ class Log:
         items: pl.DataFrame | None = None,
         users: pl.DataFrame | None = None,
         *,
-        observed_from: datetime | None = None,
-        observed_until: datetime | None = None,
+        observed_from: date | None = None,
+        observed_until: date | None = None,
     ) -> Log:
         """Check three tables and make them a log.
 
         Without a stated span, the log is taken as observed from its first event to just after its
-        last. Raises DataError that names every fault found.
+        last. Times without a zone are UTC. Raises DataError that names every fault found.
         """
         if items is None:
             items = pl.DataFrame({schema.ITEM: _ids(events, schema.ITEM)}).with_columns(
@@ -72,8 +72,8 @@ class Log:
             events,
             items.unique(schema.ITEM, keep="first", maintain_order=True),
             users.unique(schema.USER, keep="first", maintain_order=True),
-            observed_from or first,
-            observed_until or last + timedelta(microseconds=1),
+            first if observed_from is None else moment(observed_from),
+            last + timedelta(microseconds=1) if observed_until is None else moment(observed_until),
         )
 
     @classmethod
@@ -169,12 +169,15 @@ class Log:
         return self.events.filter((pl.col(schema.TIME) >= start) & (pl.col(schema.TIME) < end))
 
 
-def moment(text: str) -> datetime:
-    """An ISO date or time as a UTC datetime; a date is its midnight, a time without a zone is UTC."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise DataError(f"{text!r} is not a date.", mend="Write it as 2017-11-05 or 2017-11-05T08:00.") from None
+def moment(said: str | date) -> datetime:
+    """A date or time, as ISO text or of Python's, as a UTC datetime; a date is its midnight, one without a zone UTC."""
+    if isinstance(said, str):
+        try:
+            at = datetime.fromisoformat(said)
+        except ValueError:
+            raise DataError(f"{said!r} is not a date.", mend="Write it as 2017-11-05 or 2017-11-05T08:00.") from None
+    else:
+        at = said if isinstance(said, datetime) else datetime(said.year, said.month, said.day, tzinfo=UTC)
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 

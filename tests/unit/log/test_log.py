@@ -49,6 +49,13 @@ def test_without_a_stated_span_the_last_event_is_inside_it():
     assert len(log.before(log.observed_until).events) == 2
 
 
+@pytest.mark.parametrize("said", [day(3), day(3).replace(tzinfo=None), day(3).date()])
+def test_a_stated_span_without_a_zone_is_utc(said):
+    log = Log.of(events(), observed_from=said - timedelta(days=5), observed_until=said)
+    assert (log.observed_from, log.observed_until) == (day(-2), day(3))
+    assert len(log.before(day(1)).events) == 1
+
+
 def test_items_and_users_are_made_from_events_that_name_them():
     log = Log.of(events(item_id=[7, None]))
     assert log.items.to_dicts() == [{"item_id": 7, "title": "7"}]
