@@ -192,6 +192,17 @@ def test_an_event_is_asked_once_however_the_spans_overlap():
     assert RESPONSE.examples(log, [day(0), day(3)]).asked.to_list() == ["m1", "m2", "m3"]
 
 
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.Categorical])
+def test_an_event_is_found_by_its_id_whatever_the_types_of_both(dtype):
+    number = [str(name) for name in reviews().events["event_id"]]
+    names = pl.col("event_id", "about").replace({name: str(place) for place, name in enumerate(number)})
+    events = reviews().events.with_columns(names)
+    events = events.with_columns(pl.col("event_id").cast(dtype), pl.col("about").fill_null("n/a"))
+    examples = RESPONSE.examples(Log.of(events, observed_from=day(0), observed_until=day(30)), [day(0)])
+    assert [number[int(one)] for one in examples.asked] == ["m1", "m2", "m3"]
+    assert examples.truth.to_list() == [True, True, False]
+
+
 def test_an_event_without_an_id_cannot_be_asked_about():
     log = reviews()
     nameless = log.events.with_columns(event_id=pl.col("event_id").replace("m3", None))

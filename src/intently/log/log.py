@@ -60,8 +60,7 @@ class Log:
             users = pl.DataFrame({schema.USER: _ids(events, schema.USER)})
         _check(events, items, users)
         events = _with_actor(events).with_columns(pl.col(f"^({schema.TIME}|{schema.ARRIVED})$").cast(schema.CLOCK))
-        # A price from a database is the number that it is in a file.
-        events = events.with_columns(cs.decimal().cast(pl.Float64))
+        events, items = _one_event_type(_numbers(events)), _numbers(items)
         events, items = _one_type(events, items, schema.ITEM)
         events, users = _one_type(events, users, schema.USER)
         # What became known together is in order of time, whatever the order of the file.
@@ -196,6 +195,21 @@ def _with_actor(events: pl.DataFrame) -> pl.DataFrame:
         user = pl.col(schema.USER).cast(pl.String)
         events = events.with_columns(pl.coalesce(user, pl.col(schema.SESSION).cast(pl.String)).alias(schema.USER))
     return events
+
+
+def _numbers(table: pl.DataFrame) -> pl.DataFrame:
+    """A price from a database is the number that it is in a file; of a column without a value, no number is known."""
+    empty = cs.by_name(schema.QUANTITY, schema.AMOUNT, schema.PRICE, require_all=False) & cs.by_dtype(pl.Null)
+    return table.with_columns((cs.decimal() | empty).cast(pl.Float64))
+
+
+def _one_event_type(events: pl.DataFrame) -> pl.DataFrame:
+    """The ids of events and of what is about them have one type: where they differ, text."""
+    ids = [name for name in (schema.EVENT, schema.ABOUT) if name in events.columns]
+    types = {events.schema[name] for name in ids} - {pl.Null()}
+    whole = all(dtype.is_integer() and dtype != pl.UInt64 for dtype in types)
+    wanted = types.pop() if len(types) == 1 else pl.Int64() if whole and types else pl.String()
+    return events.with_columns(pl.col(ids).cast(pl.String() if wanted == pl.Categorical else wanted))
 
 
 def _one_type(events: pl.DataFrame, table: pl.DataFrame, column: str) -> tuple[pl.DataFrame, pl.DataFrame]:
