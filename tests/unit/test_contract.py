@@ -19,6 +19,7 @@ from intently.contract import (
     Shares,
     Task,
     YesNo,
+    duration,
     pooled,
     share_matrix,
     weekly,
@@ -92,6 +93,15 @@ def test_windows_that_are_not_wholly_observed_are_dropped(tiny_log):
     assert task().examples(tiny_log.before(day(20)), [day(13), day(14)]).cutoffs == [day(13)]
     with pytest.raises(TooFewExamples, match="No window of 7 days for spend"):
         task().examples(tiny_log, [day(24)])
+
+
+@pytest.mark.parametrize(
+    ("hours", "says"), [(6, "6 hours"), (1, "1 hour"), (24, "1 day"), (36, "36 hours"), (24 * 3500, "3500 days")]
+)
+def test_a_length_of_time_is_said_in_hours_where_it_is_not_whole_days(tiny_log, hours, says):
+    assert duration(timedelta(hours=hours)) == says
+    with pytest.raises(TooFewExamples, match=f"No window of {says} for spend"):
+        task(horizon=timedelta(hours=hours)).examples(tiny_log, [day(30)])
 
 
 def test_a_cut_off_named_twice_is_asked_once(tiny_log):

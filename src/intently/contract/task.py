@@ -80,7 +80,7 @@ class Task:
             ]
         if not frames:
             raise TooFewExamples(
-                f"No window of {self.horizon.days} days for {self.name} is wholly observed between "
+                f"No window of {duration(self.horizon)} for {self.name} is wholly observed between "
                 f"{log.observed_from:%Y-%m-%d} and {log.observed_until:%Y-%m-%d}.",
                 mend="Choose earlier cut-offs, or bring a longer log.",
             )
@@ -265,6 +265,13 @@ class Examples:
 def pooled(parts: Sequence[Examples]) -> Examples:
     """Examples of one task, laid end to end."""
     return replace(parts[0], frame=pl.concat([part.frame for part in parts]), left_out=sum(p.left_out for p in parts))
+
+
+def duration(length: timedelta) -> str:
+    """A length of time as it is said: 14 days, 1 day, 36 hours; in hours where it is not whole days."""
+    hours = length.total_seconds() / 3600
+    count, unit = (hours, "hour") if hours % 24 else (hours / 24, "day")
+    return f"{count:g} {unit}{'' if count == 1 else 's'}"
 
 
 def weekly(first: datetime, last: datetime) -> list[datetime]:
