@@ -72,7 +72,8 @@ class LanguageModel:
         """The answers to a task of everyone who can be asked at `at` (the end of the log without it).
 
         One row per asked one (and rank): the original id, `at`, and `score`, or `mean, low, high`, or a
-        column per label, or `item_id, score, rank`. Events known at `at` or later are not seen.
+        column per label (a label called `at` in `label_at`), or `item_id, score, rank`. Events known at `at` or later
+        are not seen.
         """
         when = _time(at, log.observed_until)
         examples, scores = self._trained().predict(task, log.before(when), when)

@@ -361,6 +361,15 @@ def test_labels_are_columns(tiny_log, answer):
     assert frame.select("buy", "leave").rows() == [(0.25, 0.75), (1.0, 0.0)]
 
 
+@pytest.mark.parametrize("answer", [OneOf(("some", "at")), Shares("category")])
+def test_a_label_that_is_called_as_the_id_or_the_time_has_another_column(tiny_log, answer):
+    labels = ("at", "user_id", "label_at", "item_id")
+    values = np.array([[0.125, 0.25, 0.5, 0.125]] * 2, dtype=np.float32)
+    frame = Scores(answer, values, labels).frame(asked(tiny_log))
+    assert frame.columns == ["user_id", "at", "label_label_at", "label_user_id", "label_at", "item_id"]
+    assert frame.row(0) == ("ann", day(2.5), 0.125, 0.25, 0.5, 0.125)
+
+
 @pytest.mark.parametrize("ids", [np.array([[3, 1], [2, 0]]), np.array([["c", "a"], ["b", "-"]], dtype=object)])
 def test_a_ranking_is_a_row_for_each_rank_and_unfilled_ranks_are_left_out(tiny_log, ids):
     values = np.array([[0.5, 0.25], [1.0, -np.inf]], dtype=np.float32)
