@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from intently import own, toml
 from intently.contract import Task
+from intently.errors import ConfigError
 from intently.learn.text_plan import TextPlan
 from intently.ranking import Rules, table
 from intently.toml import Fault
@@ -131,7 +132,7 @@ def find(data: str | Path, config: Path | None) -> Path | None:
         return config
     if "://" in str(data):
         return None
-    folder = Path(data)
+    folder = Path(data).expanduser()
     if folder.suffix == ".toml":
         return folder
     return folder / NAME if (folder / NAME).is_file() else None
@@ -169,6 +170,26 @@ def read(file: Path | None, taken: Sequence[str] = ()) -> Config:
     assert told is not None
     text_said = told.text.model_dump(exclude_unset=True)
     return Config(file, told.data, told.protect, _training(told.train), text_said, tuple(tasks), rules)
+
+
+def with_data(data: str | Path, file: Path | None, taken: Sequence[str] = ()) -> Config:
+    """The config that goes with some data, with the `data` and `protect` that it is read by: those of its own TOML.
+
+    Raises ConfigError that tells every fault, and where another file has [data] or [protect]: whoever reads this data
+    without that file would not know of them.
+    """
+    beside, found = find(data, None), read(find(data, file), taken)
+    if found.file is None or (beside is not None and found.file.resolve() == beside.resolve()):
+        return found
+    said = [f"[{name}]" for name in ("data", "protect") if getattr(found, name)]
+    if said:
+        shown = _without_passwords(str(data))
+        raise ConfigError(
+            f"{found.file}: {' and '.join(said)} would not hold: {shown} is not read by this file.",
+            mend=f"Write that into {NAME} in the data's folder, or give a file that has [data] as --data.",
+        )
+    written = {} if beside is None else toml.read(beside)[0]
+    return replace(found, data=_table(written.get("data")), protect=_table(written.get("protect")))
 
 
 def _table(value: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -45,8 +45,11 @@ class LanguageModel:
     fallback: bool = False
     trained: Trained | None = None
 
-    def fit(self, log: Log, until: datetime | str | None = None, progress: Progress = silent) -> Self:
-        """Learn from what was known before `until` (UTC; the end of the log without it)."""
+    def fit(self, log: Log, until: date | str | None = None, progress: Progress = silent) -> Self:
+        """Learn from what was known before `until` (the end of the log without it).
+
+        Here and below, a date is its midnight, and what names no zone is UTC.
+        """
         from intently.learn.fallback import train_or_fall_back
 
         trained = train_or_fall_back(
@@ -65,18 +68,19 @@ class LanguageModel:
         )
         return replace(self, trained=trained)
 
-    def predict(self, task: str, log: Log, at: datetime | str | None = None) -> pl.DataFrame:
+    def predict(self, task: str, log: Log, at: date | str | None = None) -> pl.DataFrame:
         """The answers to a task of everyone who can be asked at `at` (the end of the log without it).
 
         One row per asked one (and rank): the original id, `at`, and `score`, or `mean, low, high`, or a
-        column per label, or `item_id, score, rank`. Events known at `at` or later are not seen.
+        column per label (a label called `at` in `label_at`), or `item_id, score, rank`. Events known at `at` or later
+        are not seen.
         """
         when = _time(at, log.observed_until)
         examples, scores = self._trained().predict(task, log.before(when), when)
         return scores.frame(examples)
 
     def about(
-        self, user: object, log: Log, at: datetime | str | None = None, k: int = 10, rules: Rules | None = None
+        self, user: object, log: Log, at: date | str | None = None, k: int = 10, rules: Rules | None = None
     ) -> dict[str, Any]:
         """Every answer about one customer as plain values: the best `k` items that `rules` allow, and the rest.
 
@@ -106,8 +110,8 @@ class LanguageModel:
         return self.trained
 
 
-def _time(at: datetime | str | None, default: datetime) -> datetime:
-    return default if at is None else moment(at) if isinstance(at, str) else at
+def _time(at: date | str | None, default: datetime) -> datetime:
+    return default if at is None else moment(at)
 
 
 def _about(trained: Trained, log: Log, user: object, when: datetime, k: int, rules: Rules | None) -> dict[str, Any]:

@@ -111,6 +111,33 @@ def test_stars_and_tags_are_read_as_they_are_meant():
     assert after["out_of_scope"][0][0] == before["out_of_scope"][0][0] + before["refund"][0][0]
 
 
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical, pl.Int32])
+def test_stars_are_stars_whatever_their_type(dtype):
+    sentiment = next(task for task in TASKS if task.name == "sentiment")
+    stars = pl.col("rating").cast(pl.Int64).cast(pl.String)
+    typed = shop().events.with_columns(stars.cast(dtype))
+    found = sentiment.examples(replace(shop(), events=typed), [AT])
+    assert found.frame.equals(sentiment.examples(shop(), [AT]).frame)
+
+
+@pytest.mark.parametrize("none", ["n/a", float("nan")])
+def test_what_is_no_number_is_no_star(none):
+    sentiment = next(task for task in TASKS if task.name == "sentiment")
+    stars = pl.when(pl.col("rating") == 3).then(pl.lit(none)).otherwise(pl.col("rating")).alias("rating")
+    found = sentiment.examples(replace(shop(), events=shop().events.with_columns(stars)), [AT])
+    assert found.frame.equals(sentiment.examples(shop(), [AT]).where(pl.col("truth") != "neutral").frame)
+    assert found.left_out > 0
+
+
+@pytest.mark.parametrize(("task", "column"), [("support", "tag"), ("sentiment", "rating")])
+def test_a_column_of_a_type_that_a_question_is_not_about_is_named(task, column):
+    from intently.errors import ConfigError
+
+    lists = replace(shop(), events=shop().events.with_columns(pl.concat_list(column)))
+    with pytest.raises(ConfigError, match=rf"Task {task} cannot be asked of .*'{column}' \(List"):
+        next(one for one in TASKS if one.name == task).examples(lists, [AT])
+
+
 def test_an_event_question_that_a_log_cannot_answer_says_what_is_missing():
     from intently.errors import ConfigError
 

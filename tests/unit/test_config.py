@@ -115,3 +115,29 @@ def test_tasks_that_are_no_tables_are_refused(tmp_path):
 def test_the_line_of_a_key_or_of_the_table_around_it(key, line):
     text = "[train]\npreset = 'x'\n[[tasks]]\nname = 'a'\n[[tasks]] # two\nname = 'b'\nanswer.one_of = [\n ['a'],\n]\n"
     assert line_of(text, key) == line
+
+
+@pytest.mark.parametrize("text", ['[data]\nevents = "nowhere.csv"\n', "[protect]\nhash_ids = true\n"])
+@pytest.mark.parametrize("data", ["shop", "shop/events.csv", "sqlite:///shop.db"])
+def test_how_data_is_read_is_said_beside_it_and_nowhere_else(tmp_path, monkeypatch, text, data):
+    monkeypatch.chdir(tmp_path)
+    Path("shop").mkdir()
+    written(Path("shop"), "[train]\nseed = 3\n")
+    other = Path("other.toml")
+    other.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^other.toml: \[(data|protect)\] would not hold"):
+        config.with_data(data, other)
+    # A file that is the data, or lies beside it, is read with it.
+    assert config.with_data(other, other) == config.read(other)
+    own = written(Path("shop"), text)
+    assert config.with_data("shop", tmp_path / own) == config.read(tmp_path / own)
+
+
+def test_what_is_saved_of_the_data_is_what_it_was_read_by(tmp_path):
+    own = written(tmp_path, '[data]\nevents = "mine.csv"\n[protect]\nhash_ids = true\n[train]\nseed = 3\n')
+    other = tmp_path / "other.toml"
+    other.write_text("[train]\nseed = 4\n", encoding="utf-8")
+    for data in (tmp_path, own):
+        told = config.with_data(data, other).resolved(config.Training())
+        assert told == {"train": {}, "data": {"events": "mine.csv"}, "protect": {"hash_ids": True}}
+    assert config.with_data(tmp_path, other).train.seed == 4

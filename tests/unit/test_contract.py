@@ -19,6 +19,7 @@ from intently.contract import (
     Shares,
     Task,
     YesNo,
+    duration,
     pooled,
     share_matrix,
     weekly,
@@ -92,6 +93,15 @@ def test_windows_that_are_not_wholly_observed_are_dropped(tiny_log):
     assert task().examples(tiny_log.before(day(20)), [day(13), day(14)]).cutoffs == [day(13)]
     with pytest.raises(TooFewExamples, match="No window of 7 days for spend"):
         task().examples(tiny_log, [day(24)])
+
+
+@pytest.mark.parametrize(
+    ("hours", "says"), [(6, "6 hours"), (1, "1 hour"), (24, "1 day"), (36, "36 hours"), (24 * 3500, "3500 days")]
+)
+def test_a_length_of_time_is_said_in_hours_where_it_is_not_whole_days(tiny_log, hours, says):
+    assert duration(timedelta(hours=hours)) == says
+    with pytest.raises(TooFewExamples, match=f"No window of {says} for spend"):
+        task(horizon=timedelta(hours=hours)).examples(tiny_log, [day(30)])
 
 
 def test_a_cut_off_named_twice_is_asked_once(tiny_log):
@@ -190,6 +200,17 @@ def test_an_event_is_asked_once_however_the_spans_overlap():
     log = reviews()
     assert RESPONSE.examples(log, [day(7)]).asked.to_list() == []
     assert RESPONSE.examples(log, [day(0), day(3)]).asked.to_list() == ["m1", "m2", "m3"]
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.Categorical])
+def test_an_event_is_found_by_its_id_whatever_the_types_of_both(dtype):
+    number = [str(name) for name in reviews().events["event_id"]]
+    names = pl.col("event_id", "about").replace({name: str(place) for place, name in enumerate(number)})
+    events = reviews().events.with_columns(names)
+    events = events.with_columns(pl.col("event_id").cast(dtype), pl.col("about").fill_null("n/a"))
+    examples = RESPONSE.examples(Log.of(events, observed_from=day(0), observed_until=day(30)), [day(0)])
+    assert [number[int(one)] for one in examples.asked] == ["m1", "m2", "m3"]
+    assert examples.truth.to_list() == [True, True, False]
 
 
 def test_an_event_without_an_id_cannot_be_asked_about():
@@ -338,6 +359,15 @@ def test_labels_are_columns(tiny_log, answer):
     values = np.array([[0.25, 0.75], [1.0, 0.0]], dtype=np.float32)
     frame = Scores(answer, values, ("buy", "leave")).frame(asked(tiny_log))
     assert frame.select("buy", "leave").rows() == [(0.25, 0.75), (1.0, 0.0)]
+
+
+@pytest.mark.parametrize("answer", [OneOf(("some", "at")), Shares("category")])
+def test_a_label_that_is_called_as_the_id_or_the_time_has_another_column(tiny_log, answer):
+    labels = ("at", "user_id", "label_at", "item_id")
+    values = np.array([[0.125, 0.25, 0.5, 0.125]] * 2, dtype=np.float32)
+    frame = Scores(answer, values, labels).frame(asked(tiny_log))
+    assert frame.columns == ["user_id", "at", "label_label_at", "label_user_id", "label_at", "item_id"]
+    assert frame.row(0) == ("ann", day(2.5), 0.125, 0.25, 0.5, 0.125)
 
 
 @pytest.mark.parametrize("ids", [np.array([[3, 1], [2, 0]]), np.array([["c", "a"], ["b", "-"]], dtype=object)])

@@ -22,9 +22,9 @@ from intently.baselines.heldout import in_order, refuse_too_few
 from intently.baselines.spread import Spread, is_whole
 from intently.baselines.windows import chunks
 from intently.contract import Amount, Everyone, Examples, Past, Scores, Task, YesNo
-from intently.errors import ConfigError
+from intently.errors import ConfigError, TooFewExamples
 from intently.log.pack import Array
-from intently.log.schema import BUY, TYPE, USER
+from intently.log.schema import AMOUNT, BUY, TYPE, USER
 
 # Enough for parameters within about one part in a hundred.
 _MOST_CUSTOMERS = 50_000
@@ -160,10 +160,10 @@ class _Customers:
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """Both models, the answer for one who has never bought, and the spread of an Amount."""
+    """Both models (that of money for an Amount alone), the answer for one who has never bought, and the spread."""
 
     purchasing: Purchasing
-    money: Money
+    money: Money | None
     stranger: float
     spread: Spread | None
 
@@ -196,11 +196,9 @@ class BGNBD:
         bought = np.flatnonzero(customers.known)
         again = int((customers.days > 1).sum())
         found = f"{len(bought)} customers who bought, {again} of them on more than one day"
-        refuse_too_few(examples.task, found, len(bought), differ=again > 0 and bool((customers.average > 0).any()))
+        refuse_too_few(examples.task, found, len(bought), differ=again > 0)
         some = customers.take(bought[:: -(-len(bought) // _MOST_CUSTOMERS)])
-        count, average = some.paid
-        # The model of money has no nothing: those who gave everything back are answered for, not learned from.
-        money = Money.fit(count[average > 0], average[average > 0])
+        money = _money_of(examples.task, some)
         truth = examples.truth.cast(float).to_numpy()
         stranger = float(truth[~customers.known].mean()) if len(bought) < len(truth) else 0.0
         fitted = _Fitted(Purchasing.fit(*some.times), money, stranger, None)
@@ -224,7 +222,7 @@ class BGNBD:
         return arrays, {
             "name": self.name,
             "purchasing": vars(fitted.purchasing),
-            "money": vars(fitted.money),
+            "money": None if fitted.money is None else vars(fitted.money),
             "stranger": fitted.stranger,
             "spread": spread,
         }
@@ -233,8 +231,8 @@ class BGNBD:
     def from_state(cls, arrays: dict[str, Array], settings: dict[str, Any]) -> Self:
         """The fitted predictor that `state` described."""
         spread = None if settings["spread"] is None else Spread.from_state(arrays, settings["spread"])
-        models = Purchasing(**settings["purchasing"]), Money(**settings["money"])
-        return cls(settings["name"], _Fitted(*models, settings["stranger"], spread))
+        money = None if settings["money"] is None else Money(**settings["money"])
+        return cls(settings["name"], _Fitted(Purchasing(**settings["purchasing"]), money, settings["stranger"], spread))
 
     def _fitted(self) -> _Fitted:
         if self.fitted is None:
@@ -248,8 +246,24 @@ def _answer(fitted: _Fitted, task: Task, customers: _Customers) -> Array:
     if isinstance(task.answer, YesNo):
         answer = fitted.purchasing.comes_back(*customers.times, days)
     else:
+        assert fitted.money is not None
         answer = fitted.purchasing.expected(*customers.times, days) * fitted.money.expected(*customers.paid)
     return np.where(customers.known, answer, fitted.stranger)
+
+
+def _money_of(task: Task, customers: _Customers) -> Money | None:
+    """The model of what an Amount's purchases are worth. Raises TooFewExamples where none is worth anything."""
+    if not isinstance(task.answer, Amount):
+        return None
+    count, average = customers.paid
+    # It has no nothing: those who gave everything back are answered for, not learned from.
+    worth = average > 0
+    if not worth.any():
+        raise TooFewExamples(
+            f"{task.name} has {len(average)} customers who bought, and what they kept is worth nothing.",
+            mend=f"Bring what was paid as {AMOUNT!r}, or leave the task out with --tasks.",
+        )
+    return Money.fit(count[worth], average[worth])
 
 
 def _most_likely(likelihood: Callable[[Array], tuple[float, Array]], bounds: tuple[tuple[float, float], ...]) -> Array:

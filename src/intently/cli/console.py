@@ -139,8 +139,8 @@ def config_of(data: str | Path | None, file: Path | None) -> Config:
     """The config that goes with some data. Raises ConfigError that tells every fault in it."""
     from intently import config
 
-    found = file if data is None else config.find(data, file)
-    return config.read(found, [task.name for task in every_task()])
+    taken = [task.name for task in every_task()]
+    return config.read(file, taken) if data is None else config.with_data(data, file, taken)
 
 
 def tracker_of(said: str | None) -> Tracker | None:

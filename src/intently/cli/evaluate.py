@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +42,9 @@ def command(
 ) -> None:
     """Judge a bundle beside every baseline, households resampled whole; write metrics.json and report.html.
 
-    A cut-off that is looked at often enough is learned by heart: every reading is added to a file and counted.
+    A question is judged on the cut-offs after which its window is wholly observed, which its page names. A cut-off that
+    is looked at often enough is learned by heart: every reading is added to a file, and counted by the cut-off that was
+    judged on most often.
     """
     from intently.errors import ConfigError
     from intently.log.log import Log, moment
@@ -99,19 +101,19 @@ def judged(
     early = [at for at in cutoffs if at < trained.until]
     if early:
         raise ConfigError(
-            f"Cut-off {early[0]:%Y-%m-%d} lies before the end of training, {trained.until:%Y-%m-%d}.",
+            f"Cut-off {named(early[0])} lies before the end of training, {named(trained.until)}.",
             mend="Judge on later cut-offs, or train with an earlier --until.",
         )
     known = log.before(trained.until).events[schema.USER].drop_nulls().unique()
     sold = log.before(trained.until).events[schema.ITEM].drop_nulls().unique()
-    cutoffs = sorted(set(cutoffs))
+    asked = {task.name: task.examples(log, cutoffs) for task in trained.tasks}
+    chosen, on = sorted(set(cutoffs)), {task.name: judged_on(asked[task.name], cutoffs) for task in trained.tasks}
+    cutoffs = sorted({at for some in on.values() for at in some})
     report, entries, rows = Report(), {}, list(costs)
     # Nothing after `at` is within reach of a predictor.
     known_at = {at: log.before(at) for at in cutoffs}
     for known_then in known_at.values():
         _ = known_then.pack
-
-    asked = {task.name: task.examples(log, cutoffs) for task in trained.tasks}
 
     def answered(at: datetime) -> dict[str, dict[str, Scores]]:
         """Everybody's answers at one cut-off. All are asked, so that tasks share one reading of the past."""
@@ -149,7 +151,10 @@ def judged(
             before=BEFORE if BEFORE in names else None,
             baseline=trained.baseline[task.name],
             opponent=OPPONENT if OPPONENT in names and trained.served[task.name] != OPPONENT else None,
-        ) | {"left_out": examples.left_out, "examples": len(examples)}
+        ) | {"left_out": examples.left_out, "examples": len(examples), "cutoffs": [named(at) for at in on[task.name]]}
+        if len(on[task.name]) < len(chosen):
+            some = f"{len(on[task.name])} of the {len(chosen)} cut-offs alone: {', '.join(entry['cutoffs'])}"
+            entry["sentence"] += f" Judged on {some}."
         if task.name in trained.fallback:
             entry["fallback"] = trained.fallback[task.name]
             entry["sentence"] += f" It is what training fell back on: {entry['fallback']}"
@@ -163,15 +168,34 @@ def judged(
             if progress:
                 progress("judging", (number + 1) / len(trained.tasks))
     header = {
-        "cut-offs": ", ".join(f"{at:%Y-%m-%d}" for at in cutoffs),
-        "trained until": f"{trained.until:%Y-%m-%d}",
+        "cut-offs": ", ".join(named(at) for at in cutoffs),
+        "trained until": named(trained.until),
         "data": f"{len(log.events):,} events, {len(log.pack.user_ids):,} customers, {len(log.pack.item_ids):,} items",
         "language model": trained.reader.newest.text.model if trained.reader else "none",
         "made": f"{_clock():%Y-%m-%d %H:%M} UTC",
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "command": " ".join(["intently", *sys.argv[1:]]),
     }
+    unjudged = [named(at) for at in chosen if at not in cutoffs]
+    if unjudged:
+        header["not judged"] = f"{', '.join(unjudged)}: what came after is not wholly observed"
     return document("Intently: what the model knows", header, report, entries, rows)
+
+
+def judged_on(examples: Examples, cutoffs: Sequence[datetime]) -> list[datetime]:
+    """The cut-offs on which there is anything to judge; of a question about events, those in whose span one lies."""
+    from intently.contract import EachEvent
+
+    asks = examples.task.asks
+    end = asks.span if isinstance(asks, EachEvent) else timedelta(microseconds=1)
+    return [at for at in sorted(set(cutoffs)) if examples.at.is_between(at, at + end, closed="left").any()]
+
+
+def named(at: datetime) -> str:
+    """A cut-off as it is written: its date, and its time of day (UTC) where that is not midnight."""
+    clock = at.astimezone(UTC).replace(tzinfo=None)
+    short = not (clock.second or clock.microsecond)
+    return f"{clock:%Y-%m-%d}" if clock.time() == time() else clock.isoformat(timespec="minutes" if short else "auto")
 
 
 def _everyone(
@@ -204,16 +228,31 @@ def written(content: dict[str, Any], out: Path, readings: Path) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     readings.parent.mkdir(parents=True, exist_ok=True)
-    header = content["header"]
-    earlier = readings.read_text(encoding="utf-8").splitlines() if readings.is_file() else []
-    same = [line for line in earlier if json.loads(line)["header"].get("cut-offs") == header["cut-offs"]]
-    header["reading"] = f"number {len(same) + 1} of these cut-offs in {readings.name}"
+    header, on = content["header"], {name: entry["cutoffs"] for name, entry in content["tasks"].items()}
+    earlier = [json.loads(line) for line in readings.read_text("utf-8").splitlines()] if readings.is_file() else []
+    header["reading"] = f"number {1 + readings_of(on, earlier)} of these cut-offs in {readings.name}"
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
     (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
     write_report(content, out / "report.html")
-    short = {"header": header, "sentences": {name: entry["sentence"] for name, entry in content["tasks"].items()}}
+    sentences = {name: entry["sentence"] for name, entry in content["tasks"].items()}
+    short = {"header": header, "cutoffs": on, "sentences": sentences}
     with readings.open("a", encoding="utf-8") as file:
         file.write(json.dumps(short | {"report": content["report"]["scores"]}, ensure_ascii=False) + "\n")
+
+
+def readings_of(on: Mapping[str, Sequence[str]], earlier: Sequence[Mapping[str, Any]]) -> int:
+    """How often that of some cut-offs which was judged on most often was so in earlier readings.
+
+    A reading of other cut-offs beside it is one of it too. What an older version wrote names days: of any time of them.
+    """
+
+    def holds(reading: Mapping[str, Any], cutoff: str) -> bool:
+        if "cutoffs" in reading:
+            return any(cutoff in some for some in reading["cutoffs"].values())
+        return cutoff[:10] in reading["header"].get("cut-offs", "").split(", ")
+
+    mine = {cutoff for some in on.values() for cutoff in some}
+    return max((sum(holds(reading, cutoff) for reading in earlier) for cutoff in mine), default=0)
 
 
 def told(content: dict[str, Any]) -> None:

@@ -17,7 +17,11 @@ def command(
     bundle: console.BUNDLE,
     data: console.DATA,
     at: Annotated[
-        str | None, typer.Option("--at", help="The cut-off (UTC); four weeks before --until without it.")
+        str | None,
+        typer.Option(
+            "--at",
+            help="The cut-off (UTC); without it the end of training, or if earlier 28 days before the log's end.",
+        ),
     ] = None,
     seed: console.SEED = 0,
     as_json: console.JSON = False,

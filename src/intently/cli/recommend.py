@@ -54,7 +54,8 @@ def command(
         for item in items:
             console.say(f"  {item['rank']:>2}. {item['item_id']}  {item['title']}  ({item['score']:.3f})")
         if len(items) < k:
-            console.say(f"  {len(items)} of {k}: the rules allow no more of what the model ranks.")
+            why = "the rules allow no more of what the model ranks" if held_to.leaves_out else "the model ranks no more"
+            console.say(f"  {len(items)} of {k}: {why}.")
     for name, value in told["answers"].items():
         console.say(f"  {name}: {value}")
     for name, why in told.get("not_asked", {}).items():

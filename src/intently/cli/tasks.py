@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +16,7 @@ EXAMPLE = "Example: intently tasks --data shop/ --config intently.toml"
 
 
 def command(
-    data: Annotated[Path | None, typer.Option("--data", help="A log: count the newest examples of each.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="A log: count the newest examples of each.")] = None,
     config: console.CONFIG = None,
     as_json: console.JSON = False,
 ) -> None:

@@ -7,7 +7,7 @@ an event's time with a cut-off; everyone else reads `age`.
 from intently.contract.answers import OTHER, QUANTILES, Amount, Answer, OneOf, Ranking, Shares, YesNo
 from intently.contract.past import Histories, Past, Rows, together
 from intently.contract.scores import Predictor, Scores, ShareLabels, share_matrix
-from intently.contract.task import AT, TRUTH, EachEvent, Everyone, Examples, Task, pooled, weekly
+from intently.contract.task import AT, TRUTH, EachEvent, Everyone, Examples, Task, duration, pooled, weekly
 
 __all__ = [
     "AT",
@@ -30,6 +30,7 @@ __all__ = [
     "Shares",
     "Task",
     "YesNo",
+    "duration",
     "pooled",
     "share_matrix",
     "together",

@@ -45,7 +45,10 @@ class Scores:
         return self.values[:, 1 + QUANTILES.index(level)]
 
     def frame(self, examples: Examples) -> pl.DataFrame:
-        """One row per asked one (per asked one and rank for a Ranking), with its original id and `at`."""
+        """One row per asked one (per asked one and rank for a Ranking), with its original id and `at`.
+
+        A label has a column of its name; one that is called as the id or `at` is, `label_at`.
+        """
         who = examples.frame.select(examples.task.key, AT)
         match self.answer:
             case YesNo():
@@ -54,7 +57,8 @@ class Scores:
                 columns = {"mean": self.values[:, 0], "low": self.values[:, 1], "high": self.values[:, -1]}
                 return who.with_columns(pl.Series(name, values) for name, values in columns.items())
             case OneOf() | Shares():
-                return who.with_columns(pl.Series(name, self.values[:, i]) for i, name in enumerate(self.labels))
+                names = _columns(self.labels, who.columns)
+                return who.with_columns(pl.Series(name, self.values[:, i]) for i, name in enumerate(names))
             case Ranking(of=of):
                 assert self.ids is not None
                 n, k = self.values.shape
@@ -64,6 +68,17 @@ class Scores:
                     pl.Series("rank", np.tile(np.arange(1, k + 1, dtype=np.int32), n)),
                 )
                 return ranked.filter(pl.col("score").is_finite())
+
+
+def _columns(labels: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """A column's name for each label: its own where that is free."""
+    used, names = {*taken, *labels}, []
+    for label in labels:
+        name = label
+        while name in taken or (name != label and name in used):
+            name = f"label_{name}"
+        names.append(name)
+    return names
 
 
 class Predictor(Protocol):

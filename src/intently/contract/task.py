@@ -5,7 +5,8 @@ Windows are half-open: `[at, at + horizon)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -71,14 +72,15 @@ class Task:
     def examples(self, log: Log, cutoffs: Iterable[datetime]) -> Examples:
         """Everyone asked at each cut-off, with the truth. Windows not wholly observed are dropped."""
         self._check(log)
-        frames = [
-            self._truths(log, self._asked(log, at), at)
-            for at in sorted(set(cutoffs))
-            if log.observed_from <= at and at + self.horizon <= log.observed_until
-        ]
+        with self._types(log):
+            frames = [
+                self._truths(log, self._asked(log, at), at)
+                for at in sorted(set(cutoffs))
+                if log.observed_from <= at and at + self.horizon <= log.observed_until
+            ]
         if not frames:
             raise TooFewExamples(
-                f"No window of {self.horizon.days} days for {self.name} is wholly observed between "
+                f"No window of {duration(self.horizon)} for {self.name} is wholly observed between "
                 f"{log.observed_from:%Y-%m-%d} and {log.observed_until:%Y-%m-%d}.",
                 mend="Choose earlier cut-offs, or bring a longer log.",
             )
@@ -88,7 +90,8 @@ class Task:
     def questions(self, log: Log, at: datetime) -> Examples:
         """Everyone asked at `at`, without truth: what a prediction needs."""
         self._check(log)
-        return Examples(self, self._asked(log, at))
+        with self._types(log):
+            return Examples(self, self._asked(log, at))
 
     def is_asked(self, one: object, log: Log, at: datetime) -> bool:
         """Whether somebody known before `at` is asked then: whether `among` holds over their past rows."""
@@ -100,14 +103,31 @@ class Task:
             case _:
                 return True
 
-    def _check(self, log: Log) -> None:
+    def _needed(self) -> set[str]:
+        """The columns of events and items that the question reads."""
         match self.asks:
             case Everyone(key=key, among=among):
                 needed = {key, *(() if among is None else among.meta.root_names())}
             case EachEvent():
                 needed = {schema.EVENT, schema.ABOUT}
+        return {*needed, *self.truth.meta.root_names()}
+
+    @contextmanager
+    def _types(self, log: Log) -> Iterator[None]:
+        """What polars says of a column of another type than the question is about, as a ConfigError."""
+        try:
+            yield
+        except pl.exceptions.PolarsError as error:
+            types = {**log.items.schema, **log.events.schema}
+            read = ", ".join(f"{name!r} ({types[name]})" for name in sorted(self._needed()) if name in types)
+            raise ConfigError(
+                f"Task {self.name} cannot be asked of {read}: {str(error).splitlines()[0]}.",
+                mend="Bring the columns in another type, or leave the task out with --tasks.",
+            ) from error
+
+    def _check(self, log: Log) -> None:
         joined = log.items.columns if schema.ITEM in log.events.columns else []
-        missing = sorted({*needed, *self.truth.meta.root_names()} - {*log.events.columns, *joined})
+        missing = sorted(self._needed() - {*log.events.columns, *joined})
         if missing:
             raise ConfigError(
                 f"Task {self.name} reads {missing}, which the log does not have.",
@@ -245,6 +265,13 @@ class Examples:
 def pooled(parts: Sequence[Examples]) -> Examples:
     """Examples of one task, laid end to end."""
     return replace(parts[0], frame=pl.concat([part.frame for part in parts]), left_out=sum(p.left_out for p in parts))
+
+
+def duration(length: timedelta) -> str:
+    """A length of time as it is said: 14 days, 1 day, 36 hours; in hours where it is not whole days."""
+    hours = length.total_seconds() / 3600
+    count, unit = (hours, "hour") if hours % 24 else (hours / 24, "day")
+    return f"{count:g} {unit}{'' if count == 1 else 's'}"
 
 
 def weekly(first: datetime, last: datetime) -> list[datetime]:

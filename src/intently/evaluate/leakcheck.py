@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from intently.contract import TRUTH, Amount, EachEvent, Examples, OneOf, Ranking, Scores, Shares, Task, YesNo
+from intently.contract import TRUTH, Amount, EachEvent, Examples, OneOf, Ranking, Scores, Shares, Task, YesNo, duration
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array, known
@@ -289,7 +289,7 @@ def _unchecked(task: Task, log: Log, at: datetime) -> str:
     if isinstance(task.asks, EachEvent):
         return "not checked: the question is about events"
     if log.observed_until < at + task.horizon or at - task.horizon < log.observed_from:
-        return f"not checked: {task.horizon.days} days before and after the cut-off are not wholly observed"
+        return f"not checked: {duration(task.horizon)} before and after the cut-off are not wholly observed"
     return ""
 
 
@@ -342,10 +342,10 @@ def _told(task: Task, name: str, groups: Array, past: Array, future: Array, rng:
     shuffled = [products(groups, fold, rng.permutation(future)).mean() for _ in range(_PERMUTATIONS)]
     chance = float(np.mean(shuffled) + _DEVIATIONS * np.std(shuffled))
     bound = _MARGIN + _DEVIATIONS * float((after - before).std()) / np.sqrt(len(groups))
-    days = task.horizon.days
+    length = duration(task.horizon)
     detail = (
-        f"{name} correlates {told:.3f} with the {days} days after the cut-off (by chance at most {chance:.3f}) and "
-        f"{told_before:.3f} with the {days} days before it; a real trait differs by at most {bound:.3f}."
+        f"{name} correlates {told:.3f} with the {length} after the cut-off (by chance at most {chance:.3f}) and "
+        f"{told_before:.3f} with the {length} before it; a real trait differs by at most {bound:.3f}."
     )
     leaks = told > chance and told - told_before > bound
     return Checked(task.name, name, COLUMN, told - told_before, leaks, detail)

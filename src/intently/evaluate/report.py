@@ -7,7 +7,8 @@ The shape of `metrics.json`:
     header   label -> value, shown in order: when, what data and span, which language model, ...
     report   Report.to_json(): primary, scores, differences
     tasks    name -> kind, question (language -> text), served, before, baseline, opponent (names or null),
-             sentence, reliability (YesNo) or coverage (Amount): predictor -> rows as in `calibration`
+             sentence, cutoffs (those it was judged on), reliability (YesNo) or coverage (Amount): predictor -> rows as
+             in `calibration`
     costs    rows of predictor, step, wall_seconds, cpu_seconds, peak_megabytes, ms_per_customer
 """
 
@@ -136,6 +137,7 @@ def _task_page(report: Report, task: str, entry: Mapping[str, Any]) -> dict[str,
         "sentence": entry.get("sentence", ""),
         "n": rows["n"][0],
         "households": rows["households"][0],
+        "cutoffs": ", ".join(entry.get("cutoffs", ())),
         "metrics": [(name, _direction(_known(name, entry))) for name in names],
         "board": [
             {

@@ -19,7 +19,19 @@ from intently.baselines.lightgbm_customer import LightGBMCustomer
 from intently.baselines.lightgbm_demand import LightGBMDemand
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
-from intently.contract import EachEvent, Everyone, Examples, OneOf, Past, Predictor, Ranking, Task, together, weekly
+from intently.contract import (
+    EachEvent,
+    Everyone,
+    Examples,
+    OneOf,
+    Past,
+    Predictor,
+    Ranking,
+    Task,
+    duration,
+    together,
+    weekly,
+)
 from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report
 from intently.learn.active import kept_labels, truths
@@ -244,7 +256,7 @@ def examples_until(
     first = max(known.observed_from + 4 * WEEK, last - (count - 1) * WEEK)
     if first > last:
         raise TooFewExamples(
-            f"{task.name} looks {task.horizon.days} days ahead, but only "
+            f"{task.name} looks {duration(task.horizon)} ahead, but only "
             f"{(until - known.observed_from).days} days are known before {until:%Y-%m-%d}.",
             mend="Bring a longer log or choose a later --until.",
         )

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -44,13 +44,13 @@ class Log:
         items: pl.DataFrame | None = None,
         users: pl.DataFrame | None = None,
         *,
-        observed_from: datetime | None = None,
-        observed_until: datetime | None = None,
+        observed_from: date | None = None,
+        observed_until: date | None = None,
     ) -> Log:
         """Check three tables and make them a log.
 
         Without a stated span, the log is taken as observed from its first event to just after its
-        last. Raises DataError that names every fault found.
+        last. Times without a zone are UTC. Raises DataError that names every fault found.
         """
         if items is None:
             items = pl.DataFrame({schema.ITEM: _ids(events, schema.ITEM)}).with_columns(
@@ -60,8 +60,7 @@ class Log:
             users = pl.DataFrame({schema.USER: _ids(events, schema.USER)})
         _check(events, items, users)
         events = _with_actor(events).with_columns(pl.col(f"^({schema.TIME}|{schema.ARRIVED})$").cast(schema.CLOCK))
-        # A price from a database is the number that it is in a file.
-        events = events.with_columns(cs.decimal().cast(pl.Float64))
+        events, items = _one_event_type(_numbers(events)), _numbers(items)
         events, items = _one_type(events, items, schema.ITEM)
         events, users = _one_type(events, users, schema.USER)
         # What became known together is in order of time, whatever the order of the file.
@@ -72,8 +71,8 @@ class Log:
             events,
             items.unique(schema.ITEM, keep="first", maintain_order=True),
             users.unique(schema.USER, keep="first", maintain_order=True),
-            observed_from or first,
-            observed_until or last + timedelta(microseconds=1),
+            first if observed_from is None else moment(observed_from),
+            last + timedelta(microseconds=1) if observed_until is None else moment(observed_until),
         )
 
     @classmethod
@@ -169,12 +168,15 @@ class Log:
         return self.events.filter((pl.col(schema.TIME) >= start) & (pl.col(schema.TIME) < end))
 
 
-def moment(text: str) -> datetime:
-    """An ISO date or time as a UTC datetime; a date is its midnight, a time without a zone is UTC."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise DataError(f"{text!r} is not a date.", mend="Write it as 2017-11-05 or 2017-11-05T08:00.") from None
+def moment(said: str | date) -> datetime:
+    """A date or time, as ISO text or of Python's, as a UTC datetime; a date is its midnight, one without a zone UTC."""
+    if isinstance(said, str):
+        try:
+            at = datetime.fromisoformat(said)
+        except ValueError:
+            raise DataError(f"{said!r} is not a date.", mend="Write it as 2017-11-05 or 2017-11-05T08:00.") from None
+    else:
+        at = said if isinstance(said, datetime) else datetime(said.year, said.month, said.day, tzinfo=UTC)
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
@@ -193,6 +195,21 @@ def _with_actor(events: pl.DataFrame) -> pl.DataFrame:
         user = pl.col(schema.USER).cast(pl.String)
         events = events.with_columns(pl.coalesce(user, pl.col(schema.SESSION).cast(pl.String)).alias(schema.USER))
     return events
+
+
+def _numbers(table: pl.DataFrame) -> pl.DataFrame:
+    """A price from a database is the number that it is in a file; of a column without a value, no number is known."""
+    empty = cs.by_name(schema.QUANTITY, schema.AMOUNT, schema.PRICE, require_all=False) & cs.by_dtype(pl.Null)
+    return table.with_columns((cs.decimal() | empty).cast(pl.Float64))
+
+
+def _one_event_type(events: pl.DataFrame) -> pl.DataFrame:
+    """The ids of events and of what is about them have one type: where they differ, text."""
+    ids = [name for name in (schema.EVENT, schema.ABOUT) if name in events.columns]
+    types = {events.schema[name] for name in ids} - {pl.Null()}
+    whole = all(dtype.is_integer() and dtype != pl.UInt64 for dtype in types)
+    wanted = types.pop() if len(types) == 1 else pl.Int64() if whole and types else pl.String()
+    return events.with_columns(pl.col(ids).cast(pl.String() if wanted == pl.Categorical else wanted))
 
 
 def _one_type(events: pl.DataFrame, table: pl.DataFrame, column: str) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -77,6 +77,11 @@ def plant(
     items = _items(process)
     until = START + timedelta(days=days)
     events = _dated(pl.concat([visits, *parts], how="diagonal"), users, items[schema.ITEM], until)
+    if events.is_empty():
+        raise ConfigError(
+            f"A toy shop as small as this has no events (customers: {customers}, days: {days}).",
+            mend="Give more customers or more days.",
+        )
     people = pl.DataFrame({schema.USER: users, "language": np.array(around.LANGUAGES)[language]})
     log = Log.of(events, items, people, observed_from=START, observed_until=until)
     kept = log.events.select(schema.EVENT)

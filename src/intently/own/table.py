@@ -203,6 +203,9 @@ def _absent(told: Table, answer: Answer, faults: list[Fault]) -> bool | float | 
     said, about_events = told.absent, told.asks.event is not None
     key = ("absent",)
     if said == LEAVE_OUT:
+        if isinstance(answer, OneOf) and answer.absent is not None:
+            said = f"the answer gives those of whom nothing is heard {answer.absent!r}: say one of the two"
+            faults.append(Fault(key, said))
         return None
     match answer:
         case YesNo():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -181,8 +182,16 @@ def _warnings(task: Task, written: Mapping[str, Any], log: Log) -> list[str]:
         never = [label for label in task.answer.labels if label not in set(examples.frame[TRUTH])]
         if never:
             told.append(f"Task {task.name}: {when} nobody is {', '.join(map(repr, never))}.")
-        if examples.left_out:
-            told.append(
-                f"Task {task.name}: {when} {examples.left_out} have a truth that is no label, and are left out."
-            )
+        told += [f"Task {task.name}: {when} {said}, and are left out." for said in _left_out(task, examples, log)]
     return told
+
+
+def _left_out(task: Task, examples: Examples, log: Log) -> list[str]:
+    """How many of those asked for a label have none, and why."""
+    silent = 0
+    if examples.left_out and task.absent is None:
+        heard = replace(task, answer=YesNo(), truth=pl.len() > 0, absent=False)
+        silent = int((~newest_examples(heard, log).truth).sum())
+    rest, wrong = examples.left_out - silent, "no label" if task.absent is not None else "empty or no label"
+    said = [f"{silent} have no rows in the window (`absent` of the answer may say their label)"] if silent else []
+    return said + ([f"{rest} have a truth that is {wrong}"] if rest else [])

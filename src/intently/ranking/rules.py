@@ -41,6 +41,12 @@ class Rules:
     per_category: int | None = None
     boosts: tuple[Boost, ...] = ()
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether anything may be left out; boosts only lift."""
+        capped = self.not_bought_days is not None or self.per_category is not None
+        return self.only is not None or bool(self.categories) or capped
+
 
 @dataclass(frozen=True)
 class Facts:

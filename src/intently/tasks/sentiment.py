@@ -7,8 +7,9 @@ import polars as pl
 from intently.contract import EachEvent, OneOf, Task
 from intently.log.schema import ITEM, TEXT, TYPE
 
-# The stars that the customer gives with the review, or is asked for later, about it.
-_STARS = pl.col("rating").filter((pl.col(TYPE) == "rating") & pl.col("rating").is_not_null()).last()
+# The stars that the customer gives with the review, or is asked for later, about it; also as text: "n/a" is none.
+_GIVEN = pl.col("rating").cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False).fill_nan(None)
+_STARS = _GIVEN.filter((pl.col(TYPE) == "rating") & _GIVEN.is_not_null()).last()
 
 TASK = Task(
     name="sentiment",

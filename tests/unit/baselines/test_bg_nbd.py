@@ -215,6 +215,21 @@ def test_it_gives_the_chance_of_buying():
     assert chance[truth].mean() > 1.5 * chance[~truth].mean()
 
 
+@pytest.mark.parametrize("without", ["no column", "nothing"])
+def test_a_chance_of_buying_takes_no_money(without: str):
+    log = shop()
+    lessons, asked = (purchase_intent.TASK.examples(log, [day(number)]) for number in (150, 170))
+    rich = BGNBD().fit(lessons, Past(log, lessons)).predict(asked.hide(), Past(log, asked.hide()))
+    poor = log.events.drop("amount") if without == "no column" else log.events.with_columns(amount=pl.lit(0.0))
+    log = replace(log, events=poor)
+    model = BGNBD().fit(lessons, Past(log, lessons))
+    arrays, settings = model.state()
+    again = BGNBD.from_state(arrays, json.loads(json.dumps(settings)))
+    np.testing.assert_array_equal(again.predict(asked.hide(), Past(log, asked.hide())).values, rich.values)
+    with pytest.raises(TooFewExamples, match="worth nothing"):
+        BGNBD().fit(replace(lessons, task=purchasing_power.TASK), Past(log, lessons))
+
+
 def test_what_it_answers_and_what_is_too_little():
     assert BGNBD().answers(purchasing_power.TASK)
     assert BGNBD().answers(purchase_intent.TASK)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
+import typer
 
 from intently.cli import app as app_module
 from intently.errors import ConfigError
@@ -32,3 +34,11 @@ def test_an_exported_model_asks_for_no_more_than_serving(monkeypatch, tmp_path) 
         exported_model.session(tmp_path / exported_model.MODEL)
     with pytest.raises(ConfigError, match=r"needs tokenizers.*intently\[serve\]"):
         exported_model.encode(["a text"], tmp_path)
+
+
+def test_no_help_speaks_of_an_option_that_its_verb_does_not_have() -> None:
+    for name, verb in typer.main.get_command(app_module.app).commands.items():
+        options = [one for one in verb.params if isinstance(getattr(one, "help", None), str)]
+        known = {word for one in verb.params for word in one.opts}
+        named = {word for one in options for word in re.findall(r"--[a-z-]+\b(?! takes elsewhere)", one.help)}
+        assert named <= known, f"{name} speaks of {sorted(named - known)}"

@@ -240,3 +240,9 @@ def test_no_false_alarm_on_the_demographics_of_complete_journey(complete_journey
         rows = list(static_columns(task, log, datetime(2017, 10, 8, tzinfo=UTC), np.random.default_rng(0)))
         assert len(rows) >= 4
         assert findings(rows) == []
+
+
+def test_a_window_of_hours_is_said_in_hours(shop):
+    hours = replace(ASKS, horizon=timedelta(hours=6))
+    (said,) = static_columns(hours, shop, shop.observed_until, np.random.default_rng(0))
+    assert said.detail == "not checked: 6 hours before and after the cut-off are not wholly observed"

@@ -49,6 +49,42 @@ def test_without_a_stated_span_the_last_event_is_inside_it():
     assert len(log.before(log.observed_until).events) == 2
 
 
+@pytest.mark.parametrize("said", [day(3), day(3).replace(tzinfo=None), day(3).date()])
+def test_a_stated_span_without_a_zone_is_utc(said):
+    log = Log.of(events(), observed_from=said - timedelta(days=5), observed_until=said)
+    assert (log.observed_from, log.observed_until) == (day(-2), day(3))
+    assert len(log.before(day(1)).events) == 1
+
+
+def test_a_column_of_numbers_without_a_value_is_one_of_numbers():
+    empty = pl.Series([None, None])
+    items = pl.DataFrame({"item_id": [7, 8], "title": ["a", "b"], "price": empty, "colour": empty})
+    log = Log.of(events(item_id=[7, 8], amount=empty, quantity=empty), items)
+    assert [log.events.schema[name] for name in ("amount", "quantity")] == [pl.Float64, pl.Float64]
+    assert log.items.schema["price"] == pl.Float64
+    assert log.items.schema["colour"] == pl.Null
+
+
+@pytest.mark.parametrize(
+    ("ids", "about", "both"),
+    [
+        ([1, 2], ["1", "n/a"], pl.String),
+        (["1", "2"], [None, 1], pl.String),
+        ([1, 2], [None, None], pl.Int64),
+        ([None, None], [None, None], pl.String),
+        ([1, 2], pl.Series([None, 1], dtype=pl.Int16), pl.Int64),
+        ([1, 2], pl.Series([None, 1], dtype=pl.UInt64), pl.String),
+        (pl.Series(["a", "b"], dtype=pl.Categorical), pl.Series([None, "a"], dtype=pl.Categorical), pl.String),
+        (pl.Series(["a", "b"], dtype=pl.Categorical), [None, "a"], pl.String),
+    ],
+)
+def test_events_and_what_is_about_them_have_one_type_of_id(ids, about, both):
+    log = Log.of(events(event_id=ids, about=about))
+    assert [log.events.schema[name] for name in ("event_id", "about")] == [both, both]
+    # The rows themselves are as they came.
+    assert log.events["event_id"].cast(pl.String).to_list() == pl.Series(ids).cast(pl.String).to_list()
+
+
 def test_items_and_users_are_made_from_events_that_name_them():
     log = Log.of(events(item_id=[7, None]))
     assert log.items.to_dicts() == [{"item_id": 7, "title": "7"}]

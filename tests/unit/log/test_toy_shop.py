@@ -201,3 +201,8 @@ def test_next_events_come_as_planted(shop):
     assert len(asked) > 10_000
     for label in toy_shop.LABELS["next_event"]:
         calibrated(asked[label].to_numpy().astype(float), (asked["next"] == label).to_numpy().astype(float))
+
+
+def test_a_shop_in_which_nothing_happens_is_one_sentence():
+    with pytest.raises(ConfigError, match=r"as small as this has no events \(customers: 1, days: 1\)"):
+        toy_shop.plant(1, 1)

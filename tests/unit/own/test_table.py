@@ -90,6 +90,7 @@ def test_a_ranking_may_be_of_what_nobody_had_bought():
         ({"among": "bol_or(amount > 1)"}, ("among",), "did you mean bool_or?"),
         ({"truth": 3}, ("truth",), "3 is not text"),
         ({"absent": "perhaps"}, ("absent",), "leave_out"),
+        ({"answer": {"one_of": ["a", "b"], "absent": "b"}, "absent": "leave_out"}, ("absent",), "say one of the two"),
         ({"wording": {}}, ("wording",), "wording.en"),
         ({"metrics": ["log_los"]}, ("metrics", 0), "Did you mean 'log_loss'?"),
         ({"must_beat": "lightgb"}, ("must_beat",), "did you mean 'lightgbm'?"),

@@ -54,6 +54,25 @@ def test_what_is_of_little_use_is_a_warning(shop, changed, says):
     assert any(says in warning for warning in warnings), warnings
 
 
+@pytest.mark.parametrize(
+    ("absent", "says"),
+    [
+        ({}, ["2 have no rows in the window", "1 have a truth that is empty or no label"]),
+        ({"absent": "none"}, ["1 have a truth that is no label"]),
+    ],
+)
+def test_who_is_left_out_is_told_by_its_cause(absent, says):
+    seen = [Event(user, 1, "view", day(0), None, 1.0) for user in ("ann", "bo", "cy", "dee", "eve")]
+    later = [
+        Event(user, 1, kind, day(20), None, 1.0) for user, kind in (("ann", "buy"), ("bo", "view"), ("cy", "wave"))
+    ]
+    table = BASE | {"answer": {"one_of": ["buy", "view"], **absent}, "truth": "max(event_type)"}
+    warnings = own.check(own.task(table), log_of(seen + later, until=day(30)))
+    told = [one for one in warnings if "left out" in one]
+    assert len(told) == len(says)
+    assert all(part in one for part, one in zip(says, told, strict=True)), told
+
+
 def test_a_good_question_passes_in_silence(shop):
     assert own.check(own.task(BASE), shop) == []
 
