@@ -138,7 +138,8 @@ def test_what_a_text_says_is_blended_from_counts_and_the_text_reader():
     counts, reader = said(np.ones(90, dtype=bool)), said(late)
     blend, judged = weighed(LABELLED, asked, {TEXT_OPPONENT: counts, TEXT_READER: reader})
     assert list(blend.boosters) == [TEXT_OPPONENT]
-    assert blend.weight == WEIGHTS[-1]
+    # Both of the two largest are right about all that came late.
+    assert blend.weight in WEIGHTS[-2:]
     right = judged.values.argmax(1) == number
     assert right[~late].all()
     assert not right[late].any()
