@@ -11,6 +11,7 @@ from intently.errors import ConfigError, DataError, IntentlyError
 from intently.log import expression as sql
 from intently.log import schema
 from intently.log.times import utc
+from intently.log.values import whole
 
 TIMES = (schema.TIME, schema.ARRIVED)
 NUMBERS = (schema.QUANTITY, schema.AMOUNT, schema.PRICE)
@@ -206,10 +207,7 @@ def _typed(value: pl.Series, zone: str, day_first: bool | None) -> pl.Series:
             return numbers(value)
         return value.cast(pl.Float64) if isinstance(dtype, pl.Decimal) else value
     if name in IDS or name in TEXTS:
-        if isinstance(dtype, pl.Decimal) or (dtype.is_float() and value.is_finite().all()):
-            # What was a whole number before a missing value made it 17850.0 is one again.
-            whole = value.cast(pl.Int64, strict=False)
-            value = whole if (whole.cast(dtype) == value).all() else value
+        value = whole(value)
         if name in TEXTS and value.dtype not in (pl.String, pl.Categorical, pl.Enum):
             value = _said(value)
         if value.dtype == pl.String:
