@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from intently.errors import ConfigError, DataError, gathered
 from intently.log import schema
 from intently.log.alias import DIALECTS, Dialect
-from intently.log.columns import Mapped, Note, expression, mapped
+from intently.log.columns import IDS, TEXTS, Mapped, Note, expression, mapped
 from intently.log.nearest import hint
 from intently.log.protect import Protect
 from intently.log.read import files_of, joined, kind_of, read_file, read_files
@@ -193,11 +193,24 @@ def raw_table(settings: Settings, name: str) -> pl.DataFrame:
         where = data.events
     if is_url(where):
         return read_sql(where, query or name, settings.folder)
-    path = settings.folder / Path(where).expanduser()
+    path, names = settings.folder / Path(where).expanduser(), _names(data, name)
     if where in TABLES and not path.is_file():
         files = _files(settings.folder, where)
-        return joined([(str(one), read_file(one, encoding=data.encoding)) for one in files])
-    return read_files(path, encoding=data.encoding)
+        return joined([(str(one), read_file(one, encoding=data.encoding, names=names)) for one in files])
+    return read_files(path, encoding=data.encoding, names=names)
+
+
+def _names(data: Source, table: str) -> set[str]:
+    """The shop's columns that are ids or texts of ours, so that a number there is a name."""
+    dialect = DIALECTS.get(data.dialect or "", Dialect())
+    mappings: dict[str, list[Mapping[str, str]]] = {
+        "events": [dialect.columns, dialect.item_columns, data.columns, data.item_columns, data.user_columns],
+        "items": [data.item_columns],
+        "users": [data.user_columns],
+    }
+    ours = {*IDS, *TEXTS}
+    theirs = [theirs for columns in mappings[table] for name, theirs in columns.items() if name in ours]
+    return ours | {name.removeprefix('"').removesuffix('"') for name in theirs}
 
 
 def _plain(folder: Path, found: Mapping[str, str]) -> Settings:
