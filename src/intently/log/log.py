@@ -68,12 +68,18 @@ class Log:
         events = events.sort(known(), schema.TIME, maintain_order=True)
         first, last = events[schema.TIME].min(), events.select(known()).to_series().max()
         assert isinstance(first, datetime) and isinstance(last, datetime)
+        start, end = observed_from or first, observed_until or last + timedelta(microseconds=1)
+        if start >= end:
+            raise DataError(
+                f"The log was observed from {start} until {end}: it ends before it begins.",
+                mend="Correct observed_from and observed_until.",
+            )
         return cls(
             events,
             items.unique(schema.ITEM, keep="first", maintain_order=True),
             users.unique(schema.USER, keep="first", maintain_order=True),
-            observed_from or first,
-            observed_until or last + timedelta(microseconds=1),
+            start,
+            end,
         )
 
     @classmethod
