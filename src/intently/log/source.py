@@ -294,7 +294,13 @@ def _span(settings: Settings) -> tuple[datetime | None, datetime | None]:
             raise DataError(
                 f"{manifest} does not say observed_from and observed_until.", mend="Correct the file, or delete it."
             ) from None
-    start, end = (None if value is None else span_end(value, data.timezone) for value in stated.values())
+    clock = (data.timezone, data.day_first)
+    start, end = (None if value is None else span_end(value, *clock) for value in stated.values())
+    if start is not None and end is not None and start >= end:
+        raise ConfigError(
+            f"The log was observed from {start:%Y-%m-%d %H:%M} until {end:%Y-%m-%d %H:%M}: it ends before it begins.",
+            mend=f"Correct observed_from and observed_until, under [data] or in {MANIFEST}.",
+        )
     return start, end
 
 

@@ -235,3 +235,9 @@ def test_online_retail_needs_no_hand(tmp_path):
     assert log.events["timestamp"][0] == datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
     assert log.events["timestamp"].max() == datetime(2011, 9, 30, 16, 22, tzinfo=UTC)
     assert "WHITE HANGING HEART T-LIGHT HOLDER" in log.items["title"]
+
+
+def test_times_as_digits_are_on_the_shops_clock(tmp_path):
+    at = pl.col("at").str.to_datetime().dt.strftime("%Y%m%d%H%M").cast(pl.Int64)
+    draft = drafted(tmp_path, orders().with_columns(at, Country=pl.lit("United Kingdom")), **ENGLISH)
+    assert guessed(draft)["timezone"] == "Europe/London"

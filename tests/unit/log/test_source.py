@@ -194,3 +194,13 @@ def test_ids_and_texts_of_a_csv_keep_their_last_zero(tmp_path, mapped):
     assert log.events["amount"].to_list() == ([5.0, 6.2] if mapped else [2.5, 3.1])
     if mapped:
         assert log.items["category"].to_list() == ["1.1", "1.10"]
+
+
+def test_the_span_is_read_as_the_times_are_and_ends_after_it_begins(tmp_path):
+    (tmp_path / "events.csv").write_text("user_id,event_type,timestamp\n1,buy,05/02/2024\n")
+    toml = '[data]\nevents = "events.csv"\nday_first = true\nobserved_until = "01/03/2024"\n'
+    (tmp_path / "intently.toml").write_text(toml)
+    assert Log.read(tmp_path).observed_until == datetime(2024, 3, 1, tzinfo=UTC)
+    (tmp_path / "intently.toml").write_text(toml + 'observed_from = "01/06/2024"\n')
+    with pytest.raises(ConfigError, match="it ends before it begins"):
+        Log.read(tmp_path)
