@@ -92,7 +92,7 @@ EVENT_TYPES: dict[str, tuple[str, ...]] = {
     ),
     "view": ("view", "viewed", "pv", "pageview", "productview", "viewitem", "detail", "click", "clk", "浏览", "点击", "查看"),
     "cart": ("cart", "addtocart", "addcart", "basket", "addtobasket", "加购", "加购物车", "加入购物车", "购物车"),
-    "uncart": ("removefromcart", "uncart", "removecart", "移出购物车", "取消加购"),
+    schema.REMOVE: ("remove", "removed", "removefromcart", "uncart", "removecart", "移出购物车", "取消加购"),
     "wish": ("fav", "favorite", "favourite", "wishlist", "addtowishlist", "like", "收藏"),
     "search": ("search", "query", "searched", "搜索"),
     "checkout": ("checkout", "begincheckout", "initiatecheckout", "结算"),
