@@ -241,3 +241,17 @@ def test_times_as_digits_are_on_the_shops_clock(tmp_path):
     at = pl.col("at").str.to_datetime().dt.strftime("%Y%m%d%H%M").cast(pl.Int64)
     draft = drafted(tmp_path, orders().with_columns(at, Country=pl.lit("United Kingdom")), **ENGLISH)
     assert guessed(draft)["timezone"] == "Europe/London"
+
+
+def test_examples_show_nobody(tmp_path):
+    frame = orders().with_columns(
+        pl.concat_str(pl.lit("anna"), pl.int_range(pl.len()) % 9, pl.lit("@mail.com")).alias("who"),
+        comment=pl.lit("I am Anna Bell, call me 13800138000"),
+    )
+    for name in ("customerId", "client"):
+        text = toml(drafted(tmp_path, frame, **(ENGLISH | {"who": name})))
+        assert "comment" in text
+        assert not any(secret in text for secret in ("mail.com", "Anna", "13800138000"))
+    text = toml(drafted(tmp_path, frame.with_columns(who=pl.lit("ann")), **(ENGLISH | {"who": "customer_email"})))
+    assert "holds ids, 1 in the first 400" in text
+    assert "words such as Thing no. " in text
