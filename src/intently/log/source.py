@@ -288,12 +288,7 @@ def _span(settings: Settings) -> tuple[datetime | None, datetime | None]:
     data, manifest = settings.data, settings.folder / MANIFEST
     stated: dict[str, Any] = {"observed_from": data.observed_from, "observed_until": data.observed_until}
     if not any(stated.values()) and data.events == "events" and manifest.is_file():
-        try:
-            stated = {name: json.loads(manifest.read_text())[name] for name in stated}
-        except (ValueError, KeyError, TypeError):
-            raise DataError(
-                f"{manifest} does not say observed_from and observed_until.", mend="Correct the file, or delete it."
-            ) from None
+        stated = manifest_of(manifest)
     clock = (data.timezone, data.day_first)
     start, end = (None if value is None else span_end(value, *clock) for value in stated.values())
     if start is not None and end is not None and start >= end:
@@ -302,6 +297,17 @@ def _span(settings: Settings) -> tuple[datetime | None, datetime | None]:
             mend=f"Correct observed_from and observed_until, under [data] or in {MANIFEST}.",
         )
     return start, end
+
+
+def manifest_of(file: Path) -> dict[str, Any]:
+    """What a folder's manifest states: `observed_from` and `observed_until`. Raises DataError where it does not."""
+    try:
+        said = json.loads(file.read_text())
+        return {name: said[name] for name in ("observed_from", "observed_until")}
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{file} does not say observed_from and observed_until.", mend="Correct the file, or delete it."
+        ) from None
 
 
 def _said(fault: Any) -> str:
