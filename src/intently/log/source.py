@@ -124,7 +124,7 @@ def settings_of(source: str | Path) -> Settings:
 
 def _beside(folder: Path) -> dict[str, str]:
     """The tables that a folder has under their own names."""
-    return {name: name for name in TABLES if _files(folder, name)}
+    return {name: name for name in TABLES if named_files(folder, name)}
 
 
 def parsed(content: bytes, path: Path) -> Settings:
@@ -179,7 +179,7 @@ def read_tables(settings: Settings) -> Tables:
         frame,
         None if items is None else items.frame,
         None if users is None else users.frame,
-        *_span(settings),
+        *span_of(settings),
         notes=tuple(note for one in parts for note in one.notes),
         kept_types=kept,
     )
@@ -195,7 +195,7 @@ def raw_table(settings: Settings, name: str) -> pl.DataFrame:
         return read_sql(where, query or name, settings.folder)
     path, names = settings.folder / Path(where).expanduser(), _names(data, name)
     if where in TABLES and not path.is_file():
-        files = _files(settings.folder, where)
+        files = named_files(settings.folder, where)
         return joined([(str(one), read_file(one, encoding=data.encoding, names=names)) for one in files])
     return read_files(path, encoding=data.encoding, names=names)
 
@@ -217,7 +217,7 @@ def _plain(folder: Path, found: Mapping[str, str]) -> Settings:
     return Settings(folder, Source.model_validate(dict(found)), {}, [])
 
 
-def _files(folder: Path, name: str) -> list[Path]:
+def named_files(folder: Path, name: str) -> list[Path]:
     """The files of a table by name: a folder of that name, or files of that stem."""
     if (folder / name).is_dir():
         return files_of(folder / name)
@@ -283,7 +283,7 @@ def _renamed(events: pl.DataFrame, types: Mapping[str, str]) -> tuple[pl.DataFra
     return events.with_columns(kind.replace(dict(types))), kept
 
 
-def _span(settings: Settings) -> tuple[datetime | None, datetime | None]:
+def span_of(settings: Settings) -> tuple[datetime | None, datetime | None]:
     """The span that was observed: as [data] says, or as the folder's manifest does."""
     data, manifest = settings.data, settings.folder / MANIFEST
     stated: dict[str, Any] = {"observed_from": data.observed_from, "observed_until": data.observed_until}
