@@ -95,7 +95,9 @@ def _verdict(task: Task, log: Log) -> Verdict:
 
 def _history(task: Task, weeks: float) -> tuple[_Reasons, _Reasons]:
     """Whether the log is long enough: what stops a training, what makes it weak."""
-    problem = f"only {weeks:.0f} weeks are known" if weeks else "nothing is known before --until"
+    if not weeks:
+        return [("nothing is known before --until", "Give a later date.")], []
+    problem = f"only {weeks:.0f} weeks are known"
     if task.key == schema.USER:
         if weeks <= FEWEST_WEEKS:
             return [(problem, f"Fine-tuning takes more than {FEWEST_WEEKS} weeks: bring a longer log.")], []
