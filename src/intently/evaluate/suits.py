@@ -65,7 +65,7 @@ def suits(log: Log, tasks: Iterable[Task], until: datetime | None = None) -> tup
 
 
 def _verdict(task: Task, log: Log) -> Verdict:
-    weeks = (log.observed_until - log.observed_from) / _WEEK
+    weeks = max(0.0, (log.observed_until - log.observed_from) / _WEEK)
     numbers: dict[str, float] = {"weeks": round(weeks, 1)}
     stops, weak = _history(task, weeks)
     ahead = _ahead(task)
@@ -95,6 +95,8 @@ def _verdict(task: Task, log: Log) -> Verdict:
 
 def _history(task: Task, weeks: float) -> tuple[_Reasons, _Reasons]:
     """Whether the log is long enough: what stops a training, what makes it weak."""
+    if not weeks:
+        return [("nothing is known before --until", "Give a later date.")], []
     problem = f"only {weeks:.0f} weeks are known"
     if task.key == schema.USER:
         if weeks <= FEWEST_WEEKS:

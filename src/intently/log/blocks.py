@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from intently.errors import DataError
+from intently.errors import DataError, gathered
 from intently.log import schema
+from intently.log.columns import mapped
 from intently.log.log import Log
 from intently.log.protect import Protect, protected
-from intently.log.read import files_of, read_files
+from intently.log.source import CONFIG, Settings, named_files, raw_table, settings_of, span_of
 
-_SPAN = "log.json"
-_KINDS = (".parquet",)
 # Up to so many events a log is read whole: it fits in 4 GiB.
 WHOLE = 10_000_000
 # A column is known as personal by its name, or by what this many first rows hold.
@@ -53,18 +51,15 @@ class Unpacked:
         files = _plain(folder)
         if sum(_rows(path) for path in files) <= whole:
             return cls.of_log(Log.read(source), str(source))
-        span: dict[str, datetime] = {}
-        if (folder / _SPAN).exists():
-            span = {key: datetime.fromisoformat(at) for key, at in json.loads((folder / _SPAN).read_text()).items()}
+        settings = settings_of(folder)
         with _readable(files[0]):
             first = pl.scan_parquet(files[0]).head(_LOOKED_AT).collect()
-        seen = protected(first, _beside(folder, "items"), _beside(folder, "users"), Protect()).say()
+        seen = protected(first, _beside(settings, "items"), _beside(settings, "users"), Protect()).say()
         return cls(
             tuple(files),
             seen.items,
             seen.users,
-            span.get("observed_from"),
-            span.get("observed_until"),
+            *span_of(settings),
             str(folder.resolve()),
             _stamp(folder),
             tuple(name.removeprefix("events.") for name in seen.dropped),
@@ -139,20 +134,23 @@ def actor(columns: dict[str, pl.DataType], ids: pl.DataType) -> pl.Expr:
 
 def _plain(folder: Path) -> list[Path]:
     """The files of events if they are Parquet and nothing says that they are to be read otherwise."""
-    if not folder.is_dir() or (folder / "intently.toml").exists():
+    if not folder.is_dir() or (folder / CONFIG).exists():
         return []
-    single = [path for path in (folder / "events.parquet", folder / "events.csv") if path.is_file()]
-    several = sorted(path for path in (folder / "events").rglob("*") if path.is_file())
-    files = several if (folder / "events").is_dir() else single
-    return files if all(path.suffix in _KINDS for path in files) else []
+    files = named_files(folder, "events")
+    return files if all(path.suffix.lower() == ".parquet" for path in files) else []
 
 
-def _beside(folder: Path, name: str) -> pl.DataFrame | None:
-    """The table of that name beside the events: one file or a folder of them."""
-    found = [
-        path for path in (folder / name, *(folder / f"{name}{kind}" for kind in (".parquet", ".csv"))) if path.exists()
-    ]
-    return read_files(found[0]) if found and files_of(found[0]) else None
+def _beside(settings: Settings, name: str) -> pl.DataFrame | None:
+    """The table of that name beside the events, as `Log.read` takes it."""
+    if getattr(settings.data, name) is None:
+        return None
+    found = mapped(name, raw_table(settings, name), {})
+    if found.faults:
+        raise DataError(
+            f"The log cannot be read: {gathered(found.faults)}.",
+            mend="Correct the columns; docs/log.md lists them all.",
+        )
+    return found.frame
 
 
 def _rows(part: Path | pl.LazyFrame) -> int:

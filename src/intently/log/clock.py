@@ -9,7 +9,7 @@ import polars as pl
 
 from intently.log.draft import Guess
 from intently.log.names import COUNTRY_COLUMNS, ZONES, plain
-from intently.log.times import days_come_first, utc
+from intently.log.times import days_come_first, name_dates, utc
 
 _ZONED = r"(?i)(Z|UTC|GMT|[+-]\d{2}:?\d{2})\s*$"
 _SLASHED = r"^\s*(\d{1,2})[-/](\d{1,2})[-/]\d{2,4}"
@@ -24,7 +24,7 @@ def zone(events: pl.DataFrame, column: str) -> Guess:
     dtype = times.dtype
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
         return Guess("timezone", "UTC", f"{column!r} carries its zone ({dtype.time_zone})")
-    if dtype.is_numeric():
+    if dtype.is_numeric() and not name_dates(times):
         return Guess("timezone", "UTC", f"{column!r} counts from 1970, which is UTC")
     if dtype == pl.String and times.drop_nulls().head(1000).str.contains(_ZONED).all():
         return Guess("timezone", "UTC", f"every time in {column!r} says its zone")

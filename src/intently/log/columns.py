@@ -10,7 +10,8 @@ import polars as pl
 from intently.errors import ConfigError, DataError, IntentlyError
 from intently.log import expression as sql
 from intently.log import schema
-from intently.log.times import utc
+from intently.log.times import told_day_first, utc
+from intently.log.values import whole
 
 TIMES = (schema.TIME, schema.ARRIVED)
 NUMBERS = (schema.QUANTITY, schema.AMOUNT, schema.PRICE)
@@ -95,6 +96,7 @@ def mapped(
     series: dict[str, pl.Series] = {}
     notes: list[Note] = []
     faults: list[str] = []
+    day_first = _day_first(table, raw, taken) if day_first is None else day_first
     for ours, theirs in taken.items():
         try:
             value, more = _worked_out(raw, theirs, f"[data.{SECTIONS[table]}] {ours}", table)
@@ -104,6 +106,18 @@ def mapped(
         except IntentlyError as error:
             faults.append(f"{error.problem.rstrip('.')} ({error.mend.rstrip('.')})")
     return Mapped(pl.DataFrame(series), tuple(notes), tuple(faults))
+
+
+def _day_first(table: str, raw: pl.DataFrame, taken: Mapping[str, str]) -> bool | None:
+    """Whether 3/4/2024 is in April, as one column of times tells of both; None where each is to tell itself."""
+    times = []
+    for ours in TIMES if set(TIMES) <= set(taken) else ():
+        try:
+            times.append(_worked_out(raw, taken[ours], ours, table)[0])
+        except IntentlyError:
+            # It is said when the column is taken.
+            return None
+    return told_day_first(one for one in times if one.dtype in (pl.String, pl.Categorical, pl.Enum))
 
 
 def expression(text: str, columns: Sequence[str], where: str) -> pl.Expr:
@@ -206,10 +220,7 @@ def _typed(value: pl.Series, zone: str, day_first: bool | None) -> pl.Series:
             return numbers(value)
         return value.cast(pl.Float64) if isinstance(dtype, pl.Decimal) else value
     if name in IDS or name in TEXTS:
-        if isinstance(dtype, pl.Decimal) or (dtype.is_float() and value.is_finite().all()):
-            # What was a whole number before a missing value made it 17850.0 is one again.
-            whole = value.cast(pl.Int64, strict=False)
-            value = whole if (whole.cast(dtype) == value).all() else value
+        value = whole(value)
         if name in TEXTS and value.dtype not in (pl.String, pl.Categorical, pl.Enum):
             value = _said(value)
         if value.dtype == pl.String:

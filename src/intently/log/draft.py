@@ -21,7 +21,9 @@ class Guess:
 
 @dataclass(frozen=True)
 class Draft:
-    """A guessed `[data]`, section by section; `left` are columns that were not taken, each with its reason."""
+    """A guessed `[data]`, section by section; `left`, `items_left` and `users_left` are columns of each table that were
+    not taken, each with its reason.
+    """
 
     options: tuple[Guess, ...]
     columns: tuple[Guess, ...] = ()
@@ -29,6 +31,8 @@ class Draft:
     user_columns: tuple[Guess, ...] = ()
     event_types: tuple[Guess, ...] = ()
     left: tuple[Guess, ...] = ()
+    items_left: tuple[Guess, ...] = ()
+    users_left: tuple[Guess, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -56,11 +60,12 @@ def toml(draft: Draft) -> str:
         "# Our names stand left; right is a column of yours, or an SQL expression over your columns.",
         *(f"# {_one_line(note)}" for note in draft.notes),
     ]
+    left = {"data.columns": draft.left, "data.item_columns": draft.items_left, "data.user_columns": draft.users_left}
     for name, guesses in draft.sections.items():
         lines += ["", f"[{name}]", *(line for guess in guesses for line in _lines(guess))]
-        if name == "data.columns" and draft.left:
+        if left.get(name):
             lines += ["# Not taken; a line without its # would be:"]
-            lines += [f"# {_key(left.ours)} = {_value(left.theirs)}  # {_one_line(left.why)}" for left in draft.left]
+            lines += [f"# {_key(one.ours)} = {_value(one.theirs)}  # {_one_line(one.why)}" for one in left[name]]
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,7 @@ Every guess carries its reason and what came second. Guesses are made on the fir
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +19,14 @@ from intently.log.columns import numbers
 from intently.log.draft import Draft, Guess
 from intently.log.names import EVENT_TYPES, OF_CUSTOMERS, plain
 from intently.log.recognise import EVENTS, ITEMS, Choice, chosen, is_personal
+from intently.log.source import MANIFEST, manifest_of
+from intently.log.sql import is_url
 from intently.log.tables import ROWS, Table, eventful, found_tables, keyed
+from intently.log.times import span_end
 
 _FEWEST_TITLES = 30
+# What stands of an item or a customer is taken as always having been known.
+_UNSURE_PAST = ": take it if it was so from the first day on, and leave out what changes with the sales"
 
 
 def draft_of(source: str | Path, beside: Path) -> Draft:
@@ -44,9 +49,19 @@ def draft_of(source: str | Path, beside: Path) -> Draft:
         )
     named = {"events": events, "items": items, "users": users}
     options = [guess for name, one in named.items() if one for guess in _places(name, tables[one], len(tables))]
+    options += _span(source)
     if dialect is not None:
         return _known(dialect, options)
     return _drafted(main.frame, found, options, *(tables[one].frame if one else None for one in (items, users)))
+
+
+def _span(source: str | Path) -> list[Guess]:
+    """The span that a folder's manifest states."""
+    manifest = Path(source).expanduser() / MANIFEST
+    if is_url(source) or not manifest.is_file():
+        return []
+    stated = {name: span_end(value, "UTC") for name, value in manifest_of(manifest).items()}
+    return [Guess(name, at.isoformat(), f"{MANIFEST} says so") for name, at in stated.items()]
 
 
 def _insist(table: Table, found: Mapping[str, Choice]) -> None:
@@ -86,12 +101,14 @@ def _drafted(
     money, is_return = _money(events, found)
     kinds, types = _types(events, found, is_return)
     item_columns = _about_items(events if items is None else items, found, items is not None)
-    user_columns = _about_users(events, found, {guess.theirs for guess in item_columns}) if users is None else []
+    used = {one.column for one in found.values()} | {guess.theirs for guess in item_columns}
+    user_columns = (
+        _about_users(events, found[schema.USER].column, used) if users is None and schema.USER in found else []
+    )
     if users is not None:
         user_columns = [_guess(schema.USER, one) for one in chosen(users, (schema.USER,)).values()]
-    used = {
-        name for guess in (*columns, *kinds, *money, *item_columns, *user_columns) for name in _names(guess, events)
-    }
+        user_columns += [guess for key in user_columns for guess in _about_users(users, key.theirs, {key.theirs})]
+    used = _used((*columns, *kinds, *money, *item_columns, *user_columns), events)
     used |= {one.column for one in found.values()}
     zone = clock.zone(events, found[schema.TIME].column)
     days = clock.day_first(events[found[schema.TIME].column])
@@ -105,6 +122,8 @@ def _drafted(
         user_columns=tuple(user_columns),
         event_types=tuple(types),
         left=tuple(_left(events, used)),
+        items_left=() if items is None else tuple(_left(items, _used(item_columns, items), _UNSURE_PAST)),
+        users_left=() if users is None else tuple(_left(users, _used(user_columns, users), _UNSURE_PAST)),
         notes=tuple(notes),
     )
 
@@ -260,15 +279,11 @@ def _kind_of_thing(frame: pl.DataFrame, title: str) -> list[Guess]:
     return [Guess(schema.CATEGORY, says, why, sure=False)]
 
 
-def _about_users(events: pl.DataFrame, found: Mapping[str, Choice], taken: Iterable[str]) -> list[Guess]:
-    key = found.get(schema.USER)
-    if key is None:
-        return []
-    used = {one.column for one in found.values()} | set(taken)
+def _about_users(frame: pl.DataFrame, key: str, used: Collection[str]) -> list[Guess]:
     return [
         Guess(plain(column), column, f"{column!r} is said of customers and is the same on (nearly) all of their rows")
-        for column in events.columns
-        if column not in used and plain(column) in OF_CUSTOMERS and _belongs(events, key.column, column)
+        for column in frame.columns
+        if column not in used and plain(column) in OF_CUSTOMERS and _belongs(frame, key, column)
     ]
 
 
@@ -279,16 +294,23 @@ def _belongs(frame: pl.DataFrame, key: str, column: str) -> bool:
     return bool(rows) and int(pairs.group_by(key).agg(pl.col("len").max())["len"].sum()) > 0.9 * int(rows)
 
 
-def _left(events: pl.DataFrame, used: set[str]) -> Iterable[Guess]:
-    for column in events.columns:
+def _left(frame: pl.DataFrame, used: Collection[str], note: str = "") -> Iterable[Guess]:
+    """The columns that no line takes, each with its kind."""
+    for column in frame.columns:
         if column in used:
             continue
         name = re.sub(r"\W+", "_", column).strip("_").lower() or column
         if is_personal(column):
             yield Guess(name, column, "personal: no model needs it")
+        elif note:
+            yield Guess(name, column, f"{frame[column].dtype}{note}")
         else:
-            kind = "a number: read as context" if events[column].dtype.is_numeric() else f"{events[column].dtype}"
+            kind = "a number: read as context" if frame[column].dtype.is_numeric() else f"{frame[column].dtype}"
             yield Guess(name, column, kind)
+
+
+def _used(guesses: Iterable[Guess], frame: pl.DataFrame) -> set[str]:
+    return {name for guess in guesses for name in _names(guess, frame)}
 
 
 def _names(guess: Guess, events: pl.DataFrame) -> set[str]:
@@ -315,7 +337,8 @@ def _sql(column: str) -> str:
 
 
 def _places(name: str, table: Table, tables: int) -> Iterable[Guess]:
-    rows = f"{len(table.frame):,} rows" if len(table.frame) < ROWS else f"more than {ROWS - 1:,} rows"
+    more = table.query is not None and table.rows == ROWS
+    rows = f"more than {ROWS - 1:,} rows" if more else f"{table.rows:,} rows"
     why = {
         "events": f"{rows} with times and customers",
         "items": f"{rows}, one for each item of the events",

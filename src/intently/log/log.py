@@ -67,12 +67,19 @@ class Log:
         events = events.sort(known(), schema.TIME, maintain_order=True)
         first, last = events[schema.TIME].min(), events.select(known()).to_series().max()
         assert isinstance(first, datetime) and isinstance(last, datetime)
+        start = first if observed_from is None else moment(observed_from)
+        end = last + timedelta(microseconds=1) if observed_until is None else moment(observed_until)
+        if start >= end:
+            raise DataError(
+                f"The log was observed from {start} until {end}: it ends before it begins.",
+                mend="Correct observed_from and observed_until.",
+            )
         return cls(
             events,
             items.unique(schema.ITEM, keep="first", maintain_order=True),
             users.unique(schema.USER, keep="first", maintain_order=True),
-            first if observed_from is None else moment(observed_from),
-            last + timedelta(microseconds=1) if observed_until is None else moment(observed_until),
+            start,
+            end,
         )
 
     @classmethod

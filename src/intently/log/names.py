@@ -66,7 +66,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     schema.CATEGORY: (
         "category", "categoryname", "productcategory", "itemcategory", "categorycode", "productcategoryname", "producttype",
-        "categoryid", "department", "productgroup", "类目", "品类", "商品类目", "商品分类", "分类", "类别", "商品类别", "类目id",
+        "categoryid", "department", "dept", "productgroup", "类目", "品类", "商品类目", "商品分类", "分类", "类别", "商品类别", "类目id",
     ),
     schema.BRAND: ("brand", "brandname", "vendor", "manufacturer", "品牌", "品牌名称", "商家", "店铺名称"),
 }  # fmt: skip
@@ -74,7 +74,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 # What is said of a customer and stays the same over the rows.
 OF_CUSTOMERS = (
     "country", "customercountry", "region", "state", "customerstate", "city", "customercity", "gender", "sex", "age",
-    "agegroup", "memberlevel", "loyaltytier", "segment", "国家", "省份", "省", "城市", "性别", "年龄", "会员等级",
+    "agegroup", "town", "income", "memberlevel", "loyaltytier", "segment", "国家", "省份", "省", "城市", "性别", "年龄", "会员等级",
 )  # fmt: skip
 
 PERSONAL = (
@@ -92,7 +92,7 @@ EVENT_TYPES: dict[str, tuple[str, ...]] = {
     ),
     "view": ("view", "viewed", "pv", "pageview", "productview", "viewitem", "detail", "click", "clk", "浏览", "点击", "查看"),
     "cart": ("cart", "addtocart", "addcart", "basket", "addtobasket", "加购", "加购物车", "加入购物车", "购物车"),
-    "uncart": ("removefromcart", "uncart", "removecart", "移出购物车", "取消加购"),
+    schema.REMOVE: ("remove", "removed", "removefromcart", "uncart", "removecart", "移出购物车", "取消加购"),
     "wish": ("fav", "favorite", "favourite", "wishlist", "addtowishlist", "like", "收藏"),
     "search": ("search", "query", "searched", "搜索"),
     "checkout": ("checkout", "begincheckout", "initiatecheckout", "结算"),

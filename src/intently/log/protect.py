@@ -18,7 +18,8 @@ from typing import Any, Self
 import polars as pl
 
 from intently.errors import ConfigError
-from intently.log import schema
+from intently.log import schema, values
+from intently.log.findings import PLACEHOLDERS
 from intently.log.mask import counted, masked
 from intently.log.nearest import hint
 
@@ -128,7 +129,7 @@ class Protect:
         return cls(
             mask=table.get("mask", True),
             hash_ids=table.get("hash_ids", False),
-            key_file=None if file is None else folder / file,
+            key_file=None if file is None else folder / Path(file).expanduser(),
             personal=tuple(map(str, table.get("personal", ()))),
             allow=tuple(map(str, table.get("allow", ()))),
         )
@@ -204,6 +205,8 @@ def protected(
     assert tables["events"] is not None
     if key is not None and protect.key_file and protect.key_file.stat().st_mode & 0o077:
         notes.append(f"others can read the key {protect.key_file}: chmod 600")
+    if key is not None:
+        notes += _placeholders(events)
     if key is None and _is_personal(events, schema.USER):
         notes.append("user_id holds e-mails or phone numbers, which every output then names: set hash_ids = true")
     return Protected(tables["events"], tables["items"], tables["users"], found, tuple(dropped), tuple(notes))
@@ -242,6 +245,7 @@ def _goes(table: str, column: pl.Series, protect: Protect) -> bool:
         return False
     if _by_name(name, table) or column.dtype in (pl.Binary, pl.Object):
         return True
+    column = values.whole(column.fill_nan(None) if column.dtype.is_float() else column)
     return column.dtype.is_integer() and _is_personal(column.to_frame(), name)
 
 
@@ -273,6 +277,16 @@ def _absent(tables: Mapping[str, pl.DataFrame | None], protect: Protect) -> list
         for name in names
         if name not in there
     ]
+
+
+def _placeholders(events: pl.DataFrame) -> list[str]:
+    """Events of an `unknown` or the like, told before they are hashed into one customer that looks like any other."""
+    if schema.USER not in events.columns:
+        return []
+    names = events[schema.USER].cast(pl.String).str.strip_chars().str.to_lowercase()
+    names = names.filter(names.is_in([name for name in PLACEHOLDERS if name]))
+    called = ", ".join(map(repr, names.unique().sort().head(5)))
+    return [f"{len(names):,} events are of customers called {called}: leave user_id empty there"] if len(names) else []
 
 
 def _masked(name: str, table: pl.DataFrame, protect: Protect, found: dict[str, int]) -> pl.DataFrame:
@@ -322,7 +336,8 @@ def _hashed(table: pl.DataFrame, key: bytes) -> pl.DataFrame:
         # Another type is a fault of the log, and is said when the log is made.
         if dtype is None or not (dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum)):
             continue
-        ids = pl.DataFrame({column: table[column].cast(pl.String)})
+        # A blank is no id: its hash would be a customer, or a session, of all who have none.
+        ids = values.blanks_emptied(pl.DataFrame({column: table[column].cast(pl.String)}), (column,))
         distinct = ids[column].drop_nulls().unique()
         hashes = pl.DataFrame(
             {column: distinct, "_hash": [_hash(text, key) for text in distinct]},

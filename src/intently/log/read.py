@@ -10,12 +10,13 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from intently.errors import DataError
+from intently.log.values import whole
 
 _KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _MARKS = {b"PK\x03\x04": "an Excel or zip file", b"\xd0\xcf\x11\xe0": "an old Excel file", b"PAR1": "a Parquet file"}
@@ -45,14 +46,17 @@ def files_of(source: Path | str) -> list[Path]:
     return sorted(one for one in map(Path, glob.glob(str(source), recursive=True)) if one.is_file() and kind_of(one))
 
 
-def read_files(source: Path | str, *, encoding: str = "utf-8") -> pl.DataFrame:
-    """All files of a source as one table; DataError that names the file, and the row where it is known."""
+def read_files(source: Path | str, *, encoding: str = "utf-8", names: Collection[str] = ()) -> pl.DataFrame:
+    """All files of a source as one table; DataError that names the file, and the row where it is known.
+
+    `names` are columns of ids and texts: 1.10 stays itself there.
+    """
     files = files_of(source)
     if not files:
         raise DataError(
             f"There is no file {source}.", mend=f"Give a file, a folder or a pattern of {', '.join(_KINDS)} (also .gz)."
         )
-    return joined([(str(path), read_file(path, encoding=encoding)) for path in files])
+    return joined([(str(path), read_file(path, encoding=encoding, names=names)) for path in files])
 
 
 def joined(tables: Sequence[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
@@ -75,8 +79,8 @@ def joined(tables: Sequence[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
         ) from error
 
 
-def read_file(path: Path, *, encoding: str = "utf-8") -> pl.DataFrame:
-    """One file, by its suffix."""
+def read_file(path: Path, *, encoding: str = "utf-8", names: Collection[str] = ()) -> pl.DataFrame:
+    """One file, by its suffix; `names` as in `read_files`."""
     kind = kind_of(path)
     if kind is None:
         raise DataError(f"{path} is not a kind of file that is read here.", mend=f"Give one of {', '.join(_KINDS)}.")
@@ -87,7 +91,7 @@ def read_file(path: Path, *, encoding: str = "utf-8") -> pl.DataFrame:
         if kind == ".parquet":
             return pl.read_parquet(io.BytesIO(content))
         content = _text(path, content, encoding)
-        return _csv(path, content) if kind in (".csv", ".tsv") else _json(path, content)
+        return _csv(path, content, names) if kind in (".csv", ".tsv") else _json(path, content)
     except pl.exceptions.PolarsError as error:
         raise _unread(path, _first_line(error), _what(path)) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -141,14 +145,14 @@ def likely_encoding(content: bytes) -> str:
     return "cp1252"
 
 
-def _csv(path: Path, content: bytes) -> pl.DataFrame:
+def _csv(path: Path, content: bytes, names: Collection[str]) -> pl.DataFrame:
     """Every value as text first: a column then has the type that all of its values have, not the first hundred."""
     separator = _separator(content)
     try:
         frame = pl.read_csv(content, separator=separator, infer_schema=False)
     except pl.exceptions.PolarsError as error:
         raise _unread(path, _ragged(content, separator) or _first_line(error)) from error
-    return frame.with_columns(_number(column) for column in frame.get_columns())
+    return frame.with_columns(_number(column, column.name in names) for column in frame.get_columns())
 
 
 def _separator(content: bytes) -> str:
@@ -156,23 +160,29 @@ def _separator(content: bytes) -> str:
     return max(",;\t|", key=header.count)
 
 
-def _number(column: pl.Series) -> pl.Series:
-    """A text column of numbers as numbers, unless a leading zero (0012) says that it is a name."""
-    sample = column.drop_nulls().head(100)
+def _number(column: pl.Series, name: bool) -> pl.Series:
+    """A text column of numbers as numbers, unless a leading zero (0012) says that it is a name.
+
+    An empty value in quotes is none. In a column of names 1.10 is not 1.1; 17850.0 alone is a whole number.
+    """
+    sample = column.filter(column != "").head(100)
     if column.dtype != pl.String or not len(sample) or sample.cast(pl.Float64, strict=False).null_count():
         return column
     if column.str.contains(r"^[-+]?0\d").any():
         return column
+    filled = column.set(column == "", None)
     for kind in (pl.Int64, pl.Float64):
-        number = column.cast(kind, strict=False)
-        if number.null_count() == column.null_count() and not (kind == pl.Float64 and _too_long(column)):
+        number = filled.cast(kind, strict=False)
+        if number.null_count() == filled.null_count() and not (kind == pl.Float64 and _is_name(filled, name)):
             return number
     return column
 
 
-def _too_long(column: pl.Series) -> bool:
-    """Whole numbers that a double would round: names of 20 digits."""
-    return bool(column.str.contains(r"^\d{16,}$").any())
+def _is_name(column: pl.Series, name: bool) -> bool:
+    """Whether a double would lose some of a value: a name of 20 digits, or in a column of names a last zero."""
+    if column.str.contains(r"^\d{16,}$").any():
+        return True
+    return name and not column.str.contains(r"^[-+]?\d+(?:\.0)?$").all()
 
 
 def _ragged(content: bytes, separator: str) -> str | None:
@@ -209,11 +219,18 @@ def _broken_line(content: bytes) -> str | None:
 
 
 def _alike(frame: pl.DataFrame, kinds: dict[str, set[pl.DataType]]) -> pl.DataFrame:
-    """Where some files have a column as text or with another zone, dates are written out."""
-    changed = []
+    """Where some files have a column as text or with another zone, dates are written out.
+
+    Whole numbers that are floats in a file are whole again beside text: else one customer were 17850 and 17850.0.
+    """
+    changed: list[pl.Expr] = []
     for name, dtype in frame.schema.items():
         others = kinds[name] - {dtype, pl.Null()}
-        if others and isinstance(dtype, pl.Datetime):
+        if others and dtype == pl.Date:
+            changed.append(pl.col(name).dt.to_string("%Y-%m-%d"))
+        elif pl.String() in others and (dtype.is_float() or isinstance(dtype, pl.Decimal)):
+            changed.append(pl.lit(whole(frame[name])))
+        elif others and isinstance(dtype, pl.Datetime):
             aware = dtype.time_zone is not None
             column = pl.col(name).dt.convert_time_zone("UTC") if aware else pl.col(name)
             changed.append(column.dt.to_string("%Y-%m-%dT%H:%M:%S%.6f" + ("Z" if aware else "")))

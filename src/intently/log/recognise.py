@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import polars as pl
 
 from intently.errors import IntentlyError
 from intently.log import clock, schema
 from intently.log.columns import numbers
+from intently.log.mask import masked
 from intently.log.names import COLUMNS, PERSONAL, plain
+from intently.log.protect import Protect, named_personal
 from intently.log.times import utc
 
 _SAMPLE = 2_000
@@ -92,17 +95,27 @@ def _fits(ours: str, sample: pl.Series) -> tuple[bool, str]:
         fits = value is not None and value.null_count() <= 0.05 * len(sample)
         if fits and ours == schema.QUANTITY and value is not None:
             fits = bool((value.cast(pl.Float64).round() == value.cast(pl.Float64)).mean() > 0.9)  # type: ignore[operator]
-        return fits, f"numbers such as {sample[0]}"
+        return fits, f"numbers{_such(sample)}"
     if ours == schema.TYPE:
         few = distinct <= 60 and (distinct <= len(sample) / 3 or distinct <= 5)
         return few and (dtype == pl.String or dtype.is_integer()), f"{distinct} different words"
     if ours in (schema.USER, schema.ITEM, schema.SESSION, schema.EVENT):
         whole = dtype.is_integer() or (dtype.is_float() and bool((sample.round() == sample).all()))
-        return whole or dtype == pl.String, f"ids such as {sample[0]}, {distinct:,} in the first {len(sample):,}"
-    # Categories are often numbers too.
-    return dtype == pl.String or (
-        ours == schema.CATEGORY and dtype.is_integer()
-    ), f"words such as {str(sample[0])[:40]!r}"
+        return whole or dtype == pl.String, f"ids{_such(sample)}, {distinct:,} in the first {len(sample):,}"
+    # Categories are often numbers too. What customers wrote is theirs.
+    words = "words" if ours == schema.TEXT else f"words{_such(sample)}"
+    return dtype == pl.String or (ours == schema.CATEGORY and dtype.is_integer()), words
+
+
+def _such(sample: pl.Series) -> str:
+    """An example of a column, in words; none of a personal one, by its name or by what it holds."""
+    value = str(sample[0])
+    return "" if is_personal(sample.name) or _is_anyones(value) else f" such as {value[:40]}"
+
+
+@lru_cache(maxsize=1000)
+def _is_anyones(value: str) -> bool:
+    return bool(masked(pl.Series([value]))[0] != value)
 
 
 def _are_times(sample: pl.Series) -> bool:
@@ -120,4 +133,4 @@ def _day_first_of(values: pl.Series) -> bool | None:
 
 def is_personal(column: str) -> bool:
     """Whether a column's name says that it holds personal data."""
-    return plain(column) in PERSONAL
+    return plain(column) in PERSONAL or named_personal(column, Protect())

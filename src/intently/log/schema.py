@@ -25,10 +25,11 @@ DESCRIPTION = "description"
 BUY = "buy"
 RETURN = "return"
 CART = "cart"
+REMOVE = "remove"
 
 # The event types that have a meaning of ours or a usual one; a shop may have others.
 TYPES = (
-    *("view", "search", CART, "remove", BUY, RETURN, "review", "rating"),
+    *("view", "search", CART, REMOVE, BUY, RETURN, "review", "rating"),
     *("impression", "click", "mailing", "coupon", "message", "support", "leave"),
 )
 

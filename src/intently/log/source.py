@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from intently.errors import ConfigError, DataError, gathered
 from intently.log import schema
 from intently.log.alias import DIALECTS, Dialect
-from intently.log.columns import Mapped, Note, expression, mapped
+from intently.log.columns import IDS, TEXTS, Mapped, Note, expression, mapped
 from intently.log.nearest import hint
 from intently.log.protect import Protect
 from intently.log.read import files_of, joined, kind_of, read_file, read_files
@@ -124,7 +124,7 @@ def settings_of(source: str | Path) -> Settings:
 
 def _beside(folder: Path) -> dict[str, str]:
     """The tables that a folder has under their own names."""
-    return {name: name for name in TABLES if _files(folder, name)}
+    return {name: name for name in TABLES if named_files(folder, name)}
 
 
 def parsed(content: bytes, path: Path) -> Settings:
@@ -179,7 +179,7 @@ def read_tables(settings: Settings) -> Tables:
         frame,
         None if items is None else items.frame,
         None if users is None else users.frame,
-        *_span(settings),
+        *span_of(settings),
         notes=tuple(note for one in parts for note in one.notes),
         kept_types=kept,
     )
@@ -193,18 +193,31 @@ def raw_table(settings: Settings, name: str) -> pl.DataFrame:
         where = data.events
     if is_url(where):
         return read_sql(where, query or name, settings.folder)
-    path = settings.folder / Path(where).expanduser()
+    path, names = settings.folder / Path(where).expanduser(), _names(data, name)
     if where in TABLES and not path.is_file():
-        files = _files(settings.folder, where)
-        return joined([(str(one), read_file(one, encoding=data.encoding)) for one in files])
-    return read_files(path, encoding=data.encoding)
+        files = named_files(settings.folder, where)
+        return joined([(str(one), read_file(one, encoding=data.encoding, names=names)) for one in files])
+    return read_files(path, encoding=data.encoding, names=names)
+
+
+def _names(data: Source, table: str) -> set[str]:
+    """The shop's columns that are ids or texts of ours, so that a number there is a name."""
+    dialect = DIALECTS.get(data.dialect or "", Dialect())
+    mappings: dict[str, list[Mapping[str, str]]] = {
+        "events": [dialect.columns, dialect.item_columns, data.columns, data.item_columns, data.user_columns],
+        "items": [data.item_columns],
+        "users": [data.user_columns],
+    }
+    ours = {*IDS, *TEXTS}
+    theirs = [theirs for columns in mappings[table] for name, theirs in columns.items() if name in ours]
+    return ours | {name.removeprefix('"').removesuffix('"') for name in theirs}
 
 
 def _plain(folder: Path, found: Mapping[str, str]) -> Settings:
     return Settings(folder, Source.model_validate(dict(found)), {}, [])
 
 
-def _files(folder: Path, name: str) -> list[Path]:
+def named_files(folder: Path, name: str) -> list[Path]:
     """The files of a table by name: a folder of that name, or files of that stem."""
     if (folder / name).is_dir():
         return files_of(folder / name)
@@ -270,19 +283,31 @@ def _renamed(events: pl.DataFrame, types: Mapping[str, str]) -> tuple[pl.DataFra
     return events.with_columns(kind.replace(dict(types))), kept
 
 
-def _span(settings: Settings) -> tuple[datetime | None, datetime | None]:
+def span_of(settings: Settings) -> tuple[datetime | None, datetime | None]:
     """The span that was observed: as [data] says, or as the folder's manifest does."""
     data, manifest = settings.data, settings.folder / MANIFEST
     stated: dict[str, Any] = {"observed_from": data.observed_from, "observed_until": data.observed_until}
     if not any(stated.values()) and data.events == "events" and manifest.is_file():
-        try:
-            stated = {name: json.loads(manifest.read_text())[name] for name in stated}
-        except (ValueError, KeyError, TypeError):
-            raise DataError(
-                f"{manifest} does not say observed_from and observed_until.", mend="Correct the file, or delete it."
-            ) from None
-    start, end = (None if value is None else span_end(value, data.timezone) for value in stated.values())
+        stated = manifest_of(manifest)
+    clock = (data.timezone, data.day_first)
+    start, end = (None if value is None else span_end(value, *clock) for value in stated.values())
+    if start is not None and end is not None and start >= end:
+        raise ConfigError(
+            f"The log was observed from {start:%Y-%m-%d %H:%M} until {end:%Y-%m-%d %H:%M}: it ends before it begins.",
+            mend=f"Correct observed_from and observed_until, under [data] or in {MANIFEST}.",
+        )
     return start, end
+
+
+def manifest_of(file: Path) -> dict[str, Any]:
+    """What a folder's manifest states: `observed_from` and `observed_until`. Raises DataError where it does not."""
+    try:
+        said = json.loads(file.read_text())
+        return {name: said[name] for name in ("observed_from", "observed_until")}
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{file} does not say observed_from and observed_until.", mend="Correct the file, or delete it."
+        ) from None
 
 
 def _said(fault: Any) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 from intently.errors import DataError
 from intently.log import schema
 from intently.log.alias import dialect_of
-from intently.log.read import files_of, kind_of, likely_encoding, read_file
+from intently.log.read import files_of, joined, kind_of, likely_encoding, read_file
 from intently.log.recognise import Choice, chosen
 from intently.log.source import MANIFEST
 from intently.log.sql import is_url, read_sql, tables_of
@@ -27,22 +27,25 @@ _SAY = logging.getLogger("intently")
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a shop: where it lies (as `[data]` says it), the query of a database, its encoding, its first rows."""
+    """A table of a shop: where it lies (as `[data]` says it), the query of a database, its encoding, the first rows of
+    each of its files, and how many rows there are (of a database `ROWS` at most).
+    """
 
     where: str
     query: str | None
     encoding: str
     frame: pl.DataFrame
+    rows: int
 
 
 def found_tables(source: str | Path, beside: Path) -> dict[str, Table]:
     """Every table with rows of a source, by name; paths are written as seen from the folder `beside`."""
     if is_url(source):
         url = str(source)
-        found = {
-            name: Table(_url_from(url, beside), name, "utf-8", read_sql(url, f'SELECT * FROM "{name}" LIMIT {ROWS}'))
-            for name in tables_of(url)
-        }
+        found = {}
+        for name in tables_of(url):
+            frame = read_sql(url, f'SELECT * FROM "{name}" LIMIT {ROWS}')
+            found[name] = Table(_url_from(url, beside), name, "utf-8", frame, len(frame))
     else:
         path = Path(source).expanduser()
         if not path.exists():
@@ -84,13 +87,23 @@ def _groups(folder: Path) -> dict[str, list[Path]]:
 
 def _table(path: Path, name: str, files: list[Path], beside: Path) -> Table:
     where = path / name if path.is_dir() else path
-    encoding = "utf-8"
-    if kind_of(files[0]) != ".parquet" and files[0].suffix != ".gz":
-        with files[0].open("rb") as file:
-            start = file.read(1_000_000)
-        encoding = likely_encoding(start[: start.rfind(b"\n") + 1] or start)
-    frame = read_file(files[0], encoding=encoding).head(ROWS)
-    return Table(_seen_from(where, beside), None, encoding, frame)
+    encoding = next((one for one in map(_encoding, files) if one != "utf-8"), "utf-8")
+    rows, firsts = 0, []
+    for file in files:
+        # One file may hold what no other does: returns, another type of event.
+        frame = read_file(file, encoding=encoding)
+        rows += len(frame)
+        firsts.append((str(file), frame.head(-(-ROWS // len(files)))))
+    return Table(_seen_from(where, beside), None, encoding, joined(firsts), rows)
+
+
+def _encoding(path: Path) -> str:
+    """What a file's first megabyte is written in."""
+    if kind_of(path) == ".parquet" or path.suffix == ".gz":
+        return "utf-8"
+    with path.open("rb") as file:
+        start = file.read(1_000_000)
+    return likely_encoding(start[: start.rfind(b"\n") + 1] or start)
 
 
 def _seen_from(path: Path, folder: Path) -> str:
@@ -110,7 +123,7 @@ def eventful(table: Table, found: Mapping[str, Choice]) -> tuple[bool, bool, int
     known = dialect_of(table.frame.columns) is not None
     timed = schema.TIME in found and (schema.USER in found or schema.SESSION in found)
     telling = any(name in found for name in (schema.ITEM, schema.TYPE, schema.QUANTITY))
-    return known or timed, known or telling, len(table.frame)
+    return known or timed, known or telling, table.rows
 
 
 def keyed(tables: Mapping[str, Table], events: pl.DataFrame, key: Choice | None, ours: str) -> str | None:

@@ -8,6 +8,7 @@ read with the offset from before.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from datetime import datetime
 
 import polars as pl
@@ -76,9 +77,9 @@ def known_zone(zone: str) -> str:
     return zone
 
 
-def span_end(value: object, zone: str) -> datetime:
-    """A date or time of a config file (text or a TOML date) as a UTC datetime."""
-    found = utc(pl.Series([value], strict=False), zone, day_first=False)[0]
+def span_end(value: object, zone: str, day_first: bool | None = None) -> datetime:
+    """A date or time of a config file (text or a TOML date) as a UTC datetime, read as `utc` reads a column."""
+    found = utc(pl.Series([value], strict=False), zone, day_first)[0]
     if not isinstance(found, datetime):
         raise ConfigError(f"{value!r} is not a date.", mend="Write it as 2017-11-05 or 2017-11-05T08:00.")
     return found
@@ -113,13 +114,37 @@ def _counted(numbers: pl.Series) -> pl.Series:
 
 
 def _dated(numbers: pl.Series, zone: str) -> pl.Series:
-    """As counts, but 20240131 and 20240131101500 are dates: as counts they would lie in 1970 or past 2600."""
-    whole = numbers.cast(pl.Int64, strict=False)
-    named = whole.is_between(19_000_101, 21_001_231) | whole.is_between(19_000_101_000_000, 21_001_231_235_959)
+    """As counts, but 20240131, 202401311015 and 20240131101500 are dates: as counts they lie in the seventies or past
+    2600. So is 2024013110 where every value is a date and an hour.
+    """
+    whole = numbers.cast(pl.Int64, strict=False) * (100 if _are_hours(numbers) else 1)
+    named = _named(whole)
     if not named.any():
         return _counted(numbers)
     dates = _by_pattern(whole.set(~named, None).cast(pl.String), zone, None)
     return dates.zip_with(named.fill_null(value=False), _counted(numbers)).alias(numbers.name)
+
+
+def name_dates(numbers: pl.Series) -> bool:
+    """Whether whole numbers are dates as digits, on the shop's clock, and not counts since 1970."""
+    return _are_hours(numbers) or _named(numbers.cast(pl.Int64, strict=False)).any()
+
+
+def _named(whole: pl.Series) -> pl.Series:
+    days, minutes, seconds = (
+        whole.is_between(19_000_101 * shift, 21_001_232 * shift, closed="left") for shift in (1, 10**4, 10**6)
+    )
+    return days | minutes | seconds
+
+
+def _are_hours(numbers: pl.Series) -> bool:
+    """Whether all numbers are a date and an hour, 2024013110. As counts of seconds they would lie after 2032."""
+    there = numbers.drop_nulls()
+    if not len(there) or not there.is_between(1_990_010_100, 2_099_123_123).all():
+        return False
+    whole = there.cast(pl.Int64)
+    dates = (whole.cast(pl.String) + "00").str.to_datetime("%Y%m%d%H%M", strict=False)
+    return bool((whole == there).all()) and not dates.null_count()
 
 
 def _written(texts: pl.Series, zone: str, day_first: bool | None) -> pl.Series:
@@ -134,8 +159,9 @@ def _written(texts: pl.Series, zone: str, day_first: bool | None) -> pl.Series:
         rest = _tidy(texts.gather(left))
         parsed = _by_pattern(rest, zone, day_first)
         # Whole numbers first: a double would round counts of nanoseconds.
-        for kind in (pl.Int64, pl.Float64):
-            parsed = _filled(parsed, _counted(rest.cast(kind, strict=False)))
+        whole = rest.cast(pl.Int64, strict=False)
+        parsed = _filled(parsed, _dated(whole, zone) if _are_hours(whole) else _counted(whole))
+        parsed = _filled(parsed, _counted(rest.cast(pl.Float64, strict=False)))
         found = found.scatter(left, parsed)
     return found
 
@@ -214,6 +240,17 @@ def days_come_first(one: pl.Series, two: pl.Series) -> bool | None:
     if (two > 12).any() and not (one > 12).any():
         return False
     return None
+
+
+def told_day_first(columns: Iterable[pl.Series]) -> bool | None:
+    """Whether the day comes first in columns of times of one table, by those that tell; None if they do not agree."""
+    told: set[bool | None] = set()
+    for column in columns:
+        parts = column.cast(pl.String).str.extract_groups(_YEAR_LAST).struct.unnest().filter(pl.col("mark") != ".")
+        one, two = (parts[name].cast(pl.Int32) for name in ("one", "two"))
+        if (one > 12).any() or (two > 12).any():
+            told.add(days_come_first(one, two))
+    return told.pop() if len(told) == 1 else None
 
 
 def _assembled(parts: pl.DataFrame, zone: str) -> pl.Series:

@@ -86,6 +86,15 @@ def emptied(name: str, table: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]
     return table.with_columns(empty), found
 
 
+def whole(column: pl.Series) -> pl.Series:
+    """Floats and decimals that are all whole as whole numbers: a missing value made 17850 a 17850.0. Else as it is."""
+    dtype = column.dtype
+    if not isinstance(dtype, pl.Decimal) and not (dtype.is_float() and column.is_finite().all()):
+        return column
+    found = column.cast(pl.Int64, strict=False)
+    return found if found.null_count() == column.null_count() and (found.cast(dtype) == column).all() else column
+
+
 def finite(column: str) -> pl.Expr:
     """Whether a number is finite to a model, which reads 32 bits."""
     return pl.col(column).cast(pl.Float32, strict=False).is_finite()

@@ -114,3 +114,11 @@ def test_what_cannot_is_what_training_refuses(shop):
             except TooFewExamples:
                 refused = True
             assert (verdict.outcome == "cannot") == refused, (task.name, problems(verdict))
+
+
+def test_nothing_is_known_before_the_log(shop):
+    verdict = suits(shop, [purchase_intent.TASK, demand.TASK], START - timedelta(days=30))
+    for one in verdict:
+        assert (one.outcome, one.numbers["weeks"]) == ("cannot", 0)
+        assert "nothing is known before --until" in problems(one)
+        assert "-" not in problems(one).replace("--until", "")

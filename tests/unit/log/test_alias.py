@@ -8,6 +8,8 @@ import pytest
 
 from intently.log.alias import DIALECTS, dialect_of
 from intently.log.log import Log
+from intently.log.names import EVENT_TYPES
+from intently.tasks.next_event import ACTS
 
 GA4 = [
     {
@@ -185,3 +187,9 @@ def test_a_column_of_the_shop_goes_before_the_dialect_s(tmp_path):
     log = Log.read(tmp_path)
     assert set(log.events["user_id"]) == {"dev.1", "dev.2"}
     assert "order" in set(log.events["event_type"])
+
+
+def test_exports_say_remove_as_the_questions_do():
+    ours = {name for one in DIALECTS.values() for name in one.event_types.values()} | set(EVENT_TYPES)
+    assert set(ACTS) <= ours
+    assert "uncart" not in ours

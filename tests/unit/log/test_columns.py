@@ -158,3 +158,13 @@ def test_numbers_with_marks():
     assert numbers(pl.Series(texts)).to_list() == [
         1, 1234.5, 1234.5, 12.5, 12, 3.5, -4, 5, None, 1234567, -3, 12, None
     ]  # fmt: skip
+
+
+def test_one_column_of_times_tells_the_other_whether_the_day_comes_first():
+    raw = pl.DataFrame({"timestamp": ["13/01/2024", "02/02/2024"], "arrived_at": [None, "03/02/2024"]})
+    found = mapped("events", raw, {})
+    assert not found.faults
+    assert [value.isoformat()[:10] for value in found.frame.row(1)] == ["2024-02-02", "2024-02-03"]
+    # Where they do not agree each tells for itself, or is refused.
+    raw = raw.with_columns(arrived_at=pl.Series([None, "02/13/2024"]))
+    assert mapped("events", raw, {}).frame["arrived_at"][1].day == 13

@@ -235,3 +235,67 @@ def test_online_retail_needs_no_hand(tmp_path):
     assert log.events["timestamp"][0] == datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
     assert log.events["timestamp"].max() == datetime(2011, 9, 30, 16, 22, tzinfo=UTC)
     assert "WHITE HANGING HEART T-LIGHT HOLDER" in log.items["title"]
+
+
+def test_times_as_digits_are_on_the_shops_clock(tmp_path):
+    at = pl.col("at").str.to_datetime().dt.strftime("%Y%m%d%H%M").cast(pl.Int64)
+    draft = drafted(tmp_path, orders().with_columns(at, Country=pl.lit("United Kingdom")), **ENGLISH)
+    assert guessed(draft)["timezone"] == "Europe/London"
+
+
+def test_examples_show_nobody(tmp_path):
+    frame = orders().with_columns(
+        pl.concat_str(pl.lit("anna"), pl.int_range(pl.len()) % 9, pl.lit("@mail.com")).alias("who"),
+        comment=pl.lit("I am Anna Bell, call me 13800138000"),
+    )
+    for name in ("customerId", "client"):
+        text = toml(drafted(tmp_path, frame, **(ENGLISH | {"who": name})))
+        assert "comment" in text
+        assert not any(secret in text for secret in ("mail.com", "Anna", "13800138000"))
+    text = toml(drafted(tmp_path, frame.with_columns(who=pl.lit("ann")), **(ENGLISH | {"who": "customer_email"})))
+    assert "holds ids, 1 in the first 400" in text
+    assert "words such as Thing no. " in text
+
+
+def test_the_span_that_the_folder_states_is_kept(tmp_path):
+    (tmp_path / "shop").mkdir()
+    orders().rename(ENGLISH).write_csv(tmp_path / "shop" / "events.csv")
+    (tmp_path / "shop" / "log.json").write_text(
+        '{"observed_from": "2024-03-01", "observed_until": "2024-12-01T00:00Z"}'
+    )
+    (tmp_path / "intently.toml").write_text(toml(draft_of(tmp_path / "shop", tmp_path)))
+    log = Log.read(tmp_path)
+    assert (log.observed_from, log.observed_until) == (
+        datetime(2024, 3, 1, tzinfo=UTC),
+        datetime(2024, 12, 1, tzinfo=UTC),
+    )
+
+
+def test_what_tables_of_items_and_customers_say_more_is_taken_or_listed(tmp_path):
+    frame = orders().rename(ENGLISH)
+    frame.drop("Product Name").write_csv(tmp_path / "orders.csv")
+    frame.select("SKU", "Product Name", Dept=pl.lit("tools"), Sold=pl.lit(7)).unique("SKU").write_csv(
+        tmp_path / "products.csv"
+    )
+    customers = frame.select("customerId", Age=pl.lit(30), Phone=pl.lit("1"), Spent=pl.lit(3)).unique("customerId")
+    customers.write_csv(tmp_path / "customers.csv")
+    draft = draft_of(tmp_path, tmp_path)
+    assert {guess.ours for guess in draft.item_columns} == {"item_id", "title", "category"}
+    assert {guess.ours: guess.theirs for guess in draft.user_columns} == {"user_id": "customerId", "age": "Age"}
+    assert [guess.theirs for guess in draft.items_left] == ["Sold"]
+    assert {guess.theirs: guess.why.split(":")[0] for guess in draft.users_left} == {
+        "Phone": "personal",
+        "Spent": "Int64",
+    }
+    assert '# spent = "Spent"' in toml(draft)
+    (tmp_path / "intently.toml").write_text(toml(draft))
+    assert Log.read(tmp_path).users.columns == ["user_id", "age"]
+
+
+def test_every_file_of_the_events_is_looked_at(tmp_path):
+    frame = orders().rename(ENGLISH)
+    frame[:200].write_csv(tmp_path / "orders_2024-01.csv")
+    frame[200:].with_columns(pl.col("Qty") * -1).write_csv(tmp_path / "orders_2024-02.csv")
+    draft = draft_of(tmp_path, tmp_path)
+    assert "Qty < 0" in guessed(draft)["event_type"]
+    assert draft.options[0].why.startswith("400 rows")

@@ -222,3 +222,8 @@ def test_where_nothing_is_to_forget_the_log_is_its_own_past():
     # The last event is on day 25, but that nothing came after it is known on day 30 only.
     assert log.before(day(29)) is not log
     assert log.before(day(29)).observed_until == day(29)
+
+
+def test_a_span_that_ends_before_it_begins_is_refused():
+    with pytest.raises(DataError, match="it ends before it begins"):
+        Log.of(tiny().events, observed_from=day(3), observed_until=day(3))

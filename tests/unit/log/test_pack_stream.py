@@ -1,4 +1,5 @@
 import errno
+import gzip
 import json
 import os
 import shutil
@@ -238,3 +239,21 @@ def test_the_manifest_says_what_was_packed(shop, tmp_path):
     assert about["events"] == 60
     assert about["observed_from"] == log.observed_from.isoformat()
     assert about["observed_until"] == log.observed_until.isoformat()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "tsv", "csv.gz"])
+def test_the_tables_beside_are_those_that_a_log_reads(shop, form):
+    items = pl.DataFrame({"item_id": [5, 6], "title": ["tea", "mug"]})
+    text = {"jsonl": items.write_ndjson(), "json": items.write_json(), "tsv": items.write_csv(separator="\t")}
+    content = text.get(form, items.write_csv()).encode()
+    (shop / f"items.{form}").write_bytes(gzip.compress(content) if form.endswith("gz") else content)
+    (shop / "log.json").write_text('{"observed_from": "2023-03-01", "observed_until": "2029-03-01"}')
+    found, log = Unpacked.of(shop, whole=0), Log.read(shop)
+    assert found.items is not None
+    assert found.items.equals(log.items)
+    assert (found.observed_from, found.observed_until) == (log.observed_from, log.observed_until)
+
+
+def test_events_in_files_of_several_kinds_are_all_packed(shop):
+    events().head(3).with_columns(pl.col("timestamp") + timedelta(days=9)).write_ndjson(shop / "events.jsonl")
+    assert len(Unpacked.of(shop, whole=0)) == len(Log.read(shop).events) > len(events())

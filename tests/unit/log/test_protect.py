@@ -193,3 +193,35 @@ def test_a_log_is_protected_as_its_file_says(tmp_path: Path):
         "ann", Protect(hash_ids=True, key_file=tmp_path / "key"), log.pack.user_ids
     )
     assert log.events["user_id"][0] != "ann"
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_a_blank_id_is_nobody_with_hashes_too(tmp_path: Path, hashed: bool) -> None:
+    pl.DataFrame(
+        {
+            "user_id": ["7", " ", "", " "],
+            "session_id": ["s1", "s2", "s3", "s4"],
+            "event_type": ["buy"] * 4,
+            "timestamp": [day(number) for number in range(4)],
+        }
+    ).write_parquet(tmp_path / "events.parquet")
+    log = Log.read(tmp_path, Protect(hash_ids=hashed, key_file=tmp_path / "key"))
+    assert log.events["user_id"].n_unique() == 4
+
+
+def test_customers_called_unknown_are_told_before_they_are_hashed(tmp_path: Path) -> None:
+    events = EVENTS.with_columns(user_id=pl.Series(["Unknown", "bo", "unknown"]))
+    notes = protected(events, None, None, Protect(hash_ids=True, key_file=tmp_path / "key")).notes
+    assert notes == ("2 events are of customers called 'unknown': leave user_id empty there",)
+
+
+def test_a_key_file_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert Protect.written({"key_file": "~/shop.key"}, tmp_path / "data").key_file == tmp_path / "home" / "shop.key"
+
+
+@pytest.mark.parametrize("dtype", [pl.Float64, pl.Decimal(20, 2)])
+def test_phones_that_a_missing_one_made_floats_are_dropped(dtype: pl.DataType) -> None:
+    numbers = pl.Series("contact", [13800138000, 13900139000, None]).cast(dtype)
+    assert protected(EVENTS.with_columns(numbers), None, None).dropped[1] == "events.contact"
+    assert protected(EVENTS.with_columns(numbers / 7), None, None).dropped[1] == "events.phone"

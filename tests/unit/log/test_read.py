@@ -150,3 +150,29 @@ def test_no_files_and_files_that_do_not_go_together(tmp_path):
     write(tmp_path / "b.jsonl", pl.DataFrame({"x": ["word"]}))
     with pytest.raises(DataError, match="do not go together"):
         read_files(tmp_path)
+
+
+def test_a_customer_is_one_where_a_file_has_floats_and_another_text(tmp_path):
+    pl.DataFrame({"user_id": [17850.0, None, 7.0], "share": [0.5, 1.0, 2.0]}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"user_id": [5, 6]}).cast(pl.Decimal(10, 2)).write_parquet(tmp_path / "b.parquet")
+    pl.DataFrame({"user_id": ["17850", "ann"], "share": ["0.5", "1"]}).write_parquet(tmp_path / "c.parquet")
+    frame = read_files(tmp_path)
+    assert frame["user_id"].to_list() == ["17850", None, "7", "5", "6", "17850", "ann"]
+    assert frame["share"].drop_nulls().to_list() == ["0.5", "1.0", "2.0", "0.5", "1"]
+
+
+def test_dates_beside_counts_are_dates(tmp_path):
+    pl.DataFrame({"at": [datetime(2024, 1, 31).date()]}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"at": [1_706_745_600_000]}).write_parquet(tmp_path / "b.parquet")
+    assert read_files(tmp_path)["at"].to_list() == ["2024-01-31", "1706745600000"]
+
+
+def test_an_empty_value_in_quotes_is_none_of_a_column_of_numbers(tmp_path):
+    (tmp_path / "a.csv").write_text('"n","rating","word"\n"1","","a"\n"","4.5",""\n')
+    assert read_file(tmp_path / "a.csv").rows() == [(1, None, "a"), (None, 4.5, "")]
+
+
+def test_a_name_keeps_its_last_zero(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b,c,d\n1.1,1.10,7.0,1.10\nnan,2.5,8.0,2.5\n")
+    frame = read_file(tmp_path / "a.csv", names={"a", "b", "c"})
+    assert frame.rows() == [("1.1", "1.10", 7.0, 1.1), ("nan", "2.5", 8.0, 2.5)]

@@ -174,3 +174,33 @@ def test_a_broken_manifest_is_one_sentence(tmp_path):
     (tmp_path / "log.json").write_text("{}")
     with pytest.raises(DataError, match="does not say observed_from"):
         Log.read(tmp_path)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_ids_and_texts_of_a_csv_keep_their_last_zero(tmp_path, mapped):
+    header = (
+        "who,sku,kind,at,visit,cat,paid" if mapped else "user_id,item_id,event_type,timestamp,session_id,cat,amount"
+    )
+    rows = ["1,1.1,buy,2024-01-31,100.1,1.1,2.50", "2,1.10,buy,2024-02-01,100.10,1.10,3.10"]
+    (tmp_path / "events.csv").write_text("\n".join([header, *rows]))
+    if mapped:
+        toml = '[data]\nevents = "events.csv"\n[data.columns]\nuser_id = "who"\nitem_id = "sku"\nevent_type = "kind"\n'
+        toml += 'timestamp = "at"\nsession_id = "visit"\namount = "paid * 2"\n[data.item_columns]\ncategory = "cat"\n'
+        (tmp_path / "intently.toml").write_text(toml)
+    log = Log.read(tmp_path)
+    assert log.events["item_id"].to_list() == ["1.1", "1.10"]
+    assert log.events["session_id"].to_list() == ["100.1", "100.10"]
+    assert log.events["user_id"].to_list() == [1, 2]
+    assert log.events["amount"].to_list() == ([5.0, 6.2] if mapped else [2.5, 3.1])
+    if mapped:
+        assert log.items["category"].to_list() == ["1.1", "1.10"]
+
+
+def test_the_span_is_read_as_the_times_are_and_ends_after_it_begins(tmp_path):
+    (tmp_path / "events.csv").write_text("user_id,event_type,timestamp\n1,buy,05/02/2024\n")
+    toml = '[data]\nevents = "events.csv"\nday_first = true\nobserved_until = "01/03/2024"\n'
+    (tmp_path / "intently.toml").write_text(toml)
+    assert Log.read(tmp_path).observed_until == datetime(2024, 3, 1, tzinfo=UTC)
+    (tmp_path / "intently.toml").write_text(toml + 'observed_from = "01/06/2024"\n')
+    with pytest.raises(ConfigError, match="it ends before it begins"):
+        Log.read(tmp_path)

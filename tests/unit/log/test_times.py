@@ -135,3 +135,20 @@ FORMS = ("%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%Y%m%d%
 def test_what_is_written_in_any_mix_of_forms_is_read_back(written):
     texts = pl.Series([at.strftime(form) for at, form in written])
     assert utc(texts).to_list() == [at.replace(microsecond=0, tzinfo=UTC) for at, _ in written]
+
+
+def test_the_end_of_a_span_has_its_day_where_the_other_times_do():
+    assert span_end("01/03/2024", "UTC", True) == datetime(2024, 3, 1, tzinfo=UTC)
+    assert span_end("01/03/2024", "UTC", False) == datetime(2024, 1, 3, tzinfo=UTC)
+    with pytest.raises(DataError, match="no value tells which"):
+        span_end("01/03/2024", "UTC")
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.Float64, pl.String])
+def test_digits_of_a_minute_and_of_an_hour_are_dates(kind):
+    assert utc(pl.Series([202401311000, None, 202401311000]).cast(kind)).to_list() == [TEN, None, TEN]
+    assert utc(pl.Series([2024013110, None, 2024013110]).cast(kind)).to_list() == [TEN, None, TEN]
+    assert utc(pl.Series([2024013110]).cast(kind), "Asia/Tokyo")[0] == datetime(2024, 1, 31, 1, tzinfo=UTC)
+    # One value that is no hour of a day: they are counts of seconds.
+    assert utc(pl.Series([2024013110, 2024013199]).cast(kind))[0].year == 2034
+    assert utc(pl.Series([1706695200, 1706695200]).cast(kind))[0] == TEN
