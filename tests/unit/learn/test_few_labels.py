@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from intently.contract import Examples, OneOf, Past, Scores, pooled
 from intently.errors import ConfigError, DataError
@@ -42,6 +43,32 @@ def test_the_least_sure_are_taken_and_not_twice_the_same():
     # Where one of the groups has a label already, the other comes first.
     assert choose(chances, states, 1, known=centre[10:11], unsure=20 / 1)[0] // 10 == 2
     assert len(choose(chances, states, 100)) == 30
+
+
+def test_labels_that_are_asked_for_teach_more_than_as_many_by_lot():
+    """Most texts lie far from the border; asking for the least sure finds it."""
+    ways = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        states = np.concatenate([rng.normal((-3, 0), 1, (300, 2)), rng.normal((3, 0), 1, (300, 2))])
+        states = np.concatenate([states, rng.uniform((-1, -4), (1, 4), (100, 2))])
+        label = (states[:, 0] + 0.3 * states[:, 1] > 0.2).astype(int)
+        by_lot = rng.permutation(len(states))
+        by_lot = np.concatenate([*(np.flatnonzero(label == one)[:1] for one in (0, 1)), by_lot])
+        asked = by_lot[:8]
+        for _ in range(4):
+            left = np.setdiff1d(np.arange(len(states)), asked)
+            chances = LogisticRegression(C=100).fit(states[asked], label[asked]).predict_proba(states[left])
+            asked = np.concatenate([asked, left[choose(chances, states[left], 4, known=states[asked])]])
+        near = np.arange(600, 700)
+        ways.append(
+            [
+                LogisticRegression(C=100).fit(states[rows], label[rows]).score(states[near], label[near])
+                for rows in (asked, by_lot[: len(asked)])
+            ]
+        )
+    active, lot = np.mean(ways, axis=0)
+    assert active > lot + 0.05
 
 
 def test_only_what_is_sure_is_taken_and_no_label_crowds_out_the_rest():
