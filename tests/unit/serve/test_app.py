@@ -559,6 +559,17 @@ def test_models_are_swapped_tried_and_rolled_back(client, service, admin, models
     assert client.get("/v1/models", headers=admin).json()["challenger"] is None
 
 
+def test_a_swap_that_is_sent_again_changes_nothing(service, monkeypatch) -> None:
+    given = service.models.champion
+    monkeypatch.setattr(service, "_loaded", lambda name: replace(given, name=name, version=f"of {name}"))
+    service.swap("second")
+    service.try_out("third", 0.5)
+    line = service.models.line
+    service.swap("second")
+    assert service.models.line is line, "the trial goes on, and the way back is the same"
+    assert service.models.roll_back() is given
+
+
 def test_a_bundle_is_made_ready_beside_the_thread_that_answers(service, models) -> None:
     service.models.folder = models
     held = threading.Event()
