@@ -22,7 +22,7 @@ import polars as pl
 import pytest
 from sqlalchemy import event as hooks
 
-from intently.errors import ConfigError, StateError
+from intently.errors import ConfigError, DataError, StateError
 from intently.serve import keys as keys_module
 from intently.serve import run
 from intently.serve.app import create_app
@@ -886,6 +886,17 @@ def test_a_whole_number_too_long_for_a_float_is_left_out() -> None:
     given = {"event_type": "view", "timestamp": 0, "user_id": "ann", "stars": 10**400}
     assert door.take(EventIn.model_validate(given)).extra == {}
     assert door.take(EventIn.model_validate(given | {"stars": 4})).extra == {"stars": 4.0}
+
+
+@pytest.mark.parametrize("text", ["10_20", " 12 ", "+7", "٧", "12\u2003", "1e3", "", "-", "9" * 19, "1" * 200])
+def test_only_digits_are_the_id_of_an_item_where_ids_are_whole_numbers(text) -> None:
+    with pytest.raises(DataError, match="not a whole number"):
+        Door(lambda: 0, whole_items=lambda: True).item(text)
+
+
+@pytest.mark.parametrize(("text", "id_"), [("12", "12"), ("-3", "-3"), ("007", "7"), (str(2**63 - 1), str(2**63 - 1))])
+def test_an_id_of_digits_is_the_shops_whole_number(text, id_) -> None:
+    assert Door(lambda: 0, whole_items=lambda: True).item(text) == id_
 
 
 def test_spans_go_nowhere_unless_a_place_is_named(service, monkeypatch) -> None:
