@@ -269,9 +269,8 @@ class Service:
             return there
         for name in names:
             if name not in there:
-                raise ConfigError(
-                    "The model does not answer that of a customer.", mend=f"It answers {', '.join(there)}."
-                )
+                told = ", ".join(there) or "nothing of a customer, only of events or of items"
+                raise ConfigError("The model does not answer that of a customer.", mend=f"It answers {told}.")
         return tuple(dict.fromkeys(names))
 
     async def _histories(self, users: Sequence[str]) -> list[History]:

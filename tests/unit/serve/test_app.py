@@ -175,6 +175,13 @@ def test_demand_comes_from_a_forecast(client, service, admin) -> None:
     assert fault(client.get("/v1/items/999999/demand", headers=admin))["status"] == 404
 
 
+def test_a_model_of_events_alone_says_that_it_answers_nothing_of_a_customer(service, monkeypatch) -> None:
+    monkeypatch.setattr(service.models.champion, "tasks", ())
+    with pytest.raises(ConfigError, match="does not answer that") as caught:
+        service.asked_tasks(["sentiment"])
+    assert caught.value.mend == "It answers nothing of a customer, only of events or of items."
+
+
 def test_a_batch_is_taken_whole_or_not(client, service, admin) -> None:
     good, bad = body(service, event_id="b1"), body(service, event_id="b2", amount=-1e300)
     refused = client.post("/v1/events/batch", json={"events": [good, bad]}, headers=admin)
