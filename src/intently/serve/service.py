@@ -365,7 +365,7 @@ class Service:
         with self._forgetting:
             # Between two writings: no event of theirs is on its way from the disk to the memory.
             with self.store.alone():
-                gone = self.store.forget(user, asked)
+                gone = self.store.forget(user, asked, self.door.user)
                 self.pasts.forget(gone.ids)
                 self.kept.forget(gone.ids)
             self.audit.flush()

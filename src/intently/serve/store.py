@@ -20,7 +20,7 @@ from intently.log import schema
 from intently.serve.claim import claim
 from intently.serve.database import away, connected, cut, is_sqlite, migrate, write_anew
 from intently.serve.event import Event, Placed
-from intently.serve.forget import Forgotten, remove
+from intently.serve.forget import Forgotten, Keyed, remove
 from intently.serve.tables import CUSTOMERS, DEAD, EVENTS, FACTS, ITEMS, NAMES
 
 TYPE, EXTRA = "type", "extra"
@@ -202,14 +202,14 @@ class Store:
         """While it is held, nobody else writes."""
         return self._writing
 
-    def forget(self, user: str, asked: str | None = None) -> Forgotten:
+    def forget(self, user: str, asked: str | None = None, keyed: Keyed = str) -> Forgotten:
         """Remove a customer, as `forget.remove` says, and keep that they were.
 
         The freed pages still hold what was deleted until `leave_no_trace`.
         """
         with self._writing:
             with self.writing() as connection:
-                gone = remove(connection, user, asked)
+                gone = remove(connection, user, asked, keyed)
             for one in gone.ids:
                 self.remember(_FORGOTTEN + self.subject(one), "1")
         return gone
