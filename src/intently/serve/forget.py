@@ -1,4 +1,4 @@
-"""Forgetting a customer in a state: all rows of theirs, and all that speak of them."""
+"""What a state holds of a customer, to be read or forgotten: all rows of theirs, and all that speak of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Table, delete, select
 
 from intently.serve.tables import CUSTOMERS, DEAD, EVENTS
 
@@ -51,6 +51,33 @@ def remove(connection: Connection, user: str, asked: str | None = None, keyed: K
     for start in range(0, len(letters), _TOGETHER):
         connection.execute(delete(DEAD).where(DEAD.c.seq.in_(letters[start : start + _TOGETHER])))
     return Forgotten(ids, gone, len(letters))
+
+
+def known(connection: Connection, user: str, asked: str | None = None, keyed: Keyed = str) -> dict[str, Any]:
+    """All that `remove` would remove, as plain values: what is said of the customer, events, dead letters.
+
+    `events` are theirs, those of nameless visits too; `about` is what others said about them.
+    """
+    ids = _stand_under(connection, user)
+    rows = _rows(connection, EVENTS, _speaking_of(connection, ids))
+    body = connection.execute(select(CUSTOMERS.c.body).where(CUSTOMERS.c.user_id == user)).scalar()
+    letters = _letters_of(connection, {*ids, *([] if asked is None else [asked])}, keyed)
+    return {
+        "customer": None if body is None else json.loads(body),
+        "events": [row for row in rows if row["user_id"] in ids],
+        "about": [row for row in rows if row["user_id"] not in ids],
+        "dead_letters": _rows(connection, DEAD, letters),
+    }
+
+
+def _rows(connection: Connection, table: Table, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of a table by their numbers, which are left out of them, in order."""
+    found: list[dict[str, Any]] = []
+    numbers = sorted(numbers)
+    for start in range(0, len(numbers), _TOGETHER):
+        part = select(table).where(table.c.seq.in_(numbers[start : start + _TOGETHER])).order_by(table.c.seq)
+        found += [dict(row) for row in connection.execute(part).mappings()]
+    return [{name: value for name, value in row.items() if name != "seq"} for row in found]
 
 
 def _stand_under(connection: Connection, user: str) -> tuple[str, ...]:

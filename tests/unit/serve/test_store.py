@@ -164,13 +164,17 @@ def test_who_is_forgotten_is_gone_with_what_is_about_them_and_their_nameless_vis
     store.dead_letter(NOON, "stream", "no time", '{"user_id": "bob"}')
     # Ids in which the one that is forgotten is only a part.
     store.dead_letter(NOON, "stream", "no time", '{"user_id": "joann", "session_id": "s11"}')
+    known = store.known_of("ann")
+    assert [row["event_id"] for row in known["events"]] == ["e1", "e2"]
+    assert [(row["event_id"], row["user_id"]) for row in known["about"]] == [("e3", "bob"), ("e4", "bob")]
+    assert [row["body"] for row in known["dead_letters"]] == ['{"user_id": "ann"}']
     gone = store.forget("ann")
     assert gone.ids == ("ann", "s1")
     assert gone.events == 4
     assert gone.dead_letters == 1
     assert len(store.dead_letters()) == 2
     assert [row["event_id"] for row in store.known_of("bob")["events"]] == ["e5"]
-    assert store.known_of("ann") == {"customer": None, "events": []}
+    assert store.known_of("ann") == {"customer": None, "events": [], "about": [], "dead_letters": []}
     assert store.was_forgotten("ann")
     assert not store.was_forgotten("bob")
 
