@@ -32,6 +32,9 @@ _SUGGESTED = (
     *("date_part", "extract"),
 )
 
+# A surrogate: JSON may hold one alone.
+_HALF = re.compile("[\ud800-\udfff]")
+
 _CLOCKS = (
     exp.CurrentTimestamp,
     exp.CurrentDate,
@@ -107,8 +110,14 @@ def tried(text: str, rows: pl.DataFrame) -> pl.DataFrame:
 def _tree(text: str) -> exp.Expr:
     if not text.strip():
         raise SqlFault("the expression is empty", text or " ", 0, 1)
+    half = _HALF.search(text)
+    if half is not None:
+        # It cannot be written out either.
+        raise SqlFault("half of a sign is no text", _HALF.sub("\ufffd", text), *half.span())
     try:
         return sqlglot.parse_one(text)
+    except RecursionError as error:
+        raise SqlFault("it is nested too deeply", text, 0, len(text)) from error
     except ParseError as error:
         at = error.errors[0] if error.errors else {}
         lines = text.split("\n")

@@ -132,6 +132,20 @@ def test_a_fault_in_a_division_is_drawn_as_it_was_written():
     assert expression("amount" + " / amount" * 400) is not None
 
 
+@pytest.mark.parametrize("text", ["(" * 400 + "price < 3" + ")" * 400, "not " * 300 + "price < 3", "- " * 900 + "1"])
+def test_what_is_nested_too_deeply_is_a_fault(text):
+    with pytest.raises(SqlFault) as caught:
+        expression(text)
+    assert len(caught.value.said) < 100
+
+
+@pytest.mark.parametrize("text", ["price < \ud800", "'\udfff' = category", '"\ud83d" > 1'])
+def test_half_of_a_sign_is_a_fault_that_can_be_written_out(text):
+    with pytest.raises(SqlFault, match="half of a sign") as caught:
+        expression(text)
+    assert "\ufffd" in str(caught.value).encode().decode()
+
+
 def test_a_fault_is_an_error_that_a_person_can_mend():
     with pytest.raises(ConfigError, match="own-questions"):
         expression("sum(")

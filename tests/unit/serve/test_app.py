@@ -24,6 +24,7 @@ from sqlalchemy import event as hooks
 
 from intently.errors import ConfigError, DataError, StateError
 from intently.serve import keys as keys_module
+from intently.serve import rules as rules_module
 from intently.serve import run
 from intently.serve.app import create_app
 from intently.serve.arrivals import Door, EventIn
@@ -160,6 +161,23 @@ def test_recommendations_keep_to_the_rules_of_the_request_or_of_the_shop(client,
     assert len(items(client.post(where, json={"rules": {}}, headers=admin))) == 10, "none, where the request says so"
     for wrong in ({"only": "stok > 0"}, {"only": "summ("}, {"most": 1}, {"only": "x" * 2000}, {"per_category": -1}):
         assert fault(client.post(where, json={"rules": wrong}, headers=admin))["status"] == 422, wrong
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"only": "(" * 400 + "price<3" + ")" * 400},
+        {"only": "not " * 240 + "price<3"},
+        {"only": "price < \ud800"},
+        {"categories": ["\ud800"]},
+        {"\ud800": 1},
+        {"boost": [{"where": "brand = '\udfff'", "factor": 2}]},
+    ],
+)
+def test_a_rule_that_cannot_be_read_is_a_fault_of_who_sent_it(table) -> None:
+    with pytest.raises(DataError, match="The rules") as caught:
+        rules_module.read(table)
+    assert str(caught.value).encode()
 
 
 def test_demand_comes_from_a_forecast(client, service, admin) -> None:
