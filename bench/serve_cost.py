@@ -1,6 +1,6 @@
 """What one answer of a service costs in processor time, without HTTP and without waiting.
 
-    .venv/bin/python bench/serve_cost.py --bundle out/demo/bundle --data out/demo/data --now 2017-11-05
+    .venv/bin/python bench/serve_cost.py --bundle out/demo/bundle --data out/demo/data --now 2018-01-02
 
 One process, one thread that computes. Customers are drawn at random, their pasts are in memory, nothing is kept: what
 a question about one customer costs, what each of sixteen costs that wait together, for scores and for recommendations
@@ -40,7 +40,7 @@ def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("--bundle", type=Path, default=Path("out/demo/bundle"))
     asked.add_argument("--data", default="out/demo/data")
-    asked.add_argument("--now", default="2017-11-05")
+    asked.add_argument("--now", default="2018-01-02")
     asked.add_argument("--customers", type=int, default=320)
     given = asked.parse_args()
     if not (given.bundle / "contract.json").is_file():

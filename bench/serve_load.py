@@ -70,7 +70,7 @@ def main() -> None:
     asked.add_argument("--bundle", type=Path, default=Path("out/demo/bundle"))
     asked.add_argument("--data", default="out/demo/data")
     asked.add_argument("--state", help="a state to go on with; a new one without it")
-    asked.add_argument("--now", default="2017-11-05")
+    asked.add_argument("--now", default="2018-01-02")
     asked.add_argument("--rate", type=float, default=500.0)
     asked.add_argument("--seconds", type=float, default=60.0)
     asked.add_argument("--reuse", type=float, default=300.0)

@@ -50,7 +50,10 @@ def command(
         typer.Option("--traces", help="Send a span a request to http://host:4318 (OpenTelemetry), or to console."),
     ] = None,
     now: Annotated[
-        str | None, typer.Option("--now", help="Let the service's time begin here (UTC): to try out an old log.")
+        str | None,
+        typer.Option(
+            "--now", help="Let time begin here (UTC), or at the log's end where that is later: for an old log."
+        ),
     ] = None,
     exported: console.EXPORTED = False,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
@@ -119,11 +122,11 @@ def command(
 
 
 def clock_from(now: str | None) -> Clock:
-    """The machine's clock, or one that begins at a given time."""
+    """The machine's clock, or one that begins at a given time, or at the end of what is known where that is later."""
     from intently.log.log import moment
     from intently.serve.clock import Clock, micros, wall
 
     if now is None:
         return Clock()
     behind = wall() - micros(moment(now))
-    return Clock(lambda: wall() - behind)
+    return Clock(lambda: wall() - behind, chosen=True)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Annotated
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -56,7 +57,7 @@ def command(
 
 
 def look(url: str, key: str) -> Sample:
-    """The service's metrics now; not up where it does not answer. Raises ConfigError for a key it refuses."""
+    """The service's metrics now; not up where it does not answer, or breaks off. ConfigError for a key it refuses."""
     from intently.errors import ConfigError
     from intently.watch.samples import Sample
 
@@ -70,7 +71,8 @@ def look(url: str, key: str) -> Sample:
                 "The service refuses the key.", mend="Set INTENTLY_KEY to one of scope read (intently keys create)."
             ) from None
         return Sample(time.time(), up=False)
-    except OSError:
+    except (OSError, HTTPException, ValueError):
+        # Who dies in the middle of an answer leaves half of it, which is no HTTP or cannot be read.
         return Sample(time.time(), up=False)
 
 
@@ -80,5 +82,5 @@ def tell(webhook: str, alert: Alert) -> None:
     request = Request(webhook, body, {"Content-Type": "application/json"})
     try:
         urlopen(request, timeout=10).close()
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         sys.stderr.write(f"the webhook does not take {alert.rule.name}: {type(error).__name__}\n")

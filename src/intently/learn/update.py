@@ -117,7 +117,7 @@ def renewed(
         old, new = _examples(task, known, begun[name], until, had.get(name), given.get(name))
         judged = folds(pooled([old, new]), _JUDGED) == 0
         of_old, of_new = judged[: len(old)], judged[len(old) :]
-        _enough(task, new, int(of_old.sum()), int(of_new.sum()), int((~of_new).sum()))
+        _enough(task, len(new), int(of_old.sum()), int(of_new.sum()), begun[name])
         before = replace(
             reader, recipe=replace(reader.recipe, threads=threads), progress=_named(progress, name), tracker=tracker
         )
@@ -188,11 +188,17 @@ def _examples(
     return old, new.where(~new.asked.is_in(old.asked.implode()).to_numpy())
 
 
-def _enough(task: Task, new: Examples, old_judged: int, new_judged: int, learned: int) -> None:
-    fewest = min(old_judged, new_judged, learned)
-    if fewest < _FEWEST:
+def _enough(task: Task, new: int, old_judged: int, new_judged: int, since: datetime) -> None:
+    """Raise TooFewExamples where there are too few of before or of after `since`; of these, the rest is learned."""
+    if old_judged < _FEWEST:
         raise TooFewExamples(
-            f"{task.name} has {len(new)} new events with an answer, too few to learn from some and judge by others.",
+            f"{task.name} has {old_judged} events with an answer to judge by what is forgotten, of the time before "
+            f"{since:%Y-%m-%d}; {_FEWEST} are needed, and later ones do not add to them.",
+            mend="Train anew with a later --until, or leave the task out with --tasks.",
+        )
+    if min(new_judged, new - new_judged) < _FEWEST:
+        raise TooFewExamples(
+            f"{task.name} has {new} new events with an answer, too few to learn from some and judge by others.",
             mend="Update it when there is more, or leave the task out with --tasks.",
         )
 

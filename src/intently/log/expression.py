@@ -2,7 +2,7 @@
 
 polars reads the SQL (`polars.sql_expr`); sqlglot only says where in the text a thing stands, and what kind
 of thing it is. Nothing but an expression over one row's columns, or an aggregate of them, gets through:
-no query, no window, no clock, no chance.
+no query, no window, no clock, no chance. What has no value is null (`finite.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 
 from intently.errors import ConfigError
+from intently.log.finite import finite
 
 # Standard SQL that polars has under another name; both skip nulls, and give null over nothing.
 _RENAMED = {"bool_or": "max", "bool_and": "min", "every": "min"}
@@ -30,6 +31,9 @@ _SUGGESTED = (
     *("lower", "upper", "length", "substr", "replace", "strpos", "starts_with", "ends_with", "regexp_like"),
     *("date_part", "extract"),
 )
+
+# A surrogate: JSON may hold one alone.
+_HALF = re.compile("[\ud800-\udfff]")
 
 _CLOCKS = (
     exp.CurrentTimestamp,
@@ -65,9 +69,17 @@ def expression(text: str) -> pl.Expr:
     tree = _tree(text)
     _only_an_expression(text, tree)
     try:
-        return pl.sql_expr(_renamed(text))
+        # As it was written, for what is said of a fault to be about that.
+        pl.sql_expr(_renamed(text))
     except pl.exceptions.PolarsError as error:
         raise _unread(text, tree, str(error).splitlines()[0]) from error
+    try:
+        return _meant(text)
+    except pl.exceptions.PolarsError as error:
+        raise SqlFault("it cannot be told what is divided by: put brackets around it", text, 0, len(text)) from error
+    except OverflowError as error:
+        said = "too many divisions, logarithms, powers or roots, one inside the other"
+        raise SqlFault(said, text, 0, len(text)) from error
 
 
 def unknown_columns(text: str, columns: Iterable[str]) -> list[SqlFault]:
@@ -98,8 +110,14 @@ def tried(text: str, rows: pl.DataFrame) -> pl.DataFrame:
 def _tree(text: str) -> exp.Expr:
     if not text.strip():
         raise SqlFault("the expression is empty", text or " ", 0, 1)
+    half = _HALF.search(text)
+    if half is not None:
+        # It cannot be written out either.
+        raise SqlFault("half of a sign is no text", _HALF.sub("\ufffd", text), *half.span())
     try:
         return sqlglot.parse_one(text)
+    except RecursionError as error:
+        raise SqlFault("it is nested too deeply", text, 0, len(text)) from error
     except ParseError as error:
         at = error.errors[0] if error.errors else {}
         lines = text.split("\n")
@@ -170,6 +188,11 @@ def _unread(text: str, tree: exp.Expr, said: str) -> SqlFault:
     return SqlFault(f"there is no function {name}{hint}", text, 0, len(text))
 
 
+def _meant(text: str) -> pl.Expr:
+    """What a readable text means. Raises PolarsError or OverflowError where that cannot be put into SQL of polars."""
+    return pl.sql_expr(finite(_renamed(text)))
+
+
 def _renamed(text: str) -> str:
     """The text with the names of functions that polars calls otherwise exchanged."""
     tokens = sqlglot.tokenize(text)
@@ -187,7 +210,7 @@ def _failing(text: str, rows: pl.DataFrame) -> Iterator[tuple[int, int]]:
             continue
         start, end = node.meta["start"], _closing(text, node.meta["end"])
         try:
-            rows.select(pl.sql_expr(_renamed(text[start:end])).alias("value"))
+            rows.select(_meant(text[start:end]).alias("value"))
         except pl.exceptions.PolarsError:
             yield start, end
 

@@ -158,7 +158,8 @@ def _nth(owner: Array) -> Array:
 
 
 def _holds(text: str, items: pl.DataFrame) -> Array:
-    value = tried(text, items)["value"]
+    # What is no number is empty: polars takes it for greater than every one.
+    value = tried(text, items.with_columns(pl.selectors.float().fill_nan(None)))["value"]
     if value.dtype != pl.Boolean:
         raise SqlFault(f"this gives {value.dtype}, where a rule needs true or false", text, 0, len(text))
     value = value if len(value) == len(items) else value.extend_constant(value[0], len(items) - len(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from intently.serve.event import Event
 LONGEST_ID = 256
 _DAY = 86_400_000_000
 _MOST_NUMBERS = 32
+# Python's own reading of a number takes 10_20, +7, spaces and other alphabets' digits too: those name other items.
+_WHOLE = re.compile(r"-?[0-9]+")
 
 
 def _as_text(value: Any) -> Any:
@@ -112,10 +115,7 @@ class Door:
         """The id under which an item stands in the state. Raises DataError where it can be none."""
         if not self.whole_items():
             return asked
-        try:
-            number = int(asked)
-        except ValueError:
-            number = 2**63
+        number = int(asked) if _WHOLE.fullmatch(asked) else 2**63
         if not -(2**63) <= number < 2**63:
             raise DataError("item_id is not a whole number.", mend="This shop's item ids are whole numbers.")
         return str(number)

@@ -1,18 +1,24 @@
-"""Forgetting a customer in a state: all rows of theirs, and all that speak of them."""
+"""What a state holds of a customer, to be read or forgotten: all rows of theirs, and all that speak of them."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Table, delete, select
 
 from intently.serve.tables import CUSTOMERS, DEAD, EVENTS
 
 # A statement may have only so many parameters.
 _TOGETHER = 500
+# What stands between the words of a message that cannot be read.
+_BETWEEN = r"[\s\"',:;=&{}\[\]()<>]+"
+# From an id as it comes to the one under which it is kept.
+Keyed = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,10 @@ class Forgotten:
     traces: bool = True
 
 
-def remove(connection: Connection, user: str, asked: str | None = None) -> Forgotten:
+def remove(connection: Connection, user: str, asked: str | None = None, keyed: Keyed = str) -> Forgotten:
     """Remove a customer: events, what is `about` these, nameless visits of theirs, dead letters that name them.
 
-    `asked` is the id as it was given, where `user` is its hash: a dead letter has it as it came.
+    `asked` is the id as it was given, where `user` is its hash by `keyed`: a dead letter has ids as they came.
     """
     ids = _stand_under(connection, user)
     gone = 0
@@ -41,8 +47,37 @@ def remove(connection: Connection, user: str, asked: str | None = None) -> Forgo
         part = events[start : start + _TOGETHER]
         gone += connection.execute(delete(EVENTS).where(EVENTS.c.seq.in_(part))).rowcount
     connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.user_id.in_(ids)))
-    letters = _remove_letters(connection, {*ids, *([] if asked is None else [asked])})
-    return Forgotten(ids, gone, letters)
+    letters = _letters_of(connection, {*ids, *([] if asked is None else [asked])}, keyed)
+    for start in range(0, len(letters), _TOGETHER):
+        connection.execute(delete(DEAD).where(DEAD.c.seq.in_(letters[start : start + _TOGETHER])))
+    return Forgotten(ids, gone, len(letters))
+
+
+def known(connection: Connection, user: str, asked: str | None = None, keyed: Keyed = str) -> dict[str, Any]:
+    """All that `remove` would remove, as plain values: what is said of the customer, events, dead letters.
+
+    `events` are theirs, those of nameless visits too; `about` is what others said about them.
+    """
+    ids = _stand_under(connection, user)
+    rows = _rows(connection, EVENTS, _speaking_of(connection, ids))
+    body = connection.execute(select(CUSTOMERS.c.body).where(CUSTOMERS.c.user_id == user)).scalar()
+    letters = _letters_of(connection, {*ids, *([] if asked is None else [asked])}, keyed)
+    return {
+        "customer": None if body is None else json.loads(body),
+        "events": [row for row in rows if row["user_id"] in ids],
+        "about": [row for row in rows if row["user_id"] not in ids],
+        "dead_letters": _rows(connection, DEAD, letters),
+    }
+
+
+def _rows(connection: Connection, table: Table, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of a table by their numbers, which are left out of them, in order."""
+    found: list[dict[str, Any]] = []
+    numbers = sorted(numbers)
+    for start in range(0, len(numbers), _TOGETHER):
+        part = select(table).where(table.c.seq.in_(numbers[start : start + _TOGETHER])).order_by(table.c.seq)
+        found += [dict(row) for row in connection.execute(part).mappings()]
+    return [{name: value for name, value in row.items() if name != "seq"} for row in found]
 
 
 def _stand_under(connection: Connection, user: str) -> tuple[str, ...]:
@@ -69,22 +104,37 @@ def _speaking_of(connection: Connection, ids: Sequence[str]) -> list[int]:
     return list(found)
 
 
-def _remove_letters(connection: Connection, ids: set[str]) -> int:
-    """Delete the dead letters that hold an id as a whole word."""
+def _letters_of(connection: Connection, ids: set[str], keyed: Keyed) -> list[int]:
+    """Numbers of the dead letters that hold an id as a whole word, as it is or before it was `keyed`."""
     word = re.compile(r"(?<![\w-])(?:" + "|".join(re.escape(one) for one in sorted(ids)) + r")(?![\w-])")
-    rows = connection.execute(select(DEAD.c.seq, DEAD.c.body, DEAD.c.source)).all()
-    named = [seq for seq, body, _ in rows if any(word.search(part) for part in _who(body))]
-    for start in range(0, len(named), _TOGETHER):
-        connection.execute(delete(DEAD).where(DEAD.c.seq.in_(named[start : start + _TOGETHER])))
-    return len(named)
+    # To hash a word takes a look at the key's file, and messages are full of the same words.
+    keyed = cache(keyed)
+    rows = connection.execute(select(DEAD.c.seq, DEAD.c.body).order_by(DEAD.c.seq)).all()
+    return [seq for seq, body in rows if any(word.search(part) or keyed(part) in ids for part in _who(body))]
 
 
 def _who(body: str) -> list[str]:
-    """Who a message says it is about; the whole of it where it cannot be read."""
+    """Who a message says it is about; all that it says where it does not say that in its place."""
     try:
         told = json.loads(body)
-    except ValueError:
-        return [body]
-    if not isinstance(told, dict):
-        return [body]
-    return [str(told[name]) for name in ("user_id", "session_id") if told.get(name) is not None]
+    except (ValueError, RecursionError):
+        return [body, *re.split(_BETWEEN, body)]
+    if isinstance(told, dict):
+        named = [told[name] for name in ("user_id", "session_id") if told.get(name) is not None]
+        told = named or told
+    # A letter is often dead for its form: the customer may stand anywhere in it.
+    return list(_said(told))
+
+
+def _said(told: Any) -> Iterator[str]:
+    """All texts and numbers in a message, at any depth, and the names they stand under."""
+    left = [told]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += [*one, *one.values()]
+        elif isinstance(one, list):
+            left += one
+        elif one is not None and not isinstance(one, bool):
+            # Half of a sign is no text that could be hashed.
+            yield str(one).encode("utf-8", errors="replace").decode()

@@ -90,6 +90,7 @@ class Kept:
         self._due: OrderedDict[Name, None] = OrderedDict()
         self._making: dict[Name, tuple[Mark, Future[Told | None]]] = {}
         self._forgettings = 0
+        self._models: tuple[Served, ...] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -135,12 +136,12 @@ class Kept:
         """Keep an answer that was made of a history read after so many `forgettings`.
 
         Not one that an event would change which becomes known only later, nor one of a time before somebody was
-        forgotten: it may be of them.
+        forgotten: it may be of them. Nor one of a model that has ceased to serve while it was made.
         """
         if self._window <= 0 or history.newest >= told.as_of:
             return
         with self._lock:
-            if forgettings != self._forgettings:
+            if forgettings != self._forgettings or (self._models is not None and key.served not in self._models):
                 return
             for name in list(self._of_user.get(key.user, ())):
                 # What answers no more than this, or from an older catalogue, need not be made anew beside it.
@@ -227,8 +228,9 @@ class Kept:
                     self._drop(name)
 
     def only(self, models: Collection[Served]) -> None:
-        """Drop the answers of models that serve no more: they would keep them in memory."""
+        """Drop the answers of models that serve no more, and keep no further ones: they would keep them in memory."""
         with self._lock:
+            self._models = tuple(models)
             for name, entry in list(self._entries.items()):
                 if entry.key.served not in models:
                     self._drop(name)

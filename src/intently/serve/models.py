@@ -139,10 +139,14 @@ class Models:
         return sorted(name for name in found if _NAME.fullmatch(name))
 
     def swap(self, served: Served) -> None:
-        """Put a model into service; the one before is kept for a rollback, and a trial ends."""
+        """Put a model into service; the one before is kept for a rollback, and a trial ends.
+
+        One that is in service already changes nothing: who asks again has lost no way back.
+        """
         with self._lock:
-            if served is not self.line.champion:
-                self._exchange(Line(served, self.line.champion))
+            champion = self.line.champion
+            if (served.name, served.version) != (champion.name, champion.version):
+                self._exchange(Line(served, champion))
 
     def roll_back(self) -> Served:
         """Put the model before back into service. Raises ConfigError where there is none."""

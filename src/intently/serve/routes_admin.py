@@ -25,10 +25,10 @@ Name = Annotated[str, Path(min_length=1, max_length=64)]
 
 @router.get("/v1/users/{user_id:path}")
 async def known_of(request: Request, user_id: Who, caller: Admins) -> Response:
-    """Everything that is kept of a customer: what they may ask to see."""
+    """Everything that is kept of a customer, and what others said about their events: what they may ask to see."""
     service: Service = request.app.state.service
     user = service.door.user(user_id)
-    told = await asyncio.to_thread(service.store.known_of, user)
+    told = await asyncio.to_thread(service.store.known_of, user, user_id, service.door.user)
     _note(request, service, caller, "export", user)
     return reply({"user_id": user_id} | told | meta(service))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -26,6 +27,10 @@ def read(table: dict[str, Any]) -> Rules:
     """Rules as a request says them, in the words of docs/rules.md. Raises DataError that tells every fault."""
     if len(str(table)) > 10 * _LONGEST or any(len(text) > _LONGEST for text in _texts(table)):
         raise DataError("The rules are too long.", mend=f"An expression may have {_LONGEST:,} letters.")
+    try:
+        json.dumps(table, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise DataError("The rules hold half of a sign, which is no text.", mend="Send whole signs.") from None
     rules, faults = tables.read(table)
     if faults:
         said = "; ".join(f"{'.'.join(map(str, fault.key))}: {fault.said}" for fault in faults)

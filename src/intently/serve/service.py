@@ -23,7 +23,7 @@ from intently.serve.audit import Audit
 from intently.serve.beforehand import Beforehand
 from intently.serve.bring import log_of
 from intently.serve.catalogue import Shelver
-from intently.serve.clock import Clock
+from intently.serve.clock import Clock, written
 from intently.serve.event import Event, Placed
 from intently.serve.forecast import Forecast, Forecaster, Forecasts, forecasts
 from intently.serve.forget import Forgotten
@@ -85,7 +85,8 @@ class Service:
         self.settings = settings or Settings()
         self.store, self.clock = store, clock or Clock()
         self.newest = store.last_known()
-        self.clock.not_before(self.newest)
+        if self.clock.not_before(self.newest):
+            _SAY.warning("--now lies before the end of what is known: time begins there, at %s", written(self.newest))
         self.monitor = Monitor()
         self.pasts = Pasts(store, self.settings.cache_events)
         self.keys = Keys(store, self.clock.now)
@@ -269,9 +270,8 @@ class Service:
             return there
         for name in names:
             if name not in there:
-                raise ConfigError(
-                    "The model does not answer that of a customer.", mend=f"It answers {', '.join(there)}."
-                )
+                told = ", ".join(there) or "nothing of a customer, only of events or of items"
+                raise ConfigError("The model does not answer that of a customer.", mend=f"It answers {told}.")
         return tuple(dict.fromkeys(names))
 
     async def _histories(self, users: Sequence[str]) -> list[History]:
@@ -366,7 +366,7 @@ class Service:
         with self._forgetting:
             # Between two writings: no event of theirs is on its way from the disk to the memory.
             with self.store.alone():
-                gone = self.store.forget(user, asked)
+                gone = self.store.forget(user, asked, self.door.user)
                 self.pasts.forget(gone.ids)
                 self.kept.forget(gone.ids)
             self.audit.flush()

@@ -20,8 +20,8 @@ from intently.log import schema
 from intently.serve.claim import claim
 from intently.serve.database import away, connected, cut, is_sqlite, migrate, write_anew
 from intently.serve.event import Event, Placed
-from intently.serve.forget import Forgotten, remove
-from intently.serve.tables import CUSTOMERS, DEAD, EVENTS, FACTS, ITEMS, NAMES
+from intently.serve.forget import Forgotten, Keyed, known, remove
+from intently.serve.tables import DEAD, EVENTS, FACTS, ITEMS, NAMES
 
 TYPE, EXTRA = "type", "extra"
 _FORGOTTEN = "forgotten:"
@@ -125,13 +125,10 @@ class Store:
         with self.reading() as connection:
             return [(row[0], row[1]) for row in connection.execute(query).all()]
 
-    def known_of(self, user: str) -> dict[str, Any]:
-        """Everything that is kept of a customer, as plain values: an export for them to read."""
+    def known_of(self, user: str, asked: str | None = None, keyed: Keyed = str) -> dict[str, Any]:
+        """Everything that is kept of a customer, as `forget.known` says: an export for them to read."""
         with self.reading() as connection:
-            rows = connection.execute(select(EVENTS).where(EVENTS.c.user_id == user).order_by(EVENTS.c.seq)).mappings()
-            events = [{name: value for name, value in row.items() if name != "seq"} for row in rows]
-            body = connection.execute(select(CUSTOMERS.c.body).where(CUSTOMERS.c.user_id == user)).scalar()
-        return {"customer": None if body is None else json.loads(body), "events": events}
+            return known(connection, user, asked, keyed)
 
     def users(self, after: str = "", limit: int = 1000) -> list[str]:
         """Customers in order of their ids, so many after one."""
@@ -202,14 +199,14 @@ class Store:
         """While it is held, nobody else writes."""
         return self._writing
 
-    def forget(self, user: str, asked: str | None = None) -> Forgotten:
+    def forget(self, user: str, asked: str | None = None, keyed: Keyed = str) -> Forgotten:
         """Remove a customer, as `forget.remove` says, and keep that they were.
 
         The freed pages still hold what was deleted until `leave_no_trace`.
         """
         with self._writing:
             with self.writing() as connection:
-                gone = remove(connection, user, asked)
+                gone = remove(connection, user, asked, keyed)
             for one in gone.ids:
                 self.remember(_FORGOTTEN + self.subject(one), "1")
         return gone

@@ -9,12 +9,12 @@ import pytest
 
 from intently.baselines.constant import Constant
 from intently.contract import Examples, pooled, weekly
-from intently.errors import ConfigError
+from intently.errors import ConfigError, TooFewExamples
 from intently.evaluate.compare import Report
 from intently.learn.active import found_labels, kept_labels, used
 from intently.learn.text_reader import TextReader
 from intently.learn.trained import Trained
-from intently.learn.update import _examples, learned_until, renewed
+from intently.learn.update import _enough, _examples, learned_until, renewed
 from intently.log import schema
 from intently.log.forget import forget
 from intently.log.log import Log
@@ -130,3 +130,13 @@ def test_a_question_left_out_of_an_update_goes_on_from_where_it_was() -> None:
     two = {"task": "sentiment", "since": june.isoformat(), "until": august.isoformat()}
     twice = replace(once, until=august, updates=(one, two))
     assert (learned_until(twice, "support"), learned_until(twice, "sentiment")) == (july, august)
+
+
+def test_whichever_events_are_too_few_are_named() -> None:
+    _enough(TASK, 74, 20, 20, day(40))
+    with pytest.raises(TooFewExamples, match="has 30 new events") as caught:
+        _enough(TASK, 30, 500, 7, day(40))
+    assert "when there is more" in str(caught.value.mend)
+    with pytest.raises(TooFewExamples, match=f"has 19 events .* before {day(40):%Y-%m-%d}") as caught:
+        _enough(TASK, 30, 19, 7, day(40))
+    assert "Train anew" in str(caught.value.mend)

@@ -64,6 +64,88 @@ def test_a_fault_is_drawn_where_it_stands(text, says, drawing):
     assert caught.value.drawing == drawing
 
 
+NUMBERS = pl.DataFrame(
+    {
+        "sold": [0, 1, -1, 7],
+        "shown": [0, 0, 0, 2],
+        "price": [0.0, 1.0, -1.0, 7.0],
+        "old": [0.0, 0.0, 0.0, 2.0],
+        "stay": pl.Series([0, 0, 0, 2]).cast(pl.Duration("us")),
+        "few": pl.Series([0, 0, 0, 2], dtype=pl.UInt32),
+        "exact": pl.Series(["0", "0", "0", "2"]).cast(pl.Decimal(10, 2)),
+        "flag": [False, False, False, True],
+    }
+)
+NONE = [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("sold / shown > 0.2", [*NONE, True]),
+        ("price/old<9", [*NONE, True]),
+        ("not sold / shown > 0.2", [*NONE, False]),
+        ("sold % shown", [*NONE, 1]),
+        ("price % old", [*NONE, 1.0]),
+        ("mod(price, old) >= 0", [*NONE, True]),
+        ("sold / few", [*NONE, 3.5]),
+        ("cast(sold / exact as double)", [*NONE, 3.5]),
+        ("stay / stay", [*NONE, 1.0]),
+        ("price / flag", [*NONE, 7.0]),
+        ("price / -old + 1", [*NONE, -2.5]),
+        ("price / (old - 0) * 2", [*NONE, 7.0]),
+        ("price / old::double / 2", [*NONE, 1.75]),
+        ("1 + price / case when old > 1 then (case when true then 7 end) else 0 end", [*NONE, 2.0]),
+        ("price / coalesce(old, 1) > 0 or shown = 2", [*NONE, True]),
+        ("price / 0 > 1", [*NONE, None]),
+        ("price / 0.0 > 1", [*NONE, None]),
+        ("price / old -- the share\n > 1", [*NONE, True]),
+        ("1 / (1 / (shown / old))", [*NONE, 1.0]),
+        ("ln(sold - 6) >= 0", [*NONE, True]),
+        ("LOG(sold - 6, 2)", [*NONE, 0.0]),
+        ("sqrt(price - 3)", [*NONE, 2.0]),
+        ("power(price - 3, 0.5) + power(old, -1)", [*NONE, 2.5]),
+        ("acos(price - 6) >= 0", [*NONE, True]),
+        ("exp(1000 - 142 * price) > 0", [*NONE, True]),
+        # What has a value keeps it, and its type.
+        ("sold / 2", [0.0, 0.5, -0.5, 3.5]),
+        ("price / +2e0", [0.0, 0.5, -0.5, 3.5]),
+        ("power(sold, 2)", [0, 1, 1, 49]),
+        ("stay / interval '1 microsecond'", [0.0, 0.0, 0.0, 2.0]),
+        ("'a / b' || ' ln(0)'", ["a / b ln(0)"]),
+        ("corr(price, old) > 0.9", [True]),
+        ("corr(price, old) filter (where old = 0) > 0.9", [None]),
+        ("count(*) filter (where old > 9) / count(*) filter (where old > 8) > 0.2", [None]),
+        ("count(*) filter (where old > 1) / count(*) > 0.2", [True]),
+    ],
+)
+def test_what_has_no_value_is_null_and_not_greater_than_every_number(text, values):
+    assert tried(text, NUMBERS)["value"].to_list() == values
+
+
+def test_a_fault_in_a_division_is_drawn_as_it_was_written():
+    with pytest.raises(SqlFault) as caught:
+        tried("1 / sum(category)", ROWS)
+    assert caught.value.drawing == "1 / sum(category)\n    ^^^^^^^^^^^^^"
+    with pytest.raises(SqlFault, match="one inside the other"):
+        expression("1 / (" * 14 + "amount" + ")" * 14)
+    assert expression("amount" + " / amount" * 400) is not None
+
+
+@pytest.mark.parametrize("text", ["(" * 400 + "price < 3" + ")" * 400, "not " * 300 + "price < 3", "- " * 900 + "1"])
+def test_what_is_nested_too_deeply_is_a_fault(text):
+    with pytest.raises(SqlFault) as caught:
+        expression(text)
+    assert len(caught.value.said) < 100
+
+
+@pytest.mark.parametrize("text", ["price < \ud800", "'\udfff' = category", '"\ud83d" > 1'])
+def test_half_of_a_sign_is_a_fault_that_can_be_written_out(text):
+    with pytest.raises(SqlFault, match="half of a sign") as caught:
+        expression(text)
+    assert "\ufffd" in str(caught.value).encode().decode()
+
+
 def test_a_fault_is_an_error_that_a_person_can_mend():
     with pytest.raises(ConfigError, match="own-questions"):
         expression("sum(")

@@ -44,6 +44,14 @@ def test_only_what_is_in_stock():
     assert shown(Rules(only="stock > 0")) == [[0, 2, 3, 5], [5, 3, 2, 0]]
 
 
+@pytest.mark.parametrize("only", ["sold / shown > 0.2", "ln(sold) > -1", "rating > 3"])
+def test_what_has_no_value_does_not_hold(only):
+    items = pl.DataFrame({"item_id": [1, 2], "sold": [0, 2], "shown": [0, 4], "rating": [float("nan"), 4.5]})
+    assert Facts.of(Rules(only=only), items).allowed.tolist() == [False, True]
+    boosts = (Boost(only, 2.0),)
+    assert Facts.of(Rules(boosts=boosts), items).factor.tolist() == [1.0, 2.0]
+
+
 def test_only_allowed_categories():
     assert shown(Rules(categories=("food",))) == [[3, 4], [4, 3]]
 

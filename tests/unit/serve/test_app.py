@@ -22,8 +22,9 @@ import polars as pl
 import pytest
 from sqlalchemy import event as hooks
 
-from intently.errors import ConfigError, StateError
+from intently.errors import ConfigError, DataError, StateError
 from intently.serve import keys as keys_module
+from intently.serve import rules as rules_module
 from intently.serve import run
 from intently.serve.app import create_app
 from intently.serve.arrivals import Door, EventIn
@@ -162,6 +163,23 @@ def test_recommendations_keep_to_the_rules_of_the_request_or_of_the_shop(client,
         assert fault(client.post(where, json={"rules": wrong}, headers=admin))["status"] == 422, wrong
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"only": "(" * 400 + "price<3" + ")" * 400},
+        {"only": "not " * 240 + "price<3"},
+        {"only": "price < \ud800"},
+        {"categories": ["\ud800"]},
+        {"\ud800": 1},
+        {"boost": [{"where": "brand = '\udfff'", "factor": 2}]},
+    ],
+)
+def test_a_rule_that_cannot_be_read_is_a_fault_of_who_sent_it(table) -> None:
+    with pytest.raises(DataError, match="The rules") as caught:
+        rules_module.read(table)
+    assert str(caught.value).encode()
+
+
 def test_demand_comes_from_a_forecast(client, service, admin) -> None:
     assert fault(client.get("/v1/demand", headers=admin))["status"] == 404
     service.forecasts.make()
@@ -173,6 +191,13 @@ def test_demand_comes_from_a_forecast(client, service, admin) -> None:
     one = client.get(f"/v1/items/{item}/demand", headers=admin).json()
     assert one["answers"]["demand"]["mean"] == page["items"][0]["mean"]
     assert fault(client.get("/v1/items/999999/demand", headers=admin))["status"] == 404
+
+
+def test_a_model_of_events_alone_says_that_it_answers_nothing_of_a_customer(service, monkeypatch) -> None:
+    monkeypatch.setattr(service.models.champion, "tasks", ())
+    with pytest.raises(ConfigError, match="does not answer that") as caught:
+        service.asked_tasks(["sentiment"])
+    assert caught.value.mend == "It answers nothing of a customer, only of events or of items."
 
 
 def test_a_batch_is_taken_whole_or_not(client, service, admin) -> None:
@@ -463,7 +488,7 @@ def test_a_customer_is_forgotten_in_every_file(client, service, admin, tmp_path)
     client.get("/v1/users/person-to-forget/scores", headers=admin)
     service.store.dead_letter(1, "stream", "no time", '{"user_id": "person-to-forget"}')
     export = client.get("/v1/users/person-to-forget", headers=admin).json()
-    assert len(export["events"]) == 1
+    assert (len(export["events"]), len(export["dead_letters"])) == (2, 1), "the nameless visit is theirs too"
     assert "person-to-forget" in service.kept
     told = client.delete("/v1/users/person-to-forget", headers=admin).json()
     assert "person-to-forget" not in service.kept
@@ -557,6 +582,17 @@ def test_models_are_swapped_tried_and_rolled_back(client, service, admin, models
     assert 'intently_shadow_difference_count{task="purchase_intent"} 5.0' in text
     client.request("DELETE", "/v1/models/trial", headers=admin)
     assert client.get("/v1/models", headers=admin).json()["challenger"] is None
+
+
+def test_a_swap_that_is_sent_again_changes_nothing(service, monkeypatch) -> None:
+    given = service.models.champion
+    monkeypatch.setattr(service, "_loaded", lambda name: replace(given, name=name, version=f"of {name}"))
+    service.swap("second")
+    service.try_out("third", 0.5)
+    line = service.models.line
+    service.swap("second")
+    assert service.models.line is line, "the trial goes on, and the way back is the same"
+    assert service.models.roll_back() is given
 
 
 def test_a_bundle_is_made_ready_beside_the_thread_that_answers(service, models) -> None:
@@ -875,6 +911,17 @@ def test_a_whole_number_too_long_for_a_float_is_left_out() -> None:
     given = {"event_type": "view", "timestamp": 0, "user_id": "ann", "stars": 10**400}
     assert door.take(EventIn.model_validate(given)).extra == {}
     assert door.take(EventIn.model_validate(given | {"stars": 4})).extra == {"stars": 4.0}
+
+
+@pytest.mark.parametrize("text", ["10_20", " 12 ", "+7", "٧", "12\u2003", "1e3", "", "-", "9" * 19, "1" * 200])
+def test_only_digits_are_the_id_of_an_item_where_ids_are_whole_numbers(text) -> None:
+    with pytest.raises(DataError, match="not a whole number"):
+        Door(lambda: 0, whole_items=lambda: True).item(text)
+
+
+@pytest.mark.parametrize(("text", "id_"), [("12", "12"), ("-3", "-3"), ("007", "7"), (str(2**63 - 1), str(2**63 - 1))])
+def test_an_id_of_digits_is_the_shops_whole_number(text, id_) -> None:
+    assert Door(lambda: 0, whole_items=lambda: True).item(text) == id_
 
 
 def test_spans_go_nowhere_unless_a_place_is_named(service, monkeypatch) -> None:

@@ -16,7 +16,7 @@ from intently.errors import StateError
 from intently.log.log import Log
 from intently.serve.app import create_app
 from intently.serve.bring import bring
-from intently.serve.clock import Clock
+from intently.serve.clock import Clock, written
 from intently.serve.event import Event
 from intently.serve.service import Service, Settings
 from intently.serve.store import Store
@@ -38,6 +38,38 @@ def test_a_clock_that_jumps_back_hides_nothing() -> None:
     later = Clock(lambda: 10)
     later.not_before(5_000)
     assert later.now() == 5_001
+
+
+def test_a_chosen_time_before_the_end_of_what_is_known_runs_on_from_there() -> None:
+    times = [1_000]
+    clock = Clock(lambda: times[0], chosen=True)
+    assert clock.not_before(5_000)
+    assert clock.now() == 5_001
+    times[0] += 700
+    assert clock.now() == 5_700
+    times[0] -= 300
+    assert clock.now() == 5_701, "the machine's clock has jumped back"
+    assert not clock.not_before(5_500)
+    times[0] += 1_000
+    assert clock.now() == 6_400
+    # What is known may not begin later than it was chosen.
+    later = Clock(lambda: 9_000, chosen=True)
+    assert not later.not_before(5_000)
+    assert later.now() == 9_000
+
+
+def test_a_service_whose_time_is_chosen_too_early_says_so_and_its_answers_age(service, shop, hands, caplog) -> None:
+    begun = hands.at
+    with caplog.at_level("WARNING"):
+        store = Store.open(service.store.engine.url.render_as_string(hide_password=False))
+        again = Service(store, shop[1], service.loader.read, clock=Clock(lambda: hands.at - 10**14, chosen=True))
+    try:
+        assert f"time begins there, at {written(again.newest)}" in caplog.text
+        first = again.clock.now()
+        hands.at = begun + 60_000_000
+        assert again.clock.now() - first == pytest.approx(60_000_000, abs=10)
+    finally:
+        again.close()
 
 
 def test_an_event_is_seen_though_the_clock_has_jumped_back_an_hour(service, hands) -> None:

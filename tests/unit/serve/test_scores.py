@@ -447,6 +447,21 @@ def test_answers_of_a_model_that_serves_no_more_are_dropped(service) -> None:
     assert "c001" not in service.kept
 
 
+def test_an_answer_that_was_being_made_is_not_kept_of_a_model_that_serves_no_more_meanwhile(service) -> None:
+    given, held = service.models.champion, threading.Event()
+    service.worker.call(held.wait)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(asyncio.run, service.answer(["c001"], ("purchase_intent",)))
+        _until(lambda: service.worker.waiting)
+        for name in ("second", "third"):
+            service.models.swap(replace(given, name=name, version=name))
+        held.set()
+        assert asked.result(timeout=30)[0].model == given.version
+    assert "c001" not in service.kept
+    asyncio.run(service.answer(["c001"], ("purchase_intent",)))
+    assert "c001" in service.kept
+
+
 def test_an_answer_of_this_instant_is_not_one_that_was_begun_before(service, hands, monkeypatch) -> None:
     asyncio.run(service.answer(["c001"], TASKS))
     began, go_on = threading.Event(), threading.Event()

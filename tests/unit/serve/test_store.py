@@ -164,15 +164,57 @@ def test_who_is_forgotten_is_gone_with_what_is_about_them_and_their_nameless_vis
     store.dead_letter(NOON, "stream", "no time", '{"user_id": "bob"}')
     # Ids in which the one that is forgotten is only a part.
     store.dead_letter(NOON, "stream", "no time", '{"user_id": "joann", "session_id": "s11"}')
+    known = store.known_of("ann")
+    assert [row["event_id"] for row in known["events"]] == ["e1", "e2"]
+    assert [(row["event_id"], row["user_id"]) for row in known["about"]] == [("e3", "bob"), ("e4", "bob")]
+    assert [row["body"] for row in known["dead_letters"]] == ['{"user_id": "ann"}']
     gone = store.forget("ann")
     assert gone.ids == ("ann", "s1")
     assert gone.events == 4
     assert gone.dead_letters == 1
     assert len(store.dead_letters()) == 2
     assert [row["event_id"] for row in store.known_of("bob")["events"]] == ["e5"]
-    assert store.known_of("ann") == {"customer": None, "events": []}
+    assert store.known_of("ann") == {"customer": None, "events": [], "about": [], "dead_letters": []}
     assert store.was_forgotten("ann")
     assert not store.was_forgotten("bob")
+
+
+@pytest.mark.parametrize(
+    ("body", "hers"),
+    [
+        ('{"userId": "ann", "text": "my heart pills"}', True),
+        ('{"event": {"user_id": "ann"}}', True),
+        ('[{"events": [{"who": ["ann"]}]}]', True),
+        ('{"by_customer": {"ann": 3}}', True),
+        ('{"customer": "ann, by phone"}', True),
+        ('{"user_id": {"id": "ann"}}', True),
+        ("user_id=ann&", True),
+        ("[" * 9_000 + '"ann"', True),
+        ('{"visit": "v1"}', True),
+        ('{"user": "ann", "text": "\\ud83d"}', True),
+        ('{"user_id": "\\ud83d"}', False),
+        ('{"event": {"user_id": "joann"}}', False),
+        # Who it is about stands in its place: what else it says is of others.
+        ('{"user_id": "bob", "about": "ann"}', False),
+        ('{"user_id": null, "session_id": "v2", "event": {"user_id": "ann"}}', False),
+    ],
+)
+@pytest.mark.parametrize("keyed", [str, lambda given: f"hash of {given.encode().decode()}"])
+def test_a_letter_goes_wherever_in_it_the_customer_stands(tmp_path, body: str, hers: bool, keyed) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    store.append([event(1, user=keyed("ann"), session=keyed("v1")), event(2, user=keyed("v1"), session=keyed("v1"))])
+    store.dead_letter(NOON, "stream", "no time", body)
+    assert store.forget(keyed("ann"), "ann", keyed).dead_letters == hers
+    assert len(store.dead_letters()) == 1 - hers
+    store.close()
+
+
+def test_a_number_in_a_letter_may_be_the_customer(tmp_path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    for body in ('{"user": 4711}', '{"user": 47110}', '{"seen": true, "user": null}'):
+        store.dead_letter(NOON, "stream", "no time", body)
+    assert store.forget("4711").dead_letters == 1
+    store.close()
 
 
 def test_a_log_comes_in_once_and_goes_out_as_it_was(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,8 +13,9 @@ from typer.testing import CliRunner
 
 import intently.watch
 from intently.cli.app import app
+from intently.cli.watch import look, tell
 from intently.serve.monitor import Monitor
-from intently.watch.alerts import Alerts
+from intently.watch.alerts import Alert, Alerts
 from intently.watch.rules import RULES, prometheus
 from intently.watch.samples import Sample, increase, quantile
 
@@ -84,6 +86,30 @@ def test_a_service_that_is_down_is_noticed() -> None:
     alerts = Alerts()
     told = [(at, one.rule.name) for at in range(0, 90, 15) for one in alerts.judge(Sample(at, up=False))]
     assert told == [(60, "IntentlyDown")]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [HEAD % 99 + b"# TYPE intent", b"no HTTP\r\n\r\n", HEAD % 5 + b'a{b="', HEAD % 1 + b"\xff"],
+)  # fmt: skip
+def test_a_service_that_dies_in_the_middle_of_an_answer_is_down_and_the_watching_goes_on(said, capsys) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            for _ in range(2):
+                connection = listening.accept()[0]
+                connection.recv(9_999)
+                connection.sendall(said)
+                connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert not look(url, "a-key").up
+        tell(url, Alert(RULES[0], True, 1.0, 0.0))
+    assert capsys.readouterr().err.count("Traceback") == 0
 
 
 def test_quantiles_and_increases_are_those_of_the_counts() -> None:
