@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import sqlglot
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot import Token, TokenType
 
 # Functions of numbers that have no value for some, or one too great to be told.
 _PARTLY = {
