@@ -175,13 +175,14 @@ def read(file: Path | None, taken: Sequence[str] = ()) -> Config:
 def with_data(data: str | Path, file: Path | None, taken: Sequence[str] = ()) -> Config:
     """The config that goes with some data, with the `data` and `protect` that it is read by: those of its own TOML.
 
-    Raises ConfigError that tells every fault, and where another file has [data] or [protect]: whoever reads this data
-    without that file would not know of them.
+    Raises ConfigError that tells every fault, and where another file has [data], [protect] or [rules]: whoever reads
+    this data, or recommends by it, without that file would not know of them.
     """
     beside, found = find(data, None), read(find(data, file), taken)
     if found.file is None or (beside is not None and found.file.resolve() == beside.resolve()):
         return found
     said = [f"[{name}]" for name in ("data", "protect") if getattr(found, name)]
+    said += ["[rules]"] if found.rules != Rules() else []
     if said:
         shown = _without_passwords(str(data))
         raise ConfigError(

@@ -117,7 +117,9 @@ def test_the_line_of_a_key_or_of_the_table_around_it(key, line):
     assert line_of(text, key) == line
 
 
-@pytest.mark.parametrize("text", ['[data]\nevents = "nowhere.csv"\n', "[protect]\nhash_ids = true\n"])
+@pytest.mark.parametrize(
+    "text", ['[data]\nevents = "nowhere.csv"\n', "[protect]\nhash_ids = true\n", '[rules]\nonly = "price < 9"\n']
+)
 @pytest.mark.parametrize("data", ["shop", "shop/events.csv", "sqlite:///shop.db"])
 def test_how_data_is_read_is_said_beside_it_and_nowhere_else(tmp_path, monkeypatch, text, data):
     monkeypatch.chdir(tmp_path)
@@ -125,7 +127,7 @@ def test_how_data_is_read_is_said_beside_it_and_nowhere_else(tmp_path, monkeypat
     written(Path("shop"), "[train]\nseed = 3\n")
     other = Path("other.toml")
     other.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"^other.toml: \[(data|protect)\] would not hold"):
+    with pytest.raises(ConfigError, match=r"^other.toml: \[(data|protect|rules)\] would not hold"):
         config.with_data(data, other)
     # A file that is the data, or lies beside it, is read with it.
     assert config.with_data(other, other) == config.read(other)

@@ -10,6 +10,7 @@ import polars as pl
 from intently.errors import ConfigError, DataError, IntentlyError
 from intently.log import expression as sql
 from intently.log import schema
+from intently.log.mask import mask
 from intently.log.times import told_day_first, utc
 from intently.log.values import whole
 
@@ -248,7 +249,8 @@ def _lost(table: str, column: str, before: pl.Series, after: pl.Series) -> list[
         return []
     row = int(lost.arg_max() or 0)
     kind = "are not a date with a time" if column in TIMES else "are not a number"
-    value = str(before[row])[:80]
+    # Whatever stands where a number should may be anything, and this is printed and kept.
+    value = mask(str(before[row]))[:80]
     if after.null_count() == len(after):
         raise DataError(
             f"{table}: the values of {column!r} {kind}, such as {value!r} in row {row}.",

@@ -168,3 +168,10 @@ def test_one_column_of_times_tells_the_other_whether_the_day_comes_first():
     # Where they do not agree each tells for itself, or is refused.
     raw = raw.with_columns(arrived_at=pl.Series([None, "02/13/2024"]))
     assert mapped("events", raw, {}).frame["arrived_at"][1].day == 13
+
+
+def test_a_value_that_is_no_number_is_told_without_what_is_personal_in_it():
+    raw = pl.DataFrame({"q": ["1", "ring 13800138000"], "user_id": ["a", "b"]})
+    found = mapped("events", raw, {"quantity": "q", "user_id": "user_id"})
+    assert "13800138000" not in str(found.notes[0])
+    assert "ring" in str(found.notes[0])
