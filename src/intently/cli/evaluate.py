@@ -106,8 +106,9 @@ def judged(
         )
     known = log.before(trained.until).events[schema.USER].drop_nulls().unique()
     sold = log.before(trained.until).events[schema.ITEM].drop_nulls().unique()
-    asked = {task.name: task.examples(log, cutoffs) for task in trained.tasks}
-    chosen, on = sorted(set(cutoffs)), {task.name: judged_on(asked[task.name], cutoffs) for task in trained.tasks}
+    asked, unasked = _asked(trained.tasks, log, cutoffs)
+    tasks = [task for task in trained.tasks if task.name in asked]
+    chosen, on = sorted(set(cutoffs)), {task.name: judged_on(asked[task.name], cutoffs) for task in tasks}
     cutoffs = sorted({at for some in on.values() for at in some})
     report, entries, rows = Report(), {}, list(costs)
     # Nothing after `at` is within reach of a predictor.
@@ -118,7 +119,7 @@ def judged(
     def answered(at: datetime) -> dict[str, dict[str, Scores]]:
         """Everybody's answers at one cut-off. All are asked, so that tasks share one reading of the past."""
         found: dict[str, dict[str, Scores]] = {}
-        for task in trained.tasks:
+        for task in tasks:
             earlier = [one for one in cutoffs if one < at]
             everyone, place, known = _everyone(task, at, earlier, asked[task.name], known_at[at], log)
             past = Past(known, everyone)
@@ -162,11 +163,11 @@ def judged(
 
     with side_by_side(threads) as workers:
         answers = [alone, *workers.pool.map(answered, cutoffs[1:])]
-        for number, (one, entry) in enumerate(workers.pool.map(judge, trained.tasks)):
+        for number, (one, entry) in enumerate(workers.pool.map(judge, tasks)):
             report = report.join(one)
-            entries[trained.tasks[number].name] = entry
+            entries[tasks[number].name] = entry
             if progress:
-                progress("judging", (number + 1) / len(trained.tasks))
+                progress("judging", (number + 1) / len(tasks))
     header = {
         "cut-offs": ", ".join(named(at) for at in cutoffs),
         "trained until": named(trained.until),
@@ -179,7 +180,25 @@ def judged(
     unjudged = [named(at) for at in chosen if at not in cutoffs]
     if unjudged:
         header["not judged"] = f"{', '.join(unjudged)}: what came after is not wholly observed"
+    if unasked:
+        header["left out"] = " ".join(f"{name}: {why}" for name, why in unasked.items())
     return document("Intently: what the model knows", header, report, entries, rows)
+
+
+def _asked(tasks: Sequence[Task], log: Log, cutoffs: Sequence[datetime]) -> tuple[dict[str, Examples], dict[str, str]]:
+    """Examples by task, and why some have none at these cut-offs. Raises TooFewExamples where none has."""
+    from intently.errors import TooFewExamples
+
+    found: dict[str, Examples] = {}
+    faults: dict[str, TooFewExamples] = {}
+    for task in tasks:
+        try:
+            found[task.name] = task.examples(log, cutoffs)
+        except TooFewExamples as error:
+            faults[task.name] = error
+    if not found and faults:
+        raise next(iter(faults.values()))
+    return found, {name: error.problem for name, error in faults.items()}
 
 
 def judged_on(examples: Examples, cutoffs: Sequence[datetime]) -> list[datetime]:
@@ -263,6 +282,8 @@ def told(content: dict[str, Any]) -> None:
     console.show(leaderboard(Report.from_json(content["report"])))
     for entry in content["tasks"].values():
         console.say("- " + entry["sentence"])
+    if "left out" in content["header"]:
+        console.say(f"Left out: {content['header']['left out']}")
     console.say(f"This is reading {content['header']['reading']}.")
 
 

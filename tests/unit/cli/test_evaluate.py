@@ -12,6 +12,7 @@ import pytest
 from intently.baselines.constant import Constant
 from intently.cli.evaluate import _everyone, judged, named, readings_of, written
 from intently.contract import Past, Task
+from intently.errors import TooFewExamples
 from intently.evaluate.compare import Report
 from intently.learn.trained import Trained
 from intently.log.log import Log
@@ -87,6 +88,17 @@ def test_each_question_names_the_cut_offs_on_which_it_was_judged(log, tmp_path) 
     assert "not judged" not in again["header"]
     lines = [json.loads(line) for line in (tmp_path / "readings.jsonl").read_text().splitlines()]
     assert [line["cutoffs"]["later"] for line in lines] == [names[:2]] * 2
+
+
+def test_a_question_without_a_whole_window_is_left_out_and_the_others_are_judged(log) -> None:
+    long = replace(purchase_intent.TASK, name="long", horizon=timedelta(days=45))
+    trained = replace(constant(log, purchase_intent.TASK), tasks=(long, purchase_intent.TASK))
+    late = log.observed_until - timedelta(days=20)
+    content = judged(trained, log, [late], replicates=20)
+    assert list(content["tasks"]) == ["purchase_intent"]
+    assert "long: No window of 45 days" in content["header"]["left out"]
+    with pytest.raises(TooFewExamples, match="No window of 45 days"):
+        judged(replace(trained, tasks=(long,)), log, [late], replicates=20)
 
 
 @pytest.mark.parametrize(
