@@ -1,6 +1,6 @@
 """Month by month on Complete Journey: what each way of going on learning forgets and gains.
 
-    .venv/bin/python bench/continual.py [--dev]
+    .venv/bin/python bench/continual.py [--dev] [--replayed 1]
 
 A text reader, made here from nothing, learns `purchase_intent` from the first eight months, told of each household in
 sums. Then every way takes it further with September, October, November and December, one after the other. After each
@@ -106,8 +106,9 @@ def judged(readers: dict[str, TextReader], log: Log, examples: Examples) -> dict
     return found | {"as_it_was": {m: numbers(report.score("as_it_was", TASK.name, m)) for m in METRICS}}
 
 
-def main(dev: bool) -> None:
-    """Fit once, go on four ways, judge after each month."""
+def main(dev: bool, replayed: float) -> None:
+    """Fit once, go on four ways, judge after each month; so many old examples are replayed for each new one."""
+    WAYS["replay"] = Update("replay", replayed=replayed)
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     log = complete_journey.read()
     households = log.events["user_id"].unique().sort().sample(fraction=1.0, shuffle=True, seed=0)
@@ -156,4 +157,6 @@ def main(dev: bool) -> None:
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--dev", action="store_true")
-    main(options.parse_args().dev)
+    options.add_argument("--replayed", type=float, default=1.0)
+    chosen = options.parse_args()
+    main(chosen.dev, chosen.replayed)
