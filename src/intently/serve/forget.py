@@ -17,6 +17,10 @@ from intently.serve.tables import CUSTOMERS, DEAD, EVENTS
 _TOGETHER = 500
 # What stands between the words of a message that cannot be read.
 _BETWEEN = r"[\s\"',:;=&{}\[\]()<>]+"
+# What stands under these names in a message is no customer, whatever else is wrong with it.
+_NO_ONE = frozenset(
+    ("event_id", "event_type", "timestamp", "arrived_at", "item_id", "about", "quantity", "amount", "price", "category")
+)
 # From an id as it comes to the one under which it is kept.
 Keyed = Callable[[str], str]
 
@@ -54,14 +58,15 @@ def remove(connection: Connection, user: str, asked: str | None = None, keyed: K
 
 
 def known(connection: Connection, user: str, asked: str | None = None, keyed: Keyed = str) -> dict[str, Any]:
-    """All that `remove` would remove, as plain values: what is said of the customer, events, dead letters.
+    """What is kept of a customer, as plain values: what is said of them, events, dead letters.
 
-    `events` are theirs, those of nameless visits too; `about` is what others said about them.
+    `events` are theirs, those of nameless visits too; `about` is what others said about them. Dead letters are those
+    that name the customer in its place: `remove` takes more, since one without may be anybody's, and is shown to none.
     """
     ids = _stand_under(connection, user)
     rows = _rows(connection, EVENTS, _speaking_of(connection, ids))
     body = connection.execute(select(CUSTOMERS.c.body).where(CUSTOMERS.c.user_id == user)).scalar()
-    letters = _letters_of(connection, {*ids, *([] if asked is None else [asked])}, keyed)
+    letters = _letters_of(connection, {*ids, *([] if asked is None else [asked])}, keyed, in_place=True)
     return {
         "customer": None if body is None else json.loads(body),
         "events": [row for row in rows if row["user_id"] in ids],
@@ -104,35 +109,39 @@ def _speaking_of(connection: Connection, ids: Sequence[str]) -> list[int]:
     return list(found)
 
 
-def _letters_of(connection: Connection, ids: set[str], keyed: Keyed) -> list[int]:
-    """Numbers of the dead letters that hold an id as a whole word, as it is or before it was `keyed`."""
+def _letters_of(connection: Connection, ids: set[str], keyed: Keyed, *, in_place: bool = False) -> list[int]:
+    """Numbers of the dead letters that hold an id as a whole word, as it is or before it was `keyed`; or, `in_place`,
+    of those alone that have it as their `user_id` or `session_id`.
+    """
     word = re.compile(r"(?<![\w-])(?:" + "|".join(re.escape(one) for one in sorted(ids)) + r")(?![\w-])")
     # To hash a word takes a look at the key's file, and messages are full of the same words.
     keyed = cache(keyed)
     rows = connection.execute(select(DEAD.c.seq, DEAD.c.body).order_by(DEAD.c.seq)).all()
-    return [seq for seq, body in rows if any(word.search(part) or keyed(part) in ids for part in _who(body))]
+    if in_place:
+        return [seq for seq, body in rows if any(part in ids or keyed(part) in ids for part in _who(body, in_place))]
+    return [seq for seq, body in rows if any(word.search(part) or keyed(part) in ids for part in _who(body, in_place))]
 
 
-def _who(body: str) -> list[str]:
-    """Who a message says it is about; all that it says where it does not say that in its place."""
+def _who(body: str, in_place: bool) -> list[str]:
+    """Who a message says it is about; all that it says where it does not say that in its place, unless `in_place`."""
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):
-        return [body, *re.split(_BETWEEN, body)]
+        return [] if in_place else [body, *re.split(_BETWEEN, body)]
+    named = []
     if isinstance(told, dict):
         named = [told[name] for name in ("user_id", "session_id") if told.get(name) is not None]
-        told = named or told
     # A letter is often dead for its form: the customer may stand anywhere in it.
-    return list(_said(told))
+    return list(_said(named if named or in_place else told))
 
 
 def _said(told: Any) -> Iterator[str]:
-    """All texts and numbers in a message, at any depth, and the names they stand under."""
+    """All texts and numbers in a message, at any depth, and the names they stand under, but for what names nobody."""
     left = [told]
     while left:
         one = left.pop()
         if isinstance(one, dict):
-            left += [*one, *one.values()]
+            left += [part for pair in one.items() if pair[0] not in _NO_ONE for part in pair]
         elif isinstance(one, list):
             left += one
         elif one is not None and not isinstance(one, bool):

@@ -209,6 +209,22 @@ def test_a_letter_goes_wherever_in_it_the_customer_stands(tmp_path, body: str, h
     store.close()
 
 
+@pytest.mark.parametrize(
+    "body", ['{"customer_id": "bob", "event_type": "buy", "item_id": 17, "quantity": 1}', "17 bob"]
+)
+def test_a_letter_that_names_nobody_in_its_place_is_shown_to_nobody(tmp_path, body: str) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    store.dead_letter(NOON, "stream", "no user_id", body)
+    for one in ("1", "17", "buy", "bob"):
+        assert store.known_of(one)["dead_letters"] == []
+    if body.startswith("{"):
+        assert (
+            store.forget("1").dead_letters == store.forget("17").dead_letters == store.forget("buy").dead_letters == 0
+        )
+    assert store.forget("bob").dead_letters == 1
+    store.close()
+
+
 def test_a_number_in_a_letter_may_be_the_customer(tmp_path) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
     for body in ('{"user": 4711}', '{"user": 47110}', '{"seen": true, "user": null}'):
