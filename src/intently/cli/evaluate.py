@@ -193,7 +193,12 @@ def _asked(tasks: Sequence[Task], log: Log, cutoffs: Sequence[datetime]) -> tupl
     faults: dict[str, TooFewExamples] = {}
     for task in tasks:
         try:
-            found[task.name] = task.examples(log, cutoffs)
+            examples = task.examples(log, cutoffs)
+            if not len(examples):
+                raise TooFewExamples(
+                    f"There is nothing to judge for {task.name}.", mend="Choose cut-offs with examples."
+                )
+            found[task.name] = examples
         except TooFewExamples as error:
             faults[task.name] = error
     if not found and faults:

@@ -101,6 +101,18 @@ def test_a_question_without_a_whole_window_is_left_out_and_the_others_are_judged
         judged(replace(trained, tasks=(long,)), log, [late], replicates=20)
 
 
+def test_a_question_that_nobody_is_asked_there_is_left_out_too(log) -> None:
+    silent = replace(
+        log, events=log.events.filter((pl.col("event_type") != "support") | (pl.col("timestamp") < day(49)))
+    )
+    trained = constant(log, QUESTION, purchase_intent.TASK)
+    content = judged(trained, silent, [day(57)], replicates=20)
+    assert list(content["tasks"]) == ["purchase_intent"]
+    assert f"{QUESTION.name}: There is nothing to judge" in content["header"]["left out"]
+    with pytest.raises(TooFewExamples, match="There is nothing to judge"):
+        judged(constant(log, QUESTION), silent, [day(57)], replicates=20)
+
+
 @pytest.mark.parametrize(
     ("cutoffs", "count"),
     [
