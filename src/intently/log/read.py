@@ -163,19 +163,27 @@ def _separator(content: bytes) -> str:
 def _number(column: pl.Series, name: bool) -> pl.Series:
     """A text column of numbers as numbers, unless a leading zero (0012) says that it is a name.
 
-    An empty value in quotes is none. In a column of names 1.10 is not 1.1; 17850.0 alone is a whole number.
+    An empty value in quotes is none. In a column of names 1.10 is not 1.1, and 17850.0 is 17850 in every file.
     """
+    if column.dtype != pl.String:
+        return column
+    text = _without_point(column) if name else column
     sample = column.filter(column != "").head(100)
-    if column.dtype != pl.String or not len(sample) or sample.cast(pl.Float64, strict=False).null_count():
-        return column
+    if not len(sample) or sample.cast(pl.Float64, strict=False).null_count():
+        return text
     if column.str.contains(r"^[-+]?0\d").any():
-        return column
+        return text
     filled = column.set(column == "", None)
     for kind in (pl.Int64, pl.Float64):
         number = filled.cast(kind, strict=False)
-        if number.null_count() == filled.null_count() and not (kind == pl.Float64 and _is_name(filled, name)):
-            return number
-    return column
+        if number.null_count() == filled.null_count():
+            return text if kind == pl.Float64 and _is_name(filled, name) else number
+    return text
+
+
+def _without_point(names: pl.Series) -> pl.Series:
+    """Names in which what is a whole number, written as a double, is written as one."""
+    return names.str.replace(r"^([-+]?\d+)\.0$", "$1")
 
 
 def _is_name(column: pl.Series, name: bool) -> bool:
@@ -226,7 +234,10 @@ def _alike(frame: pl.DataFrame, kinds: dict[str, set[pl.DataType]]) -> pl.DataFr
     changed: list[pl.Expr] = []
     for name, dtype in frame.schema.items():
         others = kinds[name] - {dtype, pl.Null()}
-        if others and dtype == pl.Date:
+        doubles = any(one.is_float() or isinstance(one, pl.Decimal) for one in others)
+        if doubles and dtype == pl.String:
+            changed.append(pl.lit(_without_point(frame[name])))
+        elif others and dtype == pl.Date:
             changed.append(pl.col(name).dt.to_string("%Y-%m-%d"))
         elif pl.String() in others and (dtype.is_float() or isinstance(dtype, pl.Decimal)):
             changed.append(pl.lit(whole(frame[name])))

@@ -176,3 +176,24 @@ def test_a_name_keeps_its_last_zero(tmp_path):
     (tmp_path / "a.csv").write_text("a,b,c,d\n1.1,1.10,7.0,1.10\nnan,2.5,8.0,2.5\n")
     frame = read_file(tmp_path / "a.csv", names={"a", "b", "c"})
     assert frame.rows() == [("1.1", "1.10", 7.0, 1.1), ("nan", "2.5", 8.0, 2.5)]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "found"),
+    [
+        ("17850.0\n\n", "17850.0\nC-12\n", ["17850", None, "17850", "C-12"]),
+        ("1.0\n2.0\n", "1.0\n1.5\n", ["1", "2", "1", "1.5"]),
+        ("1.10\n", "2.0\n3.0\n", ["1.10", "2", "3"]),
+    ],
+)
+def test_an_id_is_one_name_in_every_file(tmp_path, a, b, found):
+    for name, rows in (("a", a), ("b", b)):
+        lines = "".join(f"{row},1\n" for row in rows.split("\n")[:-1])
+        (tmp_path / f"{name}.csv").write_text("user_id,n\n" + lines)
+    assert read_files(tmp_path, names={"user_id"})["user_id"].to_list() == found
+
+
+def test_an_id_written_as_a_double_in_one_table_and_as_text_in_another_is_one(tmp_path):
+    pl.DataFrame({"user_id": [17850.0, None]}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"user_id": ["17850.0", "g1"]}).write_parquet(tmp_path / "b.parquet")
+    assert read_files(tmp_path)["user_id"].to_list() == ["17850", None, "17850", "g1"]

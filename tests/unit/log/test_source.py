@@ -196,6 +196,15 @@ def test_ids_and_texts_of_a_csv_keep_their_last_zero(tmp_path, mapped):
         assert log.items["category"].to_list() == ["1.1", "1.10"]
 
 
+def test_an_item_of_one_table_is_found_in_the_other_however_each_writes_its_numbers(tmp_path):
+    rows = ["user_id,item_id,event_type,timestamp", "1,2.0,buy,2024-01-31", "2,3.0,buy,2024-02-01"]
+    (tmp_path / "events.csv").write_text("\n".join(rows))
+    (tmp_path / "items.csv").write_text("item_id,title\n2.0,tea\n3.0,mug\n1.5,half\n")
+    log = Log.read(tmp_path)
+    assert log.events["item_id"].to_list() == ["2", "3"]
+    assert log.items["item_id"].to_list() == ["2", "3", "1.5"]
+
+
 def test_the_span_is_read_as_the_times_are_and_ends_after_it_begins(tmp_path):
     (tmp_path / "events.csv").write_text("user_id,event_type,timestamp\n1,buy,05/02/2024\n")
     toml = '[data]\nevents = "events.csv"\nday_first = true\nobserved_until = "01/03/2024"\n'
