@@ -6,14 +6,15 @@ the text can be changed: polars has no SQL that asks for it afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+import polars as pl
 import sqlglot
 from sqlglot import Token, TokenType
 
 # Functions of numbers that have no value for some, or one too great to be told.
 _PARTLY = {
-    *("ln", "log", "log2", "log10", "log1p", "sqrt", "power", "pow", "exp", "mod", "corr"),
+    *("ln", "log", "log2", "log10", "log1p", "sqrt", "power", "pow", "exp", "corr"),
     *("acos", "acosd", "asin", "asind", "cot", "cotd"),
 }
 _CLOSING = {
@@ -22,12 +23,17 @@ _CLOSING = {
     TokenType.CASE: TokenType.END,
 }
 _SIGNS = (TokenType.DASH, TokenType.PLUS)
-# What is guarded stands there twice, and what is inside it four times, and so on.
-_LONGEST = 20_000
+# What is guarded stands there twice, and what is inside it four times, and so on: so much may be added, and so much
+# for each letter, for many stand side by side.
+_MOST_ADDED = 20_000
+_ADDED_EACH = 32
 
 
 def finite(text: str) -> str:
-    """The text with null for what has no value. Raises OverflowError where too much of it stands inside another."""
+    """The text with null for what has no value.
+
+    Raises OverflowError where too much of it stands inside another, SQLSyntaxError where a divisor has no clear end.
+    """
     tokens = sqlglot.tokenize(text)
     return _guarded(text, tokens, 0, len(tokens))
 
@@ -37,13 +43,17 @@ def _guarded(text: str, tokens: Sequence[Token], first: int, stop: int) -> str:
     if first >= stop:
         return ""
     made, at, number = [], tokens[first].start, first
+    left = _MOST_ADDED + _ADDED_EACH * (tokens[stop - 1].end + 1 - at)
     while number < stop:
         begin, end = number, number + 1
         if _divides(tokens, number):
             begin, end = number + 1, _operand(tokens, number + 1, stop)
             guarded = _not_zero(text, tokens, begin, end)
-        elif _is_partly(text, tokens, number, stop):
-            end = _postfixes(tokens, number + 1, stop)
+        elif _is_call(text, tokens, number, stop, {"mod"}):
+            begin, end = number + 2, _after(tokens, number + 1) - 1
+            guarded = _modulo(text, tokens, begin, end)
+        elif _is_call(text, tokens, number, stop, _PARTLY):
+            end = _called(tokens, number + 1, stop)
             guarded = _with_value(text, tokens, begin, end)
         else:
             number += 1
@@ -51,11 +61,11 @@ def _guarded(text: str, tokens: Sequence[Token], first: int, stop: int) -> str:
         if begin < end:
             made += [text[at : tokens[begin].start], guarded]
             at = tokens[end - 1].end + 1
+            left -= len(guarded)
+        if left < 0:
+            raise OverflowError
         number = end
-    told = "".join([*made, text[at : tokens[stop - 1].end + 1]])
-    if len(told) > _LONGEST:
-        raise OverflowError
-    return told
+    return "".join([*made, text[at : tokens[stop - 1].end + 1]])
 
 
 def _divides(tokens: Sequence[Token], number: int) -> bool:
@@ -63,27 +73,44 @@ def _divides(tokens: Sequence[Token], number: int) -> bool:
     return kind == TokenType.SLASH or (kind == TokenType.MOD and tokens[number].text == "%")
 
 
-def _is_partly(text: str, tokens: Sequence[Token], number: int, stop: int) -> bool:
+def _is_call(text: str, tokens: Sequence[Token], number: int, stop: int, names: Collection[str]) -> bool:
+    """Whether one of these functions is called there: its name may stand in double quotes."""
     token = tokens[number]
     called = number + 1 < stop and tokens[number + 1].token_type == TokenType.L_PAREN
-    return called and token.text.lower() in _PARTLY and text[token.start] not in "'\""
+    return called and token.text.lower() in names and text[token.start] != "'"
 
 
 def _not_zero(text: str, tokens: Sequence[Token], begin: int, end: int) -> str:
     divisor = _guarded(text, tokens, begin, end)
     plain = [token for token in tokens[begin:end] if token.token_type not in _SIGNS]
-    number = len(plain) == 1 and plain[0].token_type == TokenType.NUMBER and any(one in "123456789" for one in divisor)
-    if number or (plain and plain[0].token_type == TokenType.INTERVAL):
+    if (len(plain) == 1 and _is_number(plain[0])) or (plain and plain[0].token_type == TokenType.INTERVAL):
         return divisor
     # Zero of the divisor's own type, which may be a length of time; NaN times zero is NaN, which equals itself.
     return f"nullif({divisor}, ({divisor}) * 0)"
 
 
+def _is_number(token: Token) -> bool:
+    """Whether it is a number other than zero, which 0e5 is, and 1e-400 in a double."""
+    try:
+        return token.token_type == TokenType.NUMBER and float(token.text) != 0
+    except ValueError:
+        return False
+
+
+def _modulo(text: str, tokens: Sequence[Token], begin: int, end: int) -> str:
+    """The two arguments of `mod`, of which the second divides."""
+    number = begin
+    while number < end and tokens[number].token_type != TokenType.COMMA:
+        number = _after(tokens, number) if tokens[number].token_type in _CLOSING else number + 1
+    first = _guarded(text, tokens, begin, number)
+    return f"{first}, {_not_zero(text, tokens, number + 1, end)}" if number + 1 < end else first
+
+
 def _with_value(text: str, tokens: Sequence[Token], begin: int, end: int) -> str:
     close = _after(tokens, begin + 1) - 1
     inside = _guarded(text, tokens, begin + 2, close)
-    more = text[tokens[close].end + 1 : tokens[end - 1].end + 1]
-    called = f"{tokens[begin].text}({inside}){more}"
+    more = _guarded(text, tokens, close + 1, end)
+    called = f"{tokens[begin].text}({inside}) {more}".rstrip()
     return f"(case when abs({called}) < cast('inf' as double) then {called} end)"
 
 
@@ -93,6 +120,8 @@ def _operand(tokens: Sequence[Token], number: int, stop: int) -> int:
         number += 1
     if number >= stop:
         return stop
+    if tokens[number].token_type == TokenType.NOT:
+        raise pl.exceptions.SQLSyntaxError
     kind = tokens[number].token_type
     if kind in (TokenType.INTERVAL, TokenType.DOT):
         number += 1
@@ -112,6 +141,14 @@ def _postfixes(tokens: Sequence[Token], number: int, stop: int) -> int:
         else:
             break
     return min(number, stop)
+
+
+def _called(tokens: Sequence[Token], number: int, stop: int) -> int:
+    """Just after the arguments that begin there, and a filter."""
+    end = _after(tokens, number)
+    if end + 1 < stop and tokens[end].token_type == TokenType.FILTER:
+        end = _after(tokens, end + 1)
+    return min(end, stop)
 
 
 def _after(tokens: Sequence[Token], number: int) -> int:

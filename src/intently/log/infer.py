@@ -21,7 +21,7 @@ from intently.log.names import EVENT_TYPES, OF_CUSTOMERS, plain
 from intently.log.recognise import EVENTS, ITEMS, Choice, chosen, is_personal
 from intently.log.source import MANIFEST, manifest_of
 from intently.log.sql import is_url
-from intently.log.tables import ROWS, Table, eventful, found_tables, keyed
+from intently.log.tables import ROWS, Table, encoding_of, eventful, found_tables, keyed
 from intently.log.times import span_end
 
 _FEWEST_TITLES = 30
@@ -49,18 +49,29 @@ def draft_of(source: str | Path, beside: Path) -> Draft:
         )
     named = {"events": events, "items": items, "users": users}
     options = [guess for name, one in named.items() if one for guess in _places(name, tables[one], len(tables))]
+    options += _encoding(tables[one] for one in named.values() if one)
     options += _span(source)
     if dialect is not None:
         return _known(dialect, options)
     return _drafted(main.frame, found, options, *(tables[one].frame if one else None for one in (items, users)))
 
 
+def _encoding(tables: Iterable[Table]) -> list[Guess]:
+    encoding = encoding_of(tables)
+    why = "it is not UTF-8, and makes sense so"
+    return [] if encoding == "utf-8" else [Guess("encoding", encoding, why, "cp1252", sure=False)]
+
+
 def _span(source: str | Path) -> list[Guess]:
-    """The span that a folder's manifest states."""
+    """The span that a folder's manifest states; a file of that name may be another's."""
     manifest = Path(source).expanduser() / MANIFEST
     if is_url(source) or not manifest.is_file():
         return []
-    stated = {name: span_end(value, "UTC") for name, value in manifest_of(manifest).items()}
+    try:
+        said = manifest_of(manifest)
+    except DataError:
+        return []
+    stated = {name: span_end(value, "UTC") for name, value in said.items() if value is not None}
     return [Guess(name, at.isoformat(), f"{MANIFEST} says so") for name, at in stated.items()]
 
 
@@ -349,5 +360,3 @@ def _places(name: str, table: Table, tables: int) -> Iterable[Guess]:
     yield Guess(name, table.where, why)
     if table.query is not None:
         yield Guess(f"{name}_query", table.query, "the table in that database")
-    if name == "events" and table.encoding != "utf-8":
-        yield Guess("encoding", table.encoding, "it is not UTF-8, and makes sense so", "cp1252", sure=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,7 +15,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from intently.errors import DataError
-from intently.log import schema
+from intently.log import names, schema
 from intently.log.alias import dialect_of
 from intently.log.read import files_of, joined, kind_of, likely_encoding, read_file
 from intently.log.recognise import Choice, chosen
@@ -22,18 +24,31 @@ from intently.log.sql import is_url, read_sql, tables_of
 
 # Guesses are made on so many first rows of a table.
 ROWS = 500_000
+_UTF8 = "utf-8"
+# Columns in which a number is a name.
+_NAMES = (schema.USER, schema.ITEM, schema.EVENT, schema.TITLE, schema.CATEGORY, schema.BRAND)
 _SAY = logging.getLogger("intently")
+
+
+class _Usual(frozenset[str]):
+    """Usual names of columns, however they are written: `Product_ID` is in it where `productid` is."""
+
+    def __contains__(self, column: object) -> bool:
+        return super().__contains__(names.plain(str(column)))
+
+
+_USUAL = _Usual(name for ours in _NAMES for name in names.COLUMNS[ours])
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a shop: where it lies (as `[data]` says it), the query of a database, its encoding, the first rows of
-    each of its files, and how many rows there are (of a database `ROWS` at most).
+    """A table of a shop: where it lies (as `[data]` says it), the query of a database, the encoding of each file with
+    more than ASCII, the first rows of each of its files, and how many rows there are (of a database `ROWS` at most).
     """
 
     where: str
     query: str | None
-    encoding: str
+    encodings: Mapping[str, str]
     frame: pl.DataFrame
     rows: int
 
@@ -45,7 +60,7 @@ def found_tables(source: str | Path, beside: Path) -> dict[str, Table]:
         found = {}
         for name in tables_of(url):
             frame = read_sql(url, f'SELECT * FROM "{name}" LIMIT {ROWS}')
-            found[name] = Table(_url_from(url, beside), name, "utf-8", frame, len(frame))
+            found[name] = Table(_url_from(url, beside), name, {}, frame, len(frame))
     else:
         path = Path(source).expanduser()
         if not path.exists():
@@ -87,23 +102,46 @@ def _groups(folder: Path) -> dict[str, list[Path]]:
 
 def _table(path: Path, name: str, files: list[Path], beside: Path) -> Table:
     where = path / name if path.is_dir() else path
-    encoding = next((one for one in map(_encoding, files) if one != "utf-8"), "utf-8")
+    found = {str(file): encoding for file in files if (encoding := _encoding(file))}
+    other = next((one for one in found.values() if one != _UTF8), _UTF8)
     rows, firsts = 0, []
     for file in files:
         # One file may hold what no other does: returns, another type of event.
-        frame = read_file(file, encoding=encoding)
+        encoding = _UTF8 if found.get(str(file)) == _UTF8 else other
+        frame = read_file(file, encoding=encoding, names=_USUAL)
         rows += len(frame)
         firsts.append((str(file), frame.head(-(-ROWS // len(files)))))
-    return Table(_seen_from(where, beside), None, encoding, joined(firsts), rows)
+    return Table(_seen_from(where, beside), None, found, joined(firsts), rows)
 
 
-def _encoding(path: Path) -> str:
-    """What a file's first megabyte is written in."""
-    if kind_of(path) == ".parquet" or path.suffix == ".gz":
-        return "utf-8"
-    with path.open("rb") as file:
-        start = file.read(1_000_000)
-    return likely_encoding(start[: start.rfind(b"\n") + 1] or start)
+def _encoding(path: Path) -> str | None:
+    """What a file's first megabyte is written in; None where any encoding would do, or the file says its own."""
+    if kind_of(path) == ".parquet":
+        return None
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            start = file.read(1_000_000) + file.readline()
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return None
+    if start.isascii() or start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return None
+    return likely_encoding(start)
+
+
+def encoding_of(tables: Iterable[Table]) -> str:
+    """The encoding that all files of some tables can be read in; UTF-8 where there is none, so that reading fails.
+
+    cp1252 reads UTF-8 too, and makes other letters of it.
+    """
+    found = {file: encoding for table in tables for file, encoding in table.encodings.items()}
+    other = next((file for file, encoding in found.items() if encoding != _UTF8), None)
+    if other is None:
+        return _UTF8
+    ours = next((file for file, encoding in found.items() if encoding == _UTF8), None)
+    if ours is None:
+        return found[other]
+    _SAY.warning("%s is UTF-8 and %s is not (%s, it seems): save them in one encoding", ours, other, found[other])
+    return _UTF8
 
 
 def _seen_from(path: Path, folder: Path) -> str:

@@ -107,6 +107,16 @@ NONE = [None, None, None]
         ("power(price - 3, 0.5) + power(old, -1)", [*NONE, 2.5]),
         ("acos(price - 6) >= 0", [*NONE, True]),
         ("exp(1000 - 142 * price) > 0", [*NONE, True]),
+        ("price / 0e5 > 1", [*NONE, None]),
+        ("price / 1e-400 > 1", [*NONE, None]),
+        ("price % -9e-999", [*NONE, None]),
+        ('"ln"(old - 1) > -1', [*NONE, True]),
+        ('"SQRT"(price - 3) > 1', [*NONE, True]),
+        ("ln(old - 1)::int", [*NONE, 0]),
+        ("price / sqrt(old + 2)::int / 2", [0.0, 0.5, -0.5, 1.75]),
+        ("mod(exact, exact)::double", [*NONE, 0.0]),
+        ("mod(shown + 1, coalesce(exact, (3)) - 0)::double", [*NONE, 1.0]),
+        ("mod(1 / old, 2)", [*NONE, 0.5]),
         # What has a value keeps it, and its type.
         ("sold / 2", [0.0, 0.5, -0.5, 3.5]),
         ("price / +2e0", [0.0, 0.5, -0.5, 3.5]),
@@ -115,6 +125,8 @@ NONE = [None, None, None]
         ("'a / b' || ' ln(0)'", ["a / b ln(0)"]),
         ("corr(price, old) > 0.9", [True]),
         ("corr(price, old) filter (where old = 0) > 0.9", [None]),
+        ("corr(price, sold) filter (where price / old > 9)", [None]),
+        ("corr(price, sold) filter (where old / price < 9 or ln(price) < 9) > 0.9", [True]),
         ("count(*) filter (where old > 9) / count(*) filter (where old > 8) > 0.2", [None]),
         ("count(*) filter (where old > 1) / count(*) > 0.2", [True]),
     ],
@@ -130,6 +142,32 @@ def test_a_fault_in_a_division_is_drawn_as_it_was_written():
     with pytest.raises(SqlFault, match="one inside the other"):
         expression("1 / (" * 14 + "amount" + ")" * 14)
     assert expression("amount" + " / amount" * 400) is not None
+
+
+@pytest.mark.parametrize("text", ["price / not flag", "price / not (flag)", "price % - not flag > 1"])
+def test_what_divides_must_have_a_clear_end(text):
+    with pytest.raises(SqlFault, match="put brackets around it"):
+        expression(text)
+    assert tried("price / (not flag)", NUMBERS)["value"].to_list() == [0.0, 1.0, -1.0, None]
+
+
+LONG_CASE = "case category " + " ".join(f"when 'kind of tea no. {n}' then {n}" for n in range(700)) + " end"
+LONG_LIST = "category in (" + ", ".join(f"'kind {n}'" for n in range(2_500)) + ", 'tea')"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (LONG_CASE, [None, None, None]),
+        (LONG_LIST, [True, False, None]),
+        (
+            " + ".join(["amount / amount", "amount / (amount + 0)", "1 / sqrt(amount * 0 + 1)"] * 150),
+            [450.0, None, 450.0],
+        ),
+    ],
+)
+def test_a_long_text_that_is_not_nested_is_read(text, values):
+    assert tried(text, ROWS)["value"].to_list() == values
 
 
 @pytest.mark.parametrize("text", ["(" * 400 + "price < 3" + ")" * 400, "not " * 300 + "price < 3", "- " * 900 + "1"])

@@ -1,6 +1,7 @@
 # ruff: noqa: E501
 """What is guessed of a shop's files."""
 
+import gzip
 import os
 import tomllib
 from datetime import UTC, datetime, timedelta
@@ -299,3 +300,76 @@ def test_every_file_of_the_events_is_looked_at(tmp_path):
     draft = draft_of(tmp_path, tmp_path)
     assert "Qty < 0" in guessed(draft)["event_type"]
     assert draft.options[0].why.startswith("400 rows")
+
+
+def in_halves(folder: Path, *files: tuple[str, str, str]) -> None:
+    """Files of orders: their names, what is sold, the encoding."""
+    for number, (name, thing, encoding) in enumerate(files):
+        part = orders().rename(ENGLISH)[number * 200 : number * 200 + 200]
+        content = part.with_columns((thing + pl.col("SKU")).alias("Product Name")).write_csv().encode(encoding)
+        file = folder / name
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_an_encoding_that_would_garble_another_file_is_not_written(tmp_path, caplog, name):
+    in_halves(tmp_path / "shop" / "ev", (name, "Käse", "utf-8"), ("b.csv", "Käse", "cp1252"))
+    draft = draft_of(tmp_path / "shop", tmp_path)
+    assert "encoding" not in guessed(draft)
+    assert f"{name} is UTF-8 and " in caplog.text
+    (tmp_path / "intently.toml").write_text(toml(draft))
+    with pytest.raises(DataError, match=r"b\.csv cannot be read: line 2 is not utf-8"):
+        Log.read(tmp_path)
+
+
+def test_an_encoding_that_would_garble_the_items_is_not_written(tmp_path):
+    in_halves(tmp_path, ("orders.csv", "Käse", "cp1252"))
+    items = orders().rename(ENGLISH).group_by("SKU").agg(pl.lit("Käse").alias("Title"))
+    for encoding, written in (("utf-8", None), ("cp1252", "cp1252")):
+        (tmp_path / "products.csv").write_bytes(items.write_csv().encode(encoding))
+        assert guessed(draft_of(tmp_path, tmp_path)).get("encoding") == written
+
+
+def test_the_encoding_of_one_file_is_written_where_others_are_plain(tmp_path):
+    in_halves(tmp_path / "shop" / "ev", ("a.csv", "Tea", "utf-8"), ("b.csv", "Käse", "cp1252"))
+    draft = draft_of(tmp_path / "shop", tmp_path)
+    assert guessed(draft)["encoding"] == "cp1252"
+    (tmp_path / "intently.toml").write_text(toml(draft))
+    assert len(Log.read(tmp_path).events)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_a_long_line_of_utf_8_is_not_cut_inside_a_letter(tmp_path, shift):
+    rows = orders().rename(ENGLISH).with_columns(note=pl.lit("ä" * 3_000)).write_json()
+    (tmp_path / "orders.json").write_text("[" + " " * shift + rows[1:], encoding="utf-8")
+    assert "encoding" not in guessed(draft_of(tmp_path, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "span"),
+    [
+        ('{"level": "info"}', {}),
+        ('{"level": "info"}\n{"level": "warning"}', {}),
+        ('{"observed_from": null, "observed_until": null}', {}),
+        (
+            '{"observed_from": null, "observed_until": "2024-12-01"}',
+            {"observed_until": "2024-12-01T00:00:00+00:00"},
+        ),
+    ],
+)
+def test_a_span_that_is_not_stated_is_not_written(tmp_path, manifest, span):
+    orders().rename(ENGLISH).write_csv(tmp_path / "orders.csv")
+    (tmp_path / "log.json").write_text(manifest)
+    told = guessed(draft_of(tmp_path, tmp_path))
+    assert {name: value for name, value in told.items() if name.startswith("observed")} == span
+
+
+def test_ids_with_a_point_are_names(tmp_path):
+    item = pl.col("item").cast(pl.Int64)
+    frame = orders().with_columns(pl.format("{}.{}0", item // 10, item % 10).alias("item"))
+    draft = drafted(tmp_path, frame, **(ENGLISH | {"item": "Product_ID"}))
+    assert guessed(draft)["item_id"] == "Product_ID"
+    assert "Product_ID" not in {guess.theirs for guess in draft.left}
+    (tmp_path / "intently.toml").write_text(toml(draft))
+    assert set(Log.read(tmp_path).events["item_id"]) == set(frame["item"])
