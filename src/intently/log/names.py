@@ -32,7 +32,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     schema.TYPE: (
         "eventtype", "eventname", "event", "behaviortype", "behaviourtype", "behavior", "behaviour", "actiontype",
-        "action", "activity", "interaction", "type", "事件类型", "行为类型", "操作类型", "事件名称", "行为", "事件", "动作",
+        "action", "activity", "interaction", "type", "事件类型", "行为类型", "操作类型", "事件名称", "行为", "事件", "动作", "类型",
     ),
     schema.SESSION: (
         "sessionid", "usersession", "visitid", "session", "orderid", "orderno", "ordernumber", "invoiceno", "invoiceid",
