@@ -76,6 +76,7 @@ def main() -> None:
     asked.add_argument("--reuse", type=float, default=300.0)
     asked.add_argument("--settle", type=float, default=30.0, help="seconds between the start and the first request")
     asked.add_argument("--warm", type=float, default=15.0, help="seconds of load before anything is counted")
+    asked.add_argument("--exported", action="store_true", help="serve what `intently export` wrote beside the bundle")
     asked.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     given = asked.parse_args()
     if not (given.bundle / "contract.json").is_file():
@@ -107,6 +108,7 @@ def service(given: argparse.Namespace) -> dict:
         state = given.state or f"sqlite:///{folder}/state.db"
         words = [sys.executable, "-m", "intently", "serve", str(given.bundle), "--data", given.data, "--state", state]
         words += ["--now", given.now, "--reuse", str(given.reuse), "--rate", "100000", "--log-level", "warning"]
+        words += ["--exported"] if given.exported else []
         process, port = start(words, Path(folder), port_word="--port")
         key = key_of(state)
         from intently.log.log import Log

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -16,6 +17,7 @@ import polars as pl
 
 from intently.baselines.top_k import top_pairs
 from intently.contract import OTHER, Amount, Examples, OneOf, Past, Predictor, Ranking, Scores, Shares, Task, YesNo
+from intently.learn.breath import breathe
 from intently.log.pack import Array
 
 # Of fourteen weights the best at three cut-offs was no better at others than the best of these three, or .2 for all
@@ -46,7 +48,11 @@ class Blend:
     def predict(self, examples: Examples, past: Past) -> Scores:
         """The mixture of all answers."""
         reader = None if self.reader is None else self.reader.predict(examples, past)
-        return blended([one.predict(examples, past) for one in self.boosters.values()], reader, self.weight)
+        boosters = []
+        for booster in self.boosters.values():
+            breathe()
+            boosters.append(booster.predict(examples, past))
+        return blended(boosters, reader, self.weight)
 
     def _parts(self) -> list[Predictor]:
         return [*self.boosters.values(), *([] if self.reader is None else [self.reader])]
@@ -122,13 +128,20 @@ def _onto(scores: Scores, labels: tuple[str, ...]) -> Array:
     """Scores over other labels; a label that is not among them goes to "other" where there is one."""
     if scores.labels == labels:
         return scores.values
+    here, there, beside, other = _places(scores.labels, labels)
     values = np.zeros((len(scores), len(labels)), dtype=np.float32)
-    place = {label: number for number, label in enumerate(labels)}
-    for column, label in enumerate(scores.labels):
-        number = place.get(label, place.get(OTHER))
-        if number is not None:
-            values[:, number] += scores.values[:, column]
+    values[:, there] = scores.values[:, here]
+    if other is not None:
+        values[:, other] += scores.values[:, beside].sum(axis=1)
     return values
+
+
+@lru_cache(maxsize=64)
+def _places(given: tuple[str, ...], labels: tuple[str, ...]) -> tuple[Array, Array, Array, int | None]:
+    """Columns of `given` that have one among `labels`, and that one; those that have none, and where they go."""
+    place = {label: number for number, label in enumerate(labels)}
+    found = np.array([place.get(label, -1) for label in given], dtype=np.int64)
+    return np.flatnonzero(found >= 0), found[found >= 0], np.flatnonzero(found < 0), place.get(OTHER)
 
 
 def _logit(chance: Array) -> Array:

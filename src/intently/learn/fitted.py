@@ -13,6 +13,7 @@ import polars as pl
 from intently.contract import Examples, Past, Ranking, Scores, ShareLabels, Shares, Task
 from intently.learn.answering import Answering, NetworkAnswers
 from intently.learn.batches import Batches, Catalogue, Truths, remembers
+from intently.learn.breath import breathe
 from intently.learn.calibrate import Calibration
 from intently.learn.first_sales import log_rates, log_shares
 from intently.learn.memo import Memo
@@ -208,7 +209,9 @@ class FittedReader:
     def _read(self, past: Past) -> dict[str, Array]:
         answering, seq = self.answering, newest(sequences(past))
         memories = tuple(task for task in self.tasks if remembers(task))
-        batches = Batches(seq, self.catalogue(past), self.numbers.apply(past), memories, described=False)
+        numbers = self.numbers.apply(past)
+        breathe()
+        batches = Batches(seq, self.catalogue(past), numbers, memories, described=False)
         vectors, bias = self.every_item(past)
         order = np.argsort(seq.lengths, kind="stable")
         now_order, now_start = batches.now_order
@@ -218,6 +221,7 @@ class FittedReader:
         parts = each(lambda chosen: answering.answers(batches.arrays(chosen), vectors, bias), groups)
         nows = [np.concatenate([now_order[now_start[h] : now_start[h + 1]] for h in chosen]) for chosen in groups]
         back = np.argsort(np.concatenate(nows), kind="stable")
+        breathe()
         answers = {}
         for name in parts[0]:
             if ".memory_" not in name:

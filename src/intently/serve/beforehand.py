@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from intently.errors import StateError
 from intently.serve.kept import Kept, Key
@@ -18,8 +19,6 @@ from intently.serve.told import Told
 from intently.serve.worker import Worker, tell
 
 _SAY = logging.getLogger("intently.serve")
-# So few that a question that comes meanwhile waits little.
-_RENEWED = 4
 # Customers who are answered for at the start, and how many of them together.
 _FORESEEN, _TOGETHER = 5_000, 4
 # Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
@@ -112,46 +111,42 @@ class Beforehand:
             self._onlookers.see(line, histories, told)
 
     def renew(self) -> bool:
-        """Make some answers anew that will be asked for again; whether there were any. In the worker, when idle."""
-        forgettings, due = self._kept.forgettings, self._kept.due(_RENEWED)
-        if not due:
+        """Make an answer anew that will be asked for again; whether there was one. In the worker, when idle.
+
+        One at a time: four together cost half as much, but who asks meanwhile would wait for four.
+        """
+        forgettings, due = self._kept.forgettings, self._kept.due()
+        if due is None:
             return False
-        key = due[0][0]
+        self._between()
+        key, asked = due
         self._loader.refresh(key.served)
-        wanted = []
-        for one, asked in due:
-            history = self._pasts.peek(one.user)
-            now = Key(one.user, one.tasks, one.served, one.served.shelf.edition)
-            if history is not None and one.served in self._line().loaded and not self._kept.holds(now, history):
-                wanted.append((now, history, asked))
-        if wanted:
-            self._make(key, wanted, forgettings)
-            self._monitor.renewed.inc(len(wanted))
+        history = self._pasts.peek(key.user)
+        now = replace(key, edition=key.served.shelf.edition)
+        if history is not None and key.served in self._line().loaded and not self._kept.holds(now, history):
+            self._make(now, history, asked, forgettings)
+            self._monitor.renewed.inc()
         return True
 
-    def _make(self, key: Key, wanted: Sequence[tuple[Key, History, int]], forgettings: int) -> None:
-        """Answers to the questions of `key` about customers; who asks for less than all of them gets that earlier."""
+    def _make(self, key: Key, history: History, asked: int, forgettings: int) -> None:
+        """Answers to the questions of `key` about a customer; who asks for less than all of them gets that earlier."""
         served = key.served
         first = tuple(name for name in key.tasks if name in served.but_rankings)
-        halves = [(Key(one.user, first, served, one.edition), history, asked) for one, history, asked in wanted]
+        halves = [replace(key, tasks=first)] if 0 < len(first) < len(key.tasks) else []
         # What is made earlier is found earlier by who asks meanwhile.
-        waiting = [
-            [(one, history, asked, self._kept.begin(one, history)) for one, history, asked in part]
-            for part in ([halves] if 0 < len(first) < len(key.tasks) else []) + [wanted]
-        ]
+        waiting = [(one, self._kept.begin(one, history)) for one in (*halves, key)]
 
         def give(told: Sequence[Told] | None) -> None:
-            for number, (one, history, asked, future) in enumerate(waiting.pop(0)):
-                if told is not None:
-                    self._kept.put(one, history, told[number], asked, forgettings)
-                self._kept.end(one)
-                future.set_result(None if told is None else told[number])
+            one, future = waiting.pop(0)
+            if told is not None:
+                self._kept.put(one, history, told[0], asked, forgettings)
+            self._kept.end(one)
+            future.set_result(None if told is None else told[0])
 
-        histories = [history for _, history, _ in wanted]
         try:
-            told = tell(served, histories, key.tasks, self._now(), self._monitor, halfway=give, between=self._between)
+            told = tell(served, [history], key.tasks, self._now(), self._monitor, halfway=give, between=self._between)
             give(told)
-            self._onlookers.see(self._line(), histories, told)
+            self._onlookers.see(self._line(), [history], told)
         finally:
             while waiting:
                 give(None)

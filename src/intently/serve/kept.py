@@ -79,14 +79,15 @@ class Kept:
     """Answers by customer, for `window` seconds at most.
 
     What was told of more questions answers fewer. Where something happened to a customer whose answers were asked for
-    within that time, or such an answer ages, it is due: the worker makes it anew when nothing else waits, many
-    together, and whoever asks next need not wait for it, or not for all of it.
+    within that time, or such an answer ages, it is due: the worker makes it anew when nothing else waits, the newest
+    first, and whoever asks next need not wait for it, or not for all of it.
     """
 
     def __init__(self, window: float, now: Callable[[], int], wake: Callable[[], None]) -> None:
         self._window, self._now, self._wake = round(window * 1e6), now, wake
         self._entries: OrderedDict[Name, _Entry] = OrderedDict()
         self._of_user: dict[str, set[Name]] = {}
+        # In the order in which they became due; those that only age stand before all others.
         self._due: OrderedDict[Name, None] = OrderedDict()
         self._making: dict[Name, tuple[Mark, Future[Told | None]]] = {}
         self._forgettings = 0
@@ -121,7 +122,7 @@ class Kept:
             if entry is None or now - entry.told.as_of > limit:
                 return None
             self._entries.move_to_end(entry.key.name)
-            wakes = now - entry.told.as_of > _AGEING * self._window and self._is_due(entry.key.name)
+            wakes = now - entry.told.as_of > _AGEING * self._window and self._ages(entry.key.name)
             told = entry.told
             for task in tasks:
                 if f"{task}:{most}" not in entry.said:
@@ -182,35 +183,29 @@ class Kept:
             )
 
     def stir(self, users: Iterable[str]) -> None:
-        """Something happened to these customers: what was asked about them lately will be asked again."""
-        wakes = False
+        """Something happened to these customers: what was asked about them lately will be asked again.
+
+        Who says so wakes the worker.
+        """
         with self._lock:
             for user in users:
                 names = self._of_user.get(user, set())
                 for name in names:
                     # What another answers too is not made anew beside it.
                     if not any(other != name and covers(other, name) for other in names):
-                        wakes = self._is_due(name) or wakes
-        if wakes:
-            self._wake()
+                        self._due[name] = None
+                        self._due.move_to_end(name)
 
-    def due(self, most: int) -> list[tuple[Key, int]]:
-        """Some answers to make anew, all to the same questions by the same model, and when each was last asked for."""
-        found: list[tuple[Key, int]] = []
+    def due(self) -> tuple[Key, int] | None:
+        """An answer to make anew, the newest first, and when it was last asked for; None where there is none."""
         since = self._now() - self._window
         with self._lock:
-            for name in list(self._due):
+            while self._due:
+                name, _ = self._due.popitem()
                 entry = self._entries.get(name)
-                if entry is None or entry.asked < since:
-                    del self._due[name]
-                    continue
-                if found and (entry.key.tasks, entry.key.served) != (found[0][0].tasks, found[0][0].served):
-                    continue
-                del self._due[name]
-                found.append((entry.key, entry.asked))
-                if len(found) == most:
-                    break
-        return found
+                if entry is not None and entry.asked >= since:
+                    return entry.key, entry.asked
+        return None
 
     def holds(self, key: Key, history: History) -> bool:
         """Whether there is an answer already that is young and has seen all of a history."""
@@ -251,10 +246,13 @@ class Kept:
                     found = entry
         return found
 
-    def _is_due(self, name: Name) -> bool:
-        new = name not in self._due
+    def _ages(self, name: Name) -> bool:
+        """Put an answer among those to make anew, before all that were stirred; whether it was not there."""
+        if name in self._due:
+            return False
         self._due[name] = None
-        return new
+        self._due.move_to_end(name, last=False)
+        return True
 
     def _drop(self, name: Name) -> None:
         entry = self._entries.pop(name)

@@ -44,6 +44,10 @@ _SAY = logging.getLogger("intently.serve")
 # The fact that says which models serve.
 _LINE = "line"
 MOST_TYPES = 64
+# Seconds between two rounds in which SQLite's write-ahead log is brought into the database.
+_MOVE_AGAIN = 1.0
+# Seconds for which what nobody asked for yet is put off where events are being written.
+_GIVEN_WAY = 0.005
 # Seconds between two attempts to cut a write-ahead log that somebody reads.
 _CUT_AGAIN = 5.0
 
@@ -103,7 +107,7 @@ class Service:
             self.monitor,
             self.onlookers,
             self.clock.now,
-            lambda: self.worker.attend(),
+            self._give_way,
         )
         self.worker = Worker(self.clock.now, self.monitor, self.beforehand.renew, self.loader.refresh)
         self.writer = Writer(store, self._placed)
@@ -127,6 +131,7 @@ class Service:
             self._between(partial(self.loader.warm, served, served.shelf))
         self.ready.set()
         self.forecasts.start()
+        threading.Thread(target=self._move, name="intently-move", daemon=True).start()
         self.beforehand.start(self.store, self.worker, self.settings.cache_events, foresee=self.settings.reuse > 0)
 
     def close(self) -> None:
@@ -165,9 +170,14 @@ class Service:
     def _placed(self, placed: Sequence[Placed]) -> None:
         self.pasts.add(placed)
         self.kept.stir({one.event.user for one in placed})
+        self.worker.wake()
         self.newest = max(self.newest, max((one.event.arrived for one in placed), default=0))
         if any(one.item_code >= len(self.models.champion.shelf) for one in placed):
             self.shelver.look()
+
+    def _give_way(self) -> None:
+        """Answer who waits, and let events be written: they would share Python's lock with what can wait."""
+        self.worker.attend(_GIVEN_WAY if self.writer.busy else 0.0)
 
     def _name(self, kinds: set[str]) -> None:
         """Take up event types, all or none: those that wait to be written count too. DataError where they are many."""
@@ -378,6 +388,14 @@ class Service:
             _SAY.warning("somebody reads the state: its write-ahead log still holds what was deleted, until they end")
             threading.Thread(target=self._cut, name="intently-cut", daemon=True).start()
         return replace(gone, pack_rows=rows, traces=not clean)
+
+    def _move(self) -> None:
+        """Bring what was written into the database's own file, little by little: else an event would wait for it."""
+        while not self.closing.wait(_MOVE_AGAIN):
+            try:
+                self.store.move()
+            except StateError as error:
+                _SAY.warning("what was written stays in the write-ahead log for now: %s", error)
 
     def _cut(self) -> None:
         """Cut the write-ahead log as soon as nobody reads the state."""

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from intently.log import schema
 from intently.serve.claim import claim
-from intently.serve.database import away, connected, cut, is_sqlite, migrate, write_anew
+from intently.serve.database import away, connected, cut, is_sqlite, migrate, move, write_anew
 from intently.serve.event import Event, Placed
 from intently.serve.forget import Forgotten, Keyed, known, remove
 from intently.serve.tables import DEAD, EVENTS, FACTS, ITEMS, NAMES
@@ -224,6 +224,10 @@ class Store:
     def cut(self, patience: float = 0.0) -> bool:
         """Cut SQLite's write-ahead log; whether nothing is left in it."""
         return cut(self.engine, patience)
+
+    def move(self) -> None:
+        """Bring what is in SQLite's write-ahead log into the database, as far as nobody has to wait for that."""
+        move(self.engine)
 
     def dead_letter(self, at: int, source: str, reason: str, body: str) -> None:
         """Set a message aside that could not be taken, with the reason."""

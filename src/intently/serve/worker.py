@@ -15,6 +15,7 @@ import numpy as np
 
 from intently.contract import Scores
 from intently.errors import StateError
+from intently.learn.breath import breathing
 from intently.serve.faults import plain_fault
 from intently.serve.models import Served
 from intently.serve.monitor import Monitor
@@ -26,6 +27,10 @@ _SAY = logging.getLogger("intently.serve")
 # Of 16 customers together each costs 5.8 ms of processor (Complete Journey), of 48 it is 8.7: histories are padded.
 _MOST_CUSTOMERS = 16
 _MOST_EVENTS = 60_000
+
+
+class Wake:
+    """Something may be there for `idle` to find: it wakes who waits, and is nothing to be done in its turn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +71,7 @@ class Worker:
         self, now: Callable[[], int], watch: Monitor, idle: Callable[[], bool], fresh: Callable[[Served], None]
     ) -> None:
         self._now, self._watch, self._idle, self._fresh = now, watch, idle, fresh
-        self._queue: queue.Queue[Ask | Callable[[], None] | None] = queue.Queue()
+        self._queue: queue.Queue[Ask | Wake | Callable[[], None] | None] = queue.Queue()
         # What was taken from the queue, and is next. Of the thread alone.
         self._held: list[Ask | Callable[[], None] | None] = []
         self._ended = threading.Event()
@@ -97,7 +102,7 @@ class Worker:
 
     def wake(self) -> None:
         """There may be something to do for `idle`."""
-        self._queue.put(lambda: None)
+        self._queue.put(Wake())
 
     def close(self) -> None:
         """Answer what waits, then stop."""
@@ -131,16 +136,20 @@ class Worker:
             self._ended.set()
             self._leave()
 
-    def attend(self) -> None:
-        """Answer what waits, in the middle of something that can wait. In the thread of the models alone."""
+    def attend(self, patience: float = 0.0) -> None:
+        """Answer what waits, in the middle of something that can wait. In the thread of the models alone.
+
+        Where nothing waits, what comes within `patience` seconds is waited for.
+        """
         while not self._held:
             try:
-                first = self._queue.get_nowait()
+                first = self._queue.get(timeout=patience) if patience > 0 else self._queue.get_nowait()
             except queue.Empty:
                 return
+            patience = 0.0
             if isinstance(first, Ask):
-                self._answer_with(first)
-            else:
+                self._answer_with(first, keep=True)
+            elif not isinstance(first, Wake):
                 self._held.append(first)
 
     def _answer_all(self) -> None:
@@ -150,16 +159,16 @@ class Worker:
                 return
             if isinstance(first, Ask):
                 self._answer_with(first)
-            else:
+            elif not isinstance(first, Wake):
                 first()
 
-    def _answer_with(self, first: Ask) -> None:
-        """Answer a question and what waits behind it."""
+    def _answer_with(self, first: Ask, *, keep: bool = False) -> None:
+        """Answer a question and what waits behind it; `keep` as `tell` has it."""
         # Who has gone meanwhile is not answered; who is still there cannot go any more.
         for group in _alike([ask for ask in self._gather(first) if ask.future.set_running_or_notify_cancel()]):
-            self._answer(group)
+            self._answer(group, keep)
 
-    def _next(self) -> Ask | Callable[[], None] | None:
+    def _next(self) -> Ask | Wake | Callable[[], None] | None:
         """What waits; until something does, what there is to do meanwhile."""
         while True:
             try:
@@ -185,6 +194,8 @@ class Worker:
                 more = self._queue.get_nowait()
             except queue.Empty:
                 break
+            if isinstance(more, Wake):
+                continue
             if not isinstance(more, Ask):
                 self._held.append(more)
                 break
@@ -193,13 +204,13 @@ class Worker:
             events += sum(map(len, more.histories))
         return batch
 
-    def _answer(self, asks: Sequence[Ask]) -> None:
+    def _answer(self, asks: Sequence[Ask], keep: bool) -> None:
         histories = [history for ask in asks for history in ask.histories]
         try:
             self._watch.batch.observe(len(histories))
             self._fresh(asks[0].served)
             at = self._now()
-            told = tell(asks[0].served, histories, asks[0].tasks, at, self._watch)
+            told = tell(asks[0].served, histories, asks[0].tasks, at, self._watch, keep=keep)
         except BaseException as error:
             _SAY.exception("a question could not be answered")
             for ask in asks:
@@ -219,12 +230,16 @@ def tell(
     watch: Monitor | None = None,
     halfway: Callable[[list[Told]], None] | None = None,
     between: Callable[[], None] | None = None,
+    *,
+    keep: bool = False,
 ) -> list[Told]:
     """Scores of histories at one time, by the served predictors: what `intently predict` does with the same pasts.
 
     `watch` looks once a second at how far what is asked about is from what was learned from. Rankings come last, and
     take as long as all the rest: `halfway` is handed what is told by then, where there is both. `between` is called
-    between two questions: there what is more urgent may be done.
+    between two questions, and where an answer stops for breath: there what is more urgent may be done. With `keep` what
+    was read of the histories stays in memory: another answer is in the middle of being made, which ends with all of it
+    forgotten.
     """
     standing = Standing.of(served.shelf, histories)
     ask = standing.asked(at)
@@ -250,12 +265,14 @@ def tell(
             if between is not None and number:
                 between()
             examples, past = ask(served.trained.task(name))
-            found[name] = served.trained.answer(examples, past)
+            with breathing(between):
+                found[name] = served.trained.answer(examples, past)
             if name == tasks[-1] and watch is not None and served.trained.reader is not None and watch.looks(at):
                 watch.inputs(served.trained.reader.newest.numbers.apply(past))
     finally:
         # The next question is of another past; this one must not outlive a forgetting.
-        served.trained.forget_pasts()
+        if not keep:
+            served.trained.forget_pasts()
     return told()
 
 

@@ -29,6 +29,7 @@ class Writer:
         self._placed = placed
         self._queue: queue.Queue[tuple[Sequence[Event], Future[Settled]] | None] = queue.Queue(_WAITING)
         self._ended = threading.Event()
+        self._at_work = False
         self._thread = threading.Thread(target=self._run, name="intently-writer", daemon=True)
         self._thread.start()
 
@@ -47,6 +48,11 @@ class Writer:
     def waiting(self) -> int:
         """How many posts wait."""
         return self._queue.qsize()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any event is on its way to disk."""
+        return self.lives and (self._at_work or self.waiting > 0)
 
     @property
     def lives(self) -> bool:
@@ -84,6 +90,7 @@ class Writer:
             first = self._queue.get()
             if first is None:
                 return
+            self._at_work = True
             posts = [first]
             count = len(first[0])
             while count < _MOST:
@@ -97,6 +104,7 @@ class Writer:
                 posts.append(more)
                 count += len(more[0])
             self._write(posts)
+            self._at_work = False
 
     def _write(self, posts: Sequence[tuple[Sequence[Event], Future[Settled]]]) -> None:
         # Who has gone meanwhile is told nothing, and what they sent is written all the same.

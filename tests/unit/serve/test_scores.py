@@ -311,8 +311,8 @@ def test_an_event_on_its_way_to_the_disk_does_not_come_back_into_memory(service,
     with ThreadPoolExecutor() as pool:
         forgets = []
 
-        def append(events):
-            placed = plain(events)
+        def append(*given):
+            placed = plain(*given)
             forgets.append(pool.submit(service.forget, "ann"))
             wait(forgets, timeout=2)
             service.pasts.of("ann")
@@ -394,6 +394,72 @@ def test_who_asks_for_scores_does_not_wait_for_the_ranking_that_is_made_with_the
     every = asyncio.run(service.answer(["c001"], TASKS))[0]
     assert scores.as_of == ranking.as_of == every.as_of, "all of them were made once"
     assert every.answers["interest"] == scores.answers["interest"]
+
+
+def test_nothing_is_begun_that_can_wait_while_an_event_is_written(service, hands, monkeypatch) -> None:
+    monkeypatch.setattr("intently.serve.service._GIVEN_WAY", 20.0)
+    asyncio.run(service.answer(["c001"], TASKS))
+    writing, go_on, held = threading.Event(), threading.Event(), threading.Event()
+    plain = service.store.append
+
+    def append(*given):
+        writing.set()
+        assert go_on.wait(20)
+        return plain(*given)
+
+    hands.at += 1_000_000
+    service.worker.call(held.wait)
+    service.append([Event("x", "c001", "buy", hands.at - 2, hands.at - 2, "1003", 1.0, 9.0)]).result(timeout=30)
+    monkeypatch.setattr(service.store, "append", append)
+    written = service.append([Event("one", "c002", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)])
+    assert writing.wait(20)
+    held.set()
+    # What is asked meanwhile is answered all the same.
+    assert not asyncio.run(service.answer(["c003"], TASKS))[0].reused
+    assert "intently_answers_renewed_total 0.0" in service.monitor.text().decode()
+    assert service.writer.busy
+    go_on.set()
+    written.result(timeout=30)
+    _until(lambda: "intently_answers_renewed_total 1.0" in service.monitor.text().decode())
+    assert not service.writer.busy
+
+
+def test_who_asks_while_another_answer_is_in_the_making_is_told_of_their_own_past(service, hands, monkeypatch) -> None:
+    for user in ("c001", "c002"):
+        asyncio.run(service.answer([user], TASKS))
+    hands.at += 1_000_000
+    asked = []
+
+    def asks(between):
+        # In the midst of the one, at every stop, somebody asks about another.
+        def then():
+            asked.append(service.worker.ask([service.pasts.of("c002")], TASKS, service.models.champion))
+            between()
+
+        return then
+
+    monkeypatch.setattr(
+        "intently.serve.beforehand.tell",
+        lambda *given, between, **more: tell(*given, between=asks(between), **more),
+    )
+    service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    _until(lambda: "intently_answers_renewed_total 1.0" in service.monitor.text().decode())
+    assert len(asked) > len(TASKS), "an answer stops for breath between its parts too"
+    again = asyncio.run(service.answer(["c001"], TASKS))[0]
+    plain = asyncio.run(service.answer(["c001"], TASKS, reuse=0))[0]
+    assert again.reused
+    for task in TASKS:
+        assert (
+            again.answers[task] == pytest.approx(plain.answers[task], abs=1e-4) if task == "purchase_intent" else True
+        )
+    assert again.answers["next_item"]["items"][0]["item_id"] == plain.answers["next_item"]["items"][0]["item_id"]
+    other = service.worker.ask([service.pasts.of("c002")], TASKS, service.models.champion).result(30)[0]
+    for one in asked:
+        told = one.result(30)[0]
+        for task in TASKS:
+            np.testing.assert_allclose(told.scores[task].values, other.scores[task].values, atol=1e-5)
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is Standing]
 
 
 def test_who_waits_for_what_could_not_be_made_asks(service, hands, monkeypatch) -> None:

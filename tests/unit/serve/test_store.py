@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import polars as pl
@@ -320,3 +321,22 @@ def test_a_url_that_is_none_is_said(url_: str) -> None:
 def test_a_state_that_cannot_be_kept_is_refused_in_one_sentence(tmp_path) -> None:
     with pytest.raises(ConfigError, match="cannot be kept"):
         Store.open(f"sqlite:///{tmp_path}/nowhere/state.db", serving=True)
+
+
+def test_what_was_written_is_moved_into_the_database_itself_and_not_by_who_writes(tmp_path) -> None:
+    opened = Store.open(f"sqlite:///{tmp_path / 'state.db'}")
+    opened.append([event(n) for n in range(2_000)])
+
+    def in_the_file() -> int:
+        copied = tmp_path / "copied.db"
+        copied.write_bytes((tmp_path / "state.db").read_bytes())
+        with closing(sqlite3.connect(copied)) as alone:
+            try:
+                return int(alone.execute("SELECT count(*) FROM events").fetchone()[0])
+            except sqlite3.OperationalError:
+                return 0
+
+    assert in_the_file() < 2_000
+    opened.move()
+    assert in_the_file() == 2_000
+    opened.close()

@@ -59,7 +59,7 @@ def test_a_panic_of_polars_is_told_to_who_asked_and_the_thread_goes_on(caplog) -
 
 def test_who_asks_in_the_middle_of_what_can_wait_is_answered_first(monkeypatch) -> None:
     began, asked, done = threading.Event(), threading.Event(), []
-    monkeypatch.setattr("intently.serve.worker.tell", lambda served, histories, *_: list(histories))
+    monkeypatch.setattr("intently.serve.worker.tell", lambda served, histories, *_, **__: list(histories))
 
     def idle() -> bool:
         if not done:
@@ -83,6 +83,27 @@ def test_who_asks_in_the_middle_of_what_can_wait_is_answered_first(monkeypatch) 
     worker.close()
     # Calls run between batches, in order: behind one nothing is brought forward.
     assert done == ["a question", "what can wait", "a call", "another question"]
+
+
+def test_a_wake_does_not_hold_up_who_asks_behind_it(monkeypatch) -> None:
+    began, asked, done = threading.Event(), threading.Event(), []
+    monkeypatch.setattr("intently.serve.worker.tell", lambda served, histories, *_, **__: list(histories))
+
+    def idle() -> bool:
+        if not done:
+            began.set()
+            assert asked.wait(5)
+            worker.attend()
+            done.append("what can wait")
+        return False
+
+    worker = Worker(lambda: 0, Monitor(), idle, lambda _: None)
+    assert began.wait(5)
+    worker.wake()
+    worker.ask(["a history"], ("purchase_intent",), object()).add_done_callback(lambda _: done.append("a question"))
+    asked.set()
+    worker.close()
+    assert done == ["a question", "what can wait"]
 
 
 def test_where_the_thread_has_ended_nobody_waits(worker) -> None:
