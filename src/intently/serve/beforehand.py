@@ -98,6 +98,8 @@ class Beforehand:
             mine = [user for user in users[start : start + _TOGETHER] if line.of(user, served.tasks) is served]
             histories = [self._pasts.of(user) for user in mine]
             keys = [Key(user, served.tasks, served, served.shelf.edition) for user in mine]
+            # As if they had been asked about: what they do next makes it due again.
+            asked = self._now()
             try:
                 told = worker.ask(histories, served.tasks, served).result() if mine else []
             except StateError:
@@ -107,7 +109,7 @@ class Beforehand:
                 _SAY.exception("customers could not be answered for beforehand")
                 continue
             for key, history, one in zip(keys, histories, told, strict=True):
-                self._kept.put(key, history, one, 0, forgettings)
+                self._kept.put(key, history, one, asked, forgettings)
             self._onlookers.see(line, histories, told)
 
     def renew(self) -> bool:
@@ -143,8 +145,13 @@ class Beforehand:
             self._kept.end(one)
             future.set_result(None if told is None else told[0])
 
+        def between() -> None:
+            # Who waits for this very answer was there first.
+            if not self._kept.awaited(key.user):
+                self._between()
+
         try:
-            told = tell(served, [history], key.tasks, self._now(), self._monitor, halfway=give, between=self._between)
+            told = tell(served, [history], key.tasks, self._now(), self._monitor, halfway=give, between=between)
             give(told)
             self._onlookers.see(self._line(), [history], told)
         finally:

@@ -75,6 +75,13 @@ class _Entry:
     bodies: dict[Any, bytes] = field(default_factory=dict)
 
 
+@dataclass
+class _Making:
+    mark: Mark
+    future: Future[Told | None]
+    awaited: bool = False
+
+
 class Kept:
     """Answers by customer, for `window` seconds at most.
 
@@ -89,7 +96,7 @@ class Kept:
         self._of_user: dict[str, set[Name]] = {}
         # In the order in which they became due; those that only age stand before all others.
         self._due: OrderedDict[Name, None] = OrderedDict()
-        self._making: dict[Name, tuple[Mark, Future[Told | None]]] = {}
+        self._making: dict[Name, _Making] = {}
         self._forgettings = 0
         self._models: tuple[Served, ...] | None = None
         self._lock = threading.Lock()
@@ -161,7 +168,7 @@ class Kept:
         # Who waits and goes does not stop it.
         future.set_running_or_notify_cancel()
         with self._lock:
-            self._making[key.name] = history.mark, future
+            self._making[key.name] = _Making(history.mark, future)
         return future
 
     def end(self, key: Key) -> None:
@@ -173,14 +180,16 @@ class Kept:
         """The answer that is being made just now, where it will answer these questions from this history."""
         with self._lock:
             asked = Key(user, tuple(tasks), served, served.shelf.edition).name
-            return next(
-                (
-                    future
-                    for name, (mark, future) in self._making.items()
-                    if mark == history.mark and covers(name, asked)
-                ),
-                None,
-            )
+            for name, one in self._making.items():
+                if one.mark == history.mark and covers(name, asked):
+                    one.awaited = True
+                    return one.future
+        return None
+
+    def awaited(self, user: str) -> bool:
+        """Whether anybody waits for an answer about a customer that is being made anew."""
+        with self._lock:
+            return any(one.awaited for name, one in self._making.items() if name[0] == user)
 
     def stir(self, users: Iterable[str]) -> None:
         """Something happened to these customers: what was asked about them lately will be asked again.

@@ -45,7 +45,7 @@ _SAY = logging.getLogger("intently.serve")
 _LINE = "line"
 MOST_TYPES = 64
 # Seconds between two rounds in which SQLite's write-ahead log is brought into the database.
-_MOVE_AGAIN = 1.0
+_MOVE_AGAIN = 10.0
 # Seconds for which what nobody asked for yet is put off where events are being written.
 _GIVEN_WAY = 0.005
 # Seconds between two attempts to cut a write-ahead log that somebody reads.

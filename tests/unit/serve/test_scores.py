@@ -424,6 +424,33 @@ def test_nothing_is_begun_that_can_wait_while_an_event_is_written(service, hands
     assert not service.writer.busy
 
 
+def test_an_answer_that_somebody_waits_for_gives_way_to_nobody(service, hands, monkeypatch) -> None:
+    asyncio.run(service.answer(["c001"], TASKS))
+    gave_way, began, go_on = [], threading.Event(), threading.Event()
+    plain = service.beforehand._between
+    monkeypatch.setattr(service.beforehand, "_between", lambda: (gave_way.append(began.is_set()), plain()))
+
+    def slow(*given, between, **more):
+        began.set()
+        assert go_on.wait(20)
+        return tell(*given, between=between, **more)
+
+    monkeypatch.setattr("intently.serve.beforehand.tell", slow)
+    hands.at += 1_000_000
+    service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    assert began.wait(20)
+    assert gave_way == [False], "before it begins it gives way"
+
+    async def ask() -> list[object]:
+        waiting = asyncio.create_task(service.answer(["c001"], TASKS))
+        await asyncio.sleep(0.2)
+        go_on.set()
+        return await waiting
+
+    assert asyncio.run(ask())[0].as_of >= hands.at
+    assert gave_way == [False]
+
+
 def test_who_asks_while_another_answer_is_in_the_making_is_told_of_their_own_past(service, hands, monkeypatch) -> None:
     for user in ("c001", "c002"):
         asyncio.run(service.answer([user], TASKS))
@@ -481,9 +508,13 @@ def test_who_waits_for_what_could_not_be_made_asks(service, hands, monkeypatch) 
     assert not told.reused
 
 
-def test_customers_are_answered_for_before_anybody_asks(service) -> None:
+def test_customers_are_answered_for_before_anybody_asks(service, hands) -> None:
     service.start()
     _until(lambda: "c001" in service.kept)
+    # And again when they do something.
+    hands.at += 1_000_000
+    service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    _until(lambda: "intently_answers_renewed_total 1.0" in service.monitor.text().decode())
     assert asyncio.run(service.answer(["c001"], ("purchase_intent",)))[0].reused
 
 
