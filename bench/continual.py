@@ -8,8 +8,9 @@ first learned by. After each month it is judged on households it never learns fr
 eight months (`old`: positive is better than the reader as it was, negative is forgotten) and on that month (`new`), by
 the task's own metrics, with intervals that resample households whole. `next` is the gain on the month after, before
 that month is learned. `third` is what a way forgot less a third of what naive training forgot: at most 0 is what is
-asked for; `share` is the one over the other. With --dev, eight of ten of the other households teach and two judge;
-nothing is written. Figures go to bench/results/continual.json, of other tasks to continual_TASK.json.
+asked for; `share` is the one over the other. `replay_half` replays one old example for every two new ones. With --dev,
+eight of ten of the other households teach and two judge; nothing is written. Figures go to
+bench/results/continual.json, of other tasks to continual_TASK.json.
 
 `purchase_intent` has one cut-off every six weeks and then one a month, and two epochs. `purchasing_power` has one every
 week, and the recipe that text readers have unless told otherwise.
@@ -50,6 +51,7 @@ MONTHS = {"September": 9, "October": 10, "November": 11, "December": 12}
 WAYS = {
     "naive": Update("naive"),
     "replay": Update("replay"),
+    "replay_half": Update("replay", replayed=0.5),
     "anchor": Update("anchor", pull=1.0),
     "distil": Update("distil"),
 }
@@ -113,8 +115,8 @@ def answers(readers: dict[str, TextReader], log: Log, examples: Examples) -> dic
 
 
 def judged(readers: dict[str, TextReader], log: Log, examples: Examples, names: tuple[str, ...]) -> dict[str, dict]:
-    """Each reader against the one that learned nothing more (`as_it_was`), by metric: value, low, high; and replay,
-    anchor and distil against naive.
+    """Each reader against the one that learned nothing more (`as_it_was`), by metric: value, low, high; and the
+    other ways against naive.
     """
     told, task = answers(readers, log, examples), examples.task
     report = compare(task, examples, told, names=names, replicates=REPLICATES, rng=np.random.default_rng(0))
@@ -169,7 +171,7 @@ def against_third(
 
 
 def main(name: str, dev: bool, replayed: float) -> None:
-    """Fit once, go on four ways, judge after each month; so many old examples are replayed for each new one."""
+    """Fit once, go on by every way, judge after each month; so many old examples are replayed for each new one."""
     WAYS["replay"] = Update("replay", replayed=replayed)
     plan = PLANS[name]
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_utime
