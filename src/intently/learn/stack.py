@@ -19,7 +19,7 @@ from intently.log.pack import Array
 _VECTOR = 12
 
 
-def _said(answer: Answer) -> tuple[str, ...]:
+def said_by(answer: Answer) -> tuple[str, ...]:
     """The names of the columns that an answer becomes; a ranking's and shares' stand by pair and by cell instead."""
     match answer:
         case YesNo():
@@ -30,6 +30,11 @@ def _said(answer: Answer) -> tuple[str, ...]:
             return ("mean", "low", "median", "high")
         case Ranking() | Shares():
             return ()
+
+
+def as_columns(answer: Answer, values: Array) -> Array:
+    """Of answers in the shape of `Scores.values` the columns that `said_by` names."""
+    return values[:, [0, 2, 10, 18]] if isinstance(answer, Amount) else values
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,13 @@ class ReaderColumns:
         names = [f"reader_{i}" for i in range(self.axes.shape[1])]
         single = [mine for mine in self.rolling.newest.tasks if not isinstance(mine.answer, Ranking | Shares)]
         for mine in single:
-            names += [f"reader_{mine.name}_{part}" for part in _said(mine.answer)]
+            names += [f"reader_{mine.name}_{part}" for part in said_by(mine.answer)]
         values = np.full((len(examples), len(names)), np.nan, dtype=np.float32)
         for reader, rows, some in self.rolling.parts(examples, past):
             answers = reader.read(some)
             parts = [(answers["state"] - self.mean) @ self.axes]
             for mine in single:
-                given = answers[mine.name]
-                parts.append(given[:, [0, 2, 10, 18]] if isinstance(mine.answer, Amount) else given)
+                parts.append(as_columns(mine.answer, answers[mine.name]))
             values[rows] = np.concatenate(parts, axis=1)
         return values, tuple(names)
 
