@@ -37,6 +37,14 @@ def as_columns(answer: Answer, values: Array) -> Array:
     return values[:, [0, 2, 10, 18]] if isinstance(answer, Amount) else values
 
 
+def main_directions(states: Array) -> tuple[Array, Array]:
+    """The mean of states (n, width), and the 12 directions (width, 12) in which they differ most."""
+    mean = states.mean(axis=0)
+    axes = np.linalg.svd(states - mean, full_matrices=False)[2][:_VECTOR].T
+    # The sign of a direction is arbitrary; the largest weight is made positive.
+    return mean, axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+
+
 @dataclass(frozen=True)
 class ReaderColumns:
     """Columns of customers, of (customer, item) pairs, and of (customer, label) cells.
@@ -51,12 +59,7 @@ class ReaderColumns:
     @classmethod
     def of(cls, rolling: Rolling, past: Past) -> ReaderColumns:
         """Learn the main directions of the first reader's states of some customers' pasts."""
-        states = rolling.stages[0][1].read(past)["state"]
-        mean = states.mean(axis=0)
-        axes = np.linalg.svd(states - mean, full_matrices=False)[2][:_VECTOR].T
-        # The sign of a direction is arbitrary; the largest weight is made positive.
-        axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-        return cls(rolling, mean, axes)
+        return cls(rolling, *main_directions(rolling.stages[0][1].read(past)["state"]))
 
     def columns(self, task: Task, examples: Examples, past: Past) -> tuple[Array, tuple[str, ...]]:
         """The reader's vector (12 main directions) and its answers, float32 (n, columns)."""
