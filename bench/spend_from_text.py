@@ -125,6 +125,7 @@ def text_reader(folder: Path, stories: Sequence[str]) -> TextReader:
         learning_rate=0.0006,
         batch_size=32,
         held_out=0.0,
+        by_length=False,
     )
     return TextReader(model=str(folder), method="full", recipe=recipe, teller=TELLER)
 
