@@ -6,15 +6,25 @@ So every answer is out of time, and the reader that serves is as new as the rest
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
+import polars as pl
 
 from intently.contract import Examples, Past, Scores, Task
 from intently.learn.fitted import FittedReader
 from intently.log.pack import Array
+
+
+def turns(since: Sequence[datetime], at: pl.Series) -> Iterator[Array]:
+    """For each of some times, oldest first, the rows that are asked from it on and before the next."""
+    for number, begin in enumerate(since):
+        mine = at >= begin
+        if number + 1 < len(since):
+            mine &= at < since[number + 1]
+        yield np.flatnonzero(mine.to_numpy())
 
 
 @dataclass(frozen=True)
@@ -47,13 +57,8 @@ class Rolling:
         if len(examples) and examples.first >= since:
             yield newest, np.arange(len(examples)), past
             return
-        at = examples.at
-        until = [since for since, _ in self.stages[1:]]
-        for number, (since, reader) in enumerate(self.stages):
-            mine = at >= since
-            if number < len(until):
-                mine &= at < until[number]
-            rows = np.flatnonzero(mine.to_numpy())
+        every = turns([since for since, _ in self.stages], examples.at)
+        for (_, reader), rows in zip(self.stages, every, strict=True):
             if len(rows):
                 yield reader, rows, past if len(rows) == len(examples) else past.take(rows)
 

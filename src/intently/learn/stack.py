@@ -19,7 +19,7 @@ from intently.log.pack import Array
 _VECTOR = 12
 
 
-def _said(answer: Answer) -> tuple[str, ...]:
+def said_by(answer: Answer) -> tuple[str, ...]:
     """The names of the columns that an answer becomes; a ranking's and shares' stand by pair and by cell instead."""
     match answer:
         case YesNo():
@@ -30,6 +30,19 @@ def _said(answer: Answer) -> tuple[str, ...]:
             return ("mean", "low", "median", "high")
         case Ranking() | Shares():
             return ()
+
+
+def as_columns(answer: Answer, values: Array) -> Array:
+    """Of answers in the shape of `Scores.values` the columns that `said_by` names."""
+    return values[:, [0, 2, 10, 18]] if isinstance(answer, Amount) else values
+
+
+def main_directions(states: Array) -> tuple[Array, Array]:
+    """The mean of states (n, width), and the 12 directions (width, 12) in which they differ most."""
+    mean = states.mean(axis=0)
+    axes = np.linalg.svd(states - mean, full_matrices=False)[2][:_VECTOR].T
+    # The sign of a direction is arbitrary; the largest weight is made positive.
+    return mean, axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
 
 
 @dataclass(frozen=True)
@@ -46,26 +59,20 @@ class ReaderColumns:
     @classmethod
     def of(cls, rolling: Rolling, past: Past) -> ReaderColumns:
         """Learn the main directions of the first reader's states of some customers' pasts."""
-        states = rolling.stages[0][1].read(past)["state"]
-        mean = states.mean(axis=0)
-        axes = np.linalg.svd(states - mean, full_matrices=False)[2][:_VECTOR].T
-        # The sign of a direction is arbitrary; the largest weight is made positive.
-        axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-        return cls(rolling, mean, axes)
+        return cls(rolling, *main_directions(rolling.stages[0][1].read(past)["state"]))
 
     def columns(self, task: Task, examples: Examples, past: Past) -> tuple[Array, tuple[str, ...]]:
         """The reader's vector (12 main directions) and its answers, float32 (n, columns)."""
         names = [f"reader_{i}" for i in range(self.axes.shape[1])]
         single = [mine for mine in self.rolling.newest.tasks if not isinstance(mine.answer, Ranking | Shares)]
         for mine in single:
-            names += [f"reader_{mine.name}_{part}" for part in _said(mine.answer)]
+            names += [f"reader_{mine.name}_{part}" for part in said_by(mine.answer)]
         values = np.full((len(examples), len(names)), np.nan, dtype=np.float32)
         for reader, rows, some in self.rolling.parts(examples, past):
             answers = reader.read(some)
             parts = [(answers["state"] - self.mean) @ self.axes]
             for mine in single:
-                given = answers[mine.name]
-                parts.append(given[:, [0, 2, 10, 18]] if isinstance(mine.answer, Amount) else given)
+                parts.append(as_columns(mine.answer, answers[mine.name]))
             values[rows] = np.concatenate(parts, axis=1)
         return values, tuple(names)
 

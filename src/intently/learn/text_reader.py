@@ -165,7 +165,14 @@ class TextReader:
         torch.set_num_threads(self.recipe.threads)
         with torch.no_grad():
             states = read_states(fitted.network, encoded, fitted.tokenizer.pad_token_id)
-            values: Array = fitted.network.answer(states).numpy().astype(np.float32)
+        return self.answer(states.numpy())
+
+    def answer(self, states: Array) -> Array:
+        """The head's answers to `states`, before calibration, in the shape of `Scores.values`."""
+        import torch
+
+        with torch.no_grad():
+            values: Array = self._known().network.answer(torch.from_numpy(states)).numpy().astype(np.float32)
         return values
 
     def budget(self, tokenizer: Any, network: Any, method: Method) -> int:

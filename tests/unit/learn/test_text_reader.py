@@ -17,7 +17,7 @@ from intently.learn.few_shot import Contrast, batches, contrastive_loss, label_w
 from intently.learn.methods import METHODS, Sizes, method_of
 from intently.learn.methods.adalora import ranks
 from intently.learn.objective import Objective
-from intently.learn.text_finetune import TextRecipe
+from intently.learn.text_finetune import TextRecipe, _arguments
 from intently.learn.text_reader import SETTINGS, TextReader, values_of
 from intently.log import schema
 from intently.tasks import BUILT_IN
@@ -80,6 +80,12 @@ def test_half_precision_reaches_training_where_it_is_asked_for(asked, model, log
     # What is not training, the head's beginning and the answers, is in full precision.
     assert seen == ({True, False} if asked else {False})
     assert {weight.dtype for weight in reader.network.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(("by_length", "strategy"), [(True, "group_by_length"), (False, "random")])
+def test_batches_are_of_any_length_where_length_says_something(by_length, strategy, tmp_path):
+    told = _arguments(replace(RECIPE, by_length=by_length), tmp_path, keep=False, options={})
+    assert told.train_sampling_strategy == strategy
 
 
 def test_it_learns_what_messages_want(reader, log):
