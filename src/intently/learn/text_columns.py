@@ -13,6 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from intently.contract import Examples, Past, Task
+from intently.errors import ConfigError
 from intently.learn.methods import method_of
 from intently.learn.rolling import turns
 from intently.learn.stack import as_columns, main_directions, said_by
@@ -46,6 +47,8 @@ class TextColumns:
         mean = axes = np.zeros(0, dtype=np.float32)
         for begin in since:
             ended = [at for at in examples.cutoffs if at + examples.task.horizon <= begin]
+            if not ended:
+                raise ConfigError(f"No window has ended by {begin:%Y-%m-%d}.", mend="Let the first reader begin later.")
             rows = np.flatnonzero(examples.at.is_in(ended[-newest:]).to_numpy())
             mine, theirs = examples.take(rows), past.take(rows)
             if stages:
@@ -69,7 +72,8 @@ class TextColumns:
         for (_, reader), rows in zip(self.stages, every, strict=True):
             if len(rows):
                 states = reader.states(examples.take(rows), past.take(rows))
-                said = reader.calibrated(reader.answer(states)).values
+                # Before calibration, which is the first one's: the trees find their own thresholds.
+                said = reader.answer(states)
                 values[rows] = np.column_stack([(states - self.mean) @ self.axes, as_columns(task.answer, said)])
         return values, tuple(names)
 

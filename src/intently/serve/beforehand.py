@@ -10,7 +10,7 @@ from dataclasses import replace
 from intently.errors import StateError
 from intently.serve.kept import Kept, Key
 from intently.serve.loader import Loader
-from intently.serve.models import Line
+from intently.serve.models import Line, Served
 from intently.serve.monitor import Monitor
 from intently.serve.onlookers import Onlookers
 from intently.serve.pasts import History, Pasts
@@ -23,6 +23,10 @@ _SAY = logging.getLogger("intently.serve")
 _FORESEEN, _TOGETHER = 5_000, 4
 # Customers whose pasts are read at the start, and the part of the memory for pasts that they may take.
 _FILLED, _ROOM = 50_000, 0.8
+
+
+# What lets more urgent things go first, in the middle of an answer by a model, until something is so.
+GiveWay = Callable[[Served | None, Callable[[], bool]], None]
 
 
 class Beforehand:
@@ -41,9 +45,9 @@ class Beforehand:
         monitor: Monitor,
         onlookers: Onlookers,
         now: Callable[[], int],
-        between: Callable[[], None],
+        give_way: GiveWay,
     ) -> None:
-        self._between = between
+        self._give_way = give_way
         self._kept, self._pasts, self._line = kept, pasts, line
         self._loader, self._monitor, self._onlookers, self._now = loader, monitor, onlookers, now
         self._closing = threading.Event()
@@ -120,7 +124,7 @@ class Beforehand:
         forgettings, due = self._kept.forgettings, self._kept.due()
         if due is None:
             return False
-        self._between()
+        self._give_way(None, lambda: False)
         key, asked = due
         self._loader.refresh(key.served)
         history = self._pasts.peek(key.user)
@@ -147,8 +151,7 @@ class Beforehand:
 
         def between() -> None:
             # Who waits for this very answer was there first.
-            if not self._kept.awaited(key.user):
-                self._between()
+            self._give_way(served, lambda: self._kept.awaited(key.user))
 
         try:
             told = tell(served, [history], key.tasks, self._now(), self._monitor, halfway=give, between=between)

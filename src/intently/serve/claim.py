@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from intently.serve.database import away, is_sqlite
 
 # Another than the one under which tables are made: that is held for a moment only.
 _NUMBER = 7424684
+# Seconds within which a server notices that whoever had a state has ended, and between two looks.
+_LETTING_GO, _AGAIN = 1.0, 0.1
 
 
 def claim(engine: Engine) -> Callable[[], None]:
@@ -47,13 +51,24 @@ def _advisory(engine: Engine) -> Callable[[], None]:
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         # Out of the pool: nobody else gets it, and closing it ends the lock.
         connection.detach()
-        taken = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_NUMBER})").scalar()
+        end, taken = time.monotonic() + _LETTING_GO, False
+        while not taken and time.monotonic() < end:
+            taken = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_NUMBER})").scalar())
+            if not taken:
+                time.sleep(_AGAIN)
     except DBAPIError as error:
         raise away(error) from error
     if not taken:
         connection.close()
         raise _taken()
-    return connection.close
+
+    def release() -> None:
+        # Said, not left to the closing of the connection, which the server notices a little later.
+        with contextlib.suppress(DBAPIError):
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_NUMBER})")
+        connection.close()
+
+    return release
 
 
 def _taken() -> ConfigError:

@@ -151,13 +151,22 @@ class Kept:
         with self._lock:
             if forgettings != self._forgettings or (self._models is not None and key.served not in self._models):
                 return
+            before = self._entries.get(key.name)
+            if before is not None and before.told.as_of > told.as_of:
+                # Begun later, and ended earlier.
+                return
+            due = False
             for name in list(self._of_user.get(key.user, ())):
                 # What answers no more than this, or from an older catalogue, need not be made anew beside it.
                 older = name[2] == key.served.version and name[3] != key.edition
                 if older or covers(key.name, name):
                     asked = max(asked, self._entries[name].asked)
+                    due = due or name in self._due
                     self._drop(name)
             self._entries[key.name] = _Entry(key, history.mark, told, asked)
+            if due:
+                # Something may have happened while this was made; where nothing did, `holds` says so.
+                self._due[key.name] = None
             self._of_user.setdefault(key.user, set()).add(key.name)
             while len(self._entries) > _MOST:
                 self._drop(next(iter(self._entries)))

@@ -123,6 +123,7 @@ class Service:
         self.held = Held()
         self.ready, self.closing = threading.Event(), threading.Event()
         self._forgetting, self._naming = threading.Lock(), threading.Lock()
+        self._moving = threading.Thread(target=self._move, name="intently-move", daemon=True)
         self._kinds = set(store.types)
 
     def start(self) -> None:
@@ -131,7 +132,7 @@ class Service:
             self._between(partial(self.loader.warm, served, served.shelf))
         self.ready.set()
         self.forecasts.start()
-        threading.Thread(target=self._move, name="intently-move", daemon=True).start()
+        self._moving.start()
         self.beforehand.start(self.store, self.worker, self.settings.cache_events, foresee=self.settings.reuse > 0)
 
     def close(self) -> None:
@@ -145,6 +146,8 @@ class Service:
         self.beforehand.join()
         self.forecasts.join()
         self.audit.close()
+        if self._moving.is_alive():
+            self._moving.join(timeout=30)
         self.store.close()
 
     # Events in.
@@ -175,9 +178,9 @@ class Service:
         if any(one.item_code >= len(self.models.champion.shelf) for one in placed):
             self.shelver.look()
 
-    def _give_way(self) -> None:
+    def _give_way(self, during: Served | None, until: Callable[[], bool]) -> None:
         """Answer who waits, and let events be written: they would share Python's lock with what can wait."""
-        self.worker.attend(_GIVEN_WAY if self.writer.busy else 0.0)
+        self.worker.attend(_GIVEN_WAY if self.writer.busy else 0.0, during, until)
 
     def _name(self, kinds: set[str]) -> None:
         """Take up event types, all or none: those that wait to be written count too. DataError where they are many."""
@@ -394,7 +397,7 @@ class Service:
         while not self.closing.wait(_MOVE_AGAIN):
             try:
                 self.store.move()
-            except StateError as error:
+            except Exception as error:
                 _SAY.warning("what was written stays in the write-ahead log for now: %s", error)
 
     def _cut(self) -> None:

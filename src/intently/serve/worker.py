@@ -33,6 +33,11 @@ class Wake:
     """Something may be there for `idle` to find: it wakes who waits, and is nothing to be done in its turn."""
 
 
+_WAKE = Wake()
+# Seconds after which it is looked again whether there is something to do, where the last time ended in a fault.
+_LOOK_AGAIN = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Ask:
     """Some histories, what is asked of them, and of which model."""
@@ -74,14 +79,14 @@ class Worker:
         self._queue: queue.Queue[Ask | Wake | Callable[[], None] | None] = queue.Queue()
         # What was taken from the queue, and is next. Of the thread alone.
         self._held: list[Ask | Callable[[], None] | None] = []
-        self._ended = threading.Event()
+        self._ended, self._waking = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="intently-model", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """How many questions wait."""
-        return self._queue.qsize()
+        return max(0, self._queue.qsize() - self._waking.is_set())
 
     @property
     def lives(self) -> bool:
@@ -101,8 +106,10 @@ class Worker:
         return called.future
 
     def wake(self) -> None:
-        """There may be something to do for `idle`."""
-        self._queue.put(Wake())
+        """There may be something to do for `idle`; where that was said already and not heard yet, once is enough."""
+        if not self._waking.is_set():
+            self._waking.set()
+            self._queue.put(_WAKE)
 
     def close(self) -> None:
         """Answer what waits, then stop."""
@@ -136,21 +143,32 @@ class Worker:
             self._ended.set()
             self._leave()
 
-    def attend(self, patience: float = 0.0) -> None:
+    def attend(
+        self, patience: float = 0.0, during: Served | None = None, until: Callable[[], bool] = lambda: False
+    ) -> None:
         """Answer what waits, in the middle of something that can wait. In the thread of the models alone.
 
-        Where nothing waits, what comes within `patience` seconds is waited for.
+        Where nothing waits, what comes within `patience` seconds is waited for. `during` is the model by which an
+        answer is being made meanwhile, if one is: what was read for that one stays. It ends when `until` says so.
         """
-        while not self._held:
+        while not self._held and not until():
             try:
-                first = self._queue.get(timeout=patience) if patience > 0 else self._queue.get_nowait()
+                first = self._taken(timeout=patience) if patience > 0 else self._taken(block=False)
             except queue.Empty:
                 return
             patience = 0.0
             if isinstance(first, Ask):
-                self._answer_with(first, keep=True)
+                self._answer_with(first, during)
             elif not isinstance(first, Wake):
                 self._held.append(first)
+
+    def _taken(self, *, block: bool = True, timeout: float | None = None) -> Ask | Wake | Callable[[], None] | None:
+        """What waits longest. Raises queue.Empty where nothing does."""
+        first = self._queue.get(block, timeout)
+        if first is _WAKE:
+            # Before it is looked what there is to do: who says so from now on is heard.
+            self._waking.clear()
+        return first
 
     def _answer_all(self) -> None:
         while True:
@@ -162,28 +180,31 @@ class Worker:
             elif not isinstance(first, Wake):
                 first()
 
-    def _answer_with(self, first: Ask, *, keep: bool = False) -> None:
-        """Answer a question and what waits behind it; `keep` as `tell` has it."""
+    def _answer_with(self, first: Ask, during: Served | None = None) -> None:
+        """Answer a question and what waits behind it; `during` as `attend` has it."""
         # Who has gone meanwhile is not answered; who is still there cannot go any more.
         for group in _alike([ask for ask in self._gather(first) if ask.future.set_running_or_notify_cancel()]):
-            self._answer(group, keep)
+            self._answer(group, keep=group[0].served is during)
 
     def _next(self) -> Ask | Wake | Callable[[], None] | None:
         """What waits; until something does, what there is to do meanwhile."""
         while True:
-            try:
-                return self._queue.get_nowait()
-            except queue.Empty:
-                pass
+            with contextlib.suppress(queue.Empty):
+                return self._taken(block=False)
+            failed = False
             try:
                 found = self._idle()
             except BaseException:
                 _SAY.exception("what was to be done meanwhile failed")
-                found = False
+                found, failed = False, True
             if self._held:
                 return self._held.pop()
-            if not found:
-                return self._queue.get()
+            if failed:
+                # A wake-up may have been heard in the middle of it, of which nothing came.
+                with contextlib.suppress(queue.Empty):
+                    return self._taken(timeout=_LOOK_AGAIN)
+            elif not found:
+                return self._taken()
 
     def _gather(self, first: Ask) -> list[Ask]:
         """What waits behind a question and may be answered with it; what may not is held."""
@@ -191,7 +212,7 @@ class Worker:
         customers, events = len(first.histories), sum(map(len, first.histories))
         while customers < _MOST_CUSTOMERS and events < _MOST_EVENTS:
             try:
-                more = self._queue.get_nowait()
+                more = self._taken(block=False)
             except queue.Empty:
                 break
             if isinstance(more, Wake):
@@ -204,7 +225,7 @@ class Worker:
             events += sum(map(len, more.histories))
         return batch
 
-    def _answer(self, asks: Sequence[Ask], keep: bool) -> None:
+    def _answer(self, asks: Sequence[Ask], *, keep: bool) -> None:
         histories = [history for ask in asks for history in ask.histories]
         try:
             self._watch.batch.observe(len(histories))
@@ -238,7 +259,7 @@ def tell(
     `watch` looks once a second at how far what is asked about is from what was learned from. Rankings come last, and
     take as long as all the rest: `halfway` is handed what is told by then, where there is both. `between` is called
     between two questions, and where an answer stops for breath: there what is more urgent may be done. With `keep` what
-    was read of the histories stays in memory: another answer is in the middle of being made, which ends with all of it
+    was read of the histories stays in memory: by the same model another answer is being made, which ends with all of it
     forgotten.
     """
     standing = Standing.of(served.shelf, histories)

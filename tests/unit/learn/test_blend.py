@@ -76,3 +76,11 @@ def test_boosters_count_alike_and_the_reader_by_its_weight() -> None:
     )
     assert blended([one, two], None, 0.0).values[0, 0] == pytest.approx(15)
     assert blended([one, two], read, 0.2).values[0, 0] == pytest.approx(0.8 * 15 + 0.2 * 40)
+
+
+def test_shares_over_other_labels_go_where_they_are_named_or_to_other() -> None:
+    mine = Scores(Shares("category"), np.array([[0.5, 0.3, 0.2]], dtype=np.float32), ("a", "b", OTHER))
+    theirs = Scores(Shares("category"), np.array([[0.1, 0.2, 0.3, 0.4]], dtype=np.float32), ("c", "b", "d", OTHER))
+    np.testing.assert_allclose(mixed(mine, theirs, 1.0).values, [[0.0, 0.2, 0.8]], atol=1e-5)
+    without = Scores(Shares("category"), np.array([[0.4, 0.6]], dtype=np.float32), ("a", "b"))
+    np.testing.assert_allclose(mixed(without, theirs, 1.0).values, [[0.0, 1.0]], atol=1e-4)

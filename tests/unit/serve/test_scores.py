@@ -413,10 +413,11 @@ def test_nothing_is_begun_that_can_wait_while_an_event_is_written(service, hands
     monkeypatch.setattr(service.store, "append", append)
     written = service.append([Event("one", "c002", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)])
     assert writing.wait(20)
+    begun = []
+    monkeypatch.setattr("intently.serve.beforehand.tell", lambda *a, **k: (begun.append(1), tell(*a, **k))[1])
     held.set()
-    # What is asked meanwhile is answered all the same.
-    assert not asyncio.run(service.answer(["c003"], TASKS))[0].reused
-    assert "intently_answers_renewed_total 0.0" in service.monitor.text().decode()
+    time.sleep(0.5)
+    assert not begun, "there are twenty seconds to give way in"
     assert service.writer.busy
     go_on.set()
     written.result(timeout=30)
@@ -426,20 +427,23 @@ def test_nothing_is_begun_that_can_wait_while_an_event_is_written(service, hands
 
 def test_an_answer_that_somebody_waits_for_gives_way_to_nobody(service, hands, monkeypatch) -> None:
     asyncio.run(service.answer(["c001"], TASKS))
-    gave_way, began, go_on = [], threading.Event(), threading.Event()
-    plain = service.beforehand._between
-    monkeypatch.setattr(service.beforehand, "_between", lambda: (gave_way.append(began.is_set()), plain()))
+    gave_way, others, began, go_on = [], [], threading.Event(), threading.Event()
+    plain = service.worker._answer_with
+    monkeypatch.setattr(service.worker, "_answer_with", lambda *given: (gave_way.append(1), plain(*given)))
 
     def slow(*given, between, **more):
         began.set()
         assert go_on.wait(20)
-        return tell(*given, between=between, **more)
+        # Somebody else asks now, who came later.
+        others.append(service.worker.ask([service.pasts.of("c002")], TASKS, service.models.champion))
+        told = tell(*given, between=between, **more)
+        assert not gave_way
+        return told
 
     monkeypatch.setattr("intently.serve.beforehand.tell", slow)
     hands.at += 1_000_000
     service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
     assert began.wait(20)
-    assert gave_way == [False], "before it begins it gives way"
 
     async def ask() -> list[object]:
         waiting = asyncio.create_task(service.answer(["c001"], TASKS))
@@ -448,7 +452,9 @@ def test_an_answer_that_somebody_waits_for_gives_way_to_nobody(service, hands, m
         return await waiting
 
     assert asyncio.run(ask())[0].as_of >= hands.at
-    assert gave_way == [False]
+    assert others[0].result(30)
+    assert gave_way == [1]
+    assert "intently_answers_renewed_total 1.0" in service.monitor.text().decode()
 
 
 def test_who_asks_while_another_answer_is_in_the_making_is_told_of_their_own_past(service, hands, monkeypatch) -> None:
@@ -480,13 +486,60 @@ def test_who_asks_while_another_answer_is_in_the_making_is_told_of_their_own_pas
             again.answers[task] == pytest.approx(plain.answers[task], abs=1e-4) if task == "purchase_intent" else True
         )
     assert again.answers["next_item"]["items"][0]["item_id"] == plain.answers["next_item"]["items"][0]["item_id"]
+    for one in asked:
+        one.result(30)
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is Standing]
     other = service.worker.ask([service.pasts.of("c002")], TASKS, service.models.champion).result(30)[0]
     for one in asked:
         told = one.result(30)[0]
         for task in TASKS:
             np.testing.assert_allclose(told.scores[task].values, other.scores[task].values, atol=1e-5)
+
+
+def test_who_is_answered_while_another_can_wait_leaves_nothing_with_any_model(
+    service, shop, hands, monkeypatch
+) -> None:
+    # Another model, as a challenger is, asked in the midst of the champion's answer, and one before anything is begun.
+    other = service.loader.open(shop[1], service.models.champion.shelf.items)
+    service.models.line = replace(service.models.line, challenger=other)
+    asyncio.run(service.answer(["c001"], TASKS))
+    asked = []
+
+    def asks(*given):
+        if len(asked) < 3:
+            asked.append(service.worker.ask([service.pasts.of("c002")], TASKS, other))
+        plain(*given)
+
+    plain = service.beforehand._give_way
+    monkeypatch.setattr(service.beforehand, "_give_way", asks)
+    hands.at += 1_000_000
+    service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    _until(lambda: "intently_answers_renewed_total 1.0" in service.monitor.text().decode())
+    assert [one.result(30) for one in asked]
+    service.worker.call(lambda: None).result(30)
     gc.collect()
     assert not [one for one in gc.get_objects() if type(one) is Standing]
+
+
+def test_what_happens_while_an_answer_is_made_anew_makes_it_due_again(service, hands, monkeypatch) -> None:
+    asyncio.run(service.answer(["c001"], TASKS))
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(*given, **named):
+        told = tell(*given, **named)
+        began.set()
+        assert go_on.wait(20)
+        return told
+
+    monkeypatch.setattr("intently.serve.beforehand.tell", slow)
+    hands.at += 1_000_000
+    service.append([Event("one", "c001", "buy", hands.at - 2, hands.at - 2, "1003", 1.0, 9.0)]).result(timeout=30)
+    assert began.wait(20)
+    service.append([Event("two", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
+    go_on.set()
+    _until(lambda: "intently_answers_renewed_total 2.0" in service.monitor.text().decode())
+    assert asyncio.run(service.answer(["c001"], TASKS))[0].reused
 
 
 def test_who_waits_for_what_could_not_be_made_asks(service, hands, monkeypatch) -> None:
