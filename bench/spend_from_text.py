@@ -8,12 +8,13 @@ nothing, that is told only what a customer wrote, and how often: searches, revie
 items, amounts or purchases. `how_often` is LightGBM on the same events without their words, `words_and_how_often` the
 same with the reader's answers as further columns. `purchases` is LightGBM on the purchases alone; with further columns,
 on the same rows and by the same settings, it is `purchases_and_words`, `purchases_and_how_often` and
-`purchases_and_both`. What the words themselves bring is how much better `both` is than `how_often`. Readers are kept
-out of time (`TextColumns`): one is fitted every six weeks, and a row is read by the newest one fitted before it; rows
+`purchases_and_both`. What the words themselves bring is how much better `both` is than `how_often`. The reader is out
+of time (`TextColumns`): fitted, then taken further every six weeks, and a row is read by the newest one before it; rows
 before the first have no columns. Five weekly cut-offs judge, and those customers apart who had bought less than five
 times; intervals resample customers whole. With --shuffled every customer writes what another wrote, as often as before:
-then words must bring nothing. Settings were tried on other shops (--dev: generator seed 2 or the one given, which
-writes nothing); figures, of seed 1, are added to bench/results/spend_from_text.jsonl.
+what words bring must then vanish. (The MAE that the reader's columns gain beside the purchases does not, so it is not
+the words'.) Settings were tried on other shops (--dev: generator seed 2 or the one given, which writes nothing);
+figures, of seed 1, are added to bench/results/spend_from_text.jsonl.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ WEEK = timedelta(days=7)
 JUDGED_FROM = toy_shop.START + 31 * WEEK
 TAUGHT = [JUDGED_FROM - back * WEEK for back in range(22, 3, -2)]
 JUDGED = [JUDGED_FROM + week * WEEK for week in range(5)]
-# When readers are fitted, and the newest cut-offs that each learns from: as many as the first has.
+# When the reader is fitted and taken further, and from how many of the newest cut-offs: as many as there are at first.
 READERS = [JUDGED_FROM - back * WEEK for back in (12, 6, 0)]
 NEWEST = 4
 # Purchases so far under which a customer is judged apart too.
