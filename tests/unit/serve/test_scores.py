@@ -270,6 +270,20 @@ def _until(holds) -> None:
         time.sleep(0.02)
 
 
+def held_back(monkeypatch) -> tuple[threading.Event, threading.Event]:
+    """Answers that are made anew are held back once they are made: that one is, and that it may go on."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(*given, **named):
+        told = tell(*given, **named)
+        began.set()
+        assert go_on.wait(20)
+        return told
+
+    monkeypatch.setattr("intently.serve.beforehand.tell", slow)
+    return began, go_on
+
+
 def test_what_was_asked_is_made_anew_after_an_event_before_it_is_asked_again(service, hands) -> None:
     asyncio.run(service.answer(["c001"], ("purchase_intent",)))
     hands.at += 1_000_000
@@ -524,15 +538,7 @@ def test_who_is_answered_while_another_can_wait_leaves_nothing_with_any_model(
 
 def test_what_happens_while_an_answer_is_made_anew_makes_it_due_again(service, hands, monkeypatch) -> None:
     asyncio.run(service.answer(["c001"], TASKS))
-    began, go_on = threading.Event(), threading.Event()
-
-    def slow(*given, **named):
-        told = tell(*given, **named)
-        began.set()
-        assert go_on.wait(20)
-        return told
-
-    monkeypatch.setattr("intently.serve.beforehand.tell", slow)
+    began, go_on = held_back(monkeypatch)
     hands.at += 1_000_000
     service.append([Event("one", "c001", "buy", hands.at - 2, hands.at - 2, "1003", 1.0, 9.0)]).result(timeout=30)
     assert began.wait(20)
@@ -614,15 +620,7 @@ def test_an_answer_that_was_being_made_is_not_kept_of_a_model_that_serves_no_mor
 
 def test_an_answer_of_this_instant_is_not_one_that_was_begun_before(service, hands, monkeypatch) -> None:
     asyncio.run(service.answer(["c001"], TASKS))
-    began, go_on = threading.Event(), threading.Event()
-
-    def slow(*given, **named):
-        told = tell(*given, **named)
-        began.set()
-        assert go_on.wait(20)
-        return told
-
-    monkeypatch.setattr("intently.serve.beforehand.tell", slow)
+    began, go_on = held_back(monkeypatch)
     hands.at += 1_000_000
     service.append([Event("new", "c001", "buy", hands.at - 1, hands.at - 1, "1003", 1.0, 9.0)]).result(timeout=30)
     assert began.wait(20)

@@ -57,7 +57,8 @@ def test_a_panic_of_polars_is_told_to_who_asked_and_the_thread_goes_on(caplog) -
     assert "the thread that answers has ended" in caplog.text
 
 
-def test_who_asks_in_the_middle_of_what_can_wait_is_answered_first(monkeypatch) -> None:
+def in_the_middle(monkeypatch) -> tuple[Worker, threading.Event, list[str]]:
+    """A worker in the middle of what can wait, an event upon which it answers who asks, and what is done by then."""
     began, asked, done = threading.Event(), threading.Event(), []
     monkeypatch.setattr("intently.serve.worker.tell", lambda served, histories, *_, **__: list(histories))
 
@@ -71,6 +72,11 @@ def test_who_asks_in_the_middle_of_what_can_wait_is_answered_first(monkeypatch) 
 
     worker = Worker(lambda: 0, Monitor(), idle, lambda _: None)
     assert began.wait(5)
+    return worker, asked, done
+
+
+def test_who_asks_in_the_middle_of_what_can_wait_is_answered_first(monkeypatch) -> None:
+    worker, asked, done = in_the_middle(monkeypatch)
     futures = {
         "a question": worker.ask(["a history"], ("purchase_intent",), object()),
         "a call": worker.call(lambda: "called"),
@@ -86,19 +92,7 @@ def test_who_asks_in_the_middle_of_what_can_wait_is_answered_first(monkeypatch) 
 
 
 def test_a_wake_does_not_hold_up_who_asks_behind_it(monkeypatch) -> None:
-    began, asked, done = threading.Event(), threading.Event(), []
-    monkeypatch.setattr("intently.serve.worker.tell", lambda served, histories, *_, **__: list(histories))
-
-    def idle() -> bool:
-        if not done:
-            began.set()
-            assert asked.wait(5)
-            worker.attend()
-            done.append("what can wait")
-        return False
-
-    worker = Worker(lambda: 0, Monitor(), idle, lambda _: None)
-    assert began.wait(5)
+    worker, asked, done = in_the_middle(monkeypatch)
     worker.wake()
     worker.ask(["a history"], ("purchase_intent",), object()).add_done_callback(lambda _: done.append("a question"))
     asked.set()
