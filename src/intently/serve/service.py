@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from intently.errors import ConfigError, DataError, IntentlyError, StateError
+from intently.errors import ConfigError, DataError, IntentlyError
 from intently.log import schema
 from intently.log.pack_forget import forget_in_pack
 from intently.log.protect import Protect
@@ -38,18 +38,15 @@ from intently.serve.rules import Held
 from intently.serve.store import Store
 from intently.serve.told import Told
 from intently.serve.worker import Worker
+from intently.serve.write_ahead import WriteAhead
 from intently.serve.writer import Writer
 
 _SAY = logging.getLogger("intently.serve")
 # The fact that says which models serve.
 _LINE = "line"
 MOST_TYPES = 64
-# Seconds between two rounds in which SQLite's write-ahead log is brought into the database.
-_MOVE_AGAIN = 10.0
 # Seconds for which what nobody asked for yet is put off where events are being written.
 _GIVEN_WAY = 0.005
-# Seconds between two attempts to cut a write-ahead log that somebody reads.
-_CUT_AGAIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ class Service:
         self.held = Held()
         self.ready, self.closing = threading.Event(), threading.Event()
         self._forgetting, self._naming = threading.Lock(), threading.Lock()
-        self._moving = threading.Thread(target=self._move, name="intently-move", daemon=True)
+        self.write_ahead = WriteAhead(store, self.closing)
         self._kinds = set(store.types)
 
     def start(self) -> None:
@@ -132,7 +129,7 @@ class Service:
             self._between(partial(self.loader.warm, served, served.shelf))
         self.ready.set()
         self.forecasts.start()
-        self._moving.start()
+        self.write_ahead.start()
         self.beforehand.start(self.store, self.worker, self.settings.cache_events, foresee=self.settings.reuse > 0)
 
     def close(self) -> None:
@@ -146,8 +143,7 @@ class Service:
         self.beforehand.join()
         self.forecasts.join()
         self.audit.close()
-        if self._moving.is_alive():
-            self._moving.join(timeout=30)
+        self.write_ahead.join()
         self.store.close()
 
     # Events in.
@@ -389,23 +385,5 @@ class Service:
                 clean = self.store.leave_no_trace()
         if not clean:
             _SAY.warning("somebody reads the state: its write-ahead log still holds what was deleted, until they end")
-            threading.Thread(target=self._cut, name="intently-cut", daemon=True).start()
+            self.write_ahead.cut()
         return replace(gone, pack_rows=rows, traces=not clean)
-
-    def _move(self) -> None:
-        """Bring what was written into the database's own file, little by little: else an event would wait for it."""
-        while not self.closing.wait(_MOVE_AGAIN):
-            try:
-                self.store.move()
-            except Exception as error:
-                _SAY.warning("what was written stays in the write-ahead log for now: %s", error)
-
-    def _cut(self) -> None:
-        """Cut the write-ahead log as soon as nobody reads the state."""
-        while not self.closing.wait(_CUT_AGAIN):
-            try:
-                if self.store.cut():
-                    _SAY.info("the write-ahead log holds nothing any more of what was deleted")
-                    return
-            except StateError as error:
-                _SAY.warning("the write-ahead log cannot be cut yet: %s", error)

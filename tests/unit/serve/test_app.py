@@ -508,7 +508,7 @@ def test_a_customer_is_forgotten_in_every_file(client, service, admin, tmp_path)
 def test_a_reader_of_the_state_holds_traces_back_and_the_answer_says_so(
     client, service, admin, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("intently.serve.service._CUT_AGAIN", 0.1)
+    monkeypatch.setattr("intently.serve.write_ahead._CUT_AGAIN", 0.1)
     monkeypatch.setattr(service.store, "leave_no_trace", partial(service.store.leave_no_trace, 0.3))
     client.post("/v1/events", json=body(service, "person-to-forget"), headers=admin)
 
