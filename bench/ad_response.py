@@ -113,7 +113,7 @@ def opponents(train: Examples, past: Past, test: Examples, later: Past, logs: tu
 def read_as_words(train: Examples, past: Past, test: Examples, later: Past, method: str, epochs: int) -> Scores:
     """The text reader: what was done in all, in the last month and when last, and the mailing."""
     recipe = TextRecipe(epochs=epochs, max_tokens=160)
-    reader = TextReader(method=method, recipe=recipe, teller=Teller(last=0, sums=True))
+    reader = TextReader(method=method, recipe=recipe, teller=Teller(last=0, rates=True))
     return reader.fit(train, past).predict(test.hide(), later)
 
 

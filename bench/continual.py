@@ -1,8 +1,10 @@
 """Month by month on Complete Journey: what each way of going on learning forgets and gains.
 
-    .venv/bin/python bench/continual.py [--task purchasing_power] [--dev] [--replayed 1]
+    .venv/bin/python bench/continual.py [--task purchasing_power] [--totals] [--dev] [--replayed 1]
 
-A text reader, made here from nothing, learns a task from the first eight months, told of each household in sums. Then
+A text reader, made here from nothing, learns a task from the first eight months, told of each household how often and
+how much it buys a month, or, with --totals, how often and how much it has bought since when. Totals grow with the log:
+the reader is asked of ever larger ones, and of longer times, than it learned from, and has to go on learning. Then
 every way takes it further with September, October, November and December, one after the other, by the recipe that it
 first learned by. After each month it is judged on households it never learns from (three in ten, by lot): on the first
 eight months (`old`: positive is better than the reader as it was, negative is forgotten) and on that month (`new`), by
@@ -10,7 +12,7 @@ the task's own metrics, with intervals that resample households whole. `next` is
 that month is learned. `third` is what a way forgot less a third of what naive training forgot: at most 0 is what is
 asked for; `share` is the one over the other. `replay_half` replays one old example for every two new ones. With --dev,
 eight of ten of the other households teach and two judge; nothing is written. Figures go to
-bench/results/continual.json, of other tasks to continual_TASK.json.
+bench/results/continual.json, of other tasks to continual_TASK.json, with --totals to continual_TASK_totals.json.
 
 `purchase_intent` has one cut-off every six weeks and then one a month, and two epochs. `purchasing_power` has one every
 week, and the recipe that text readers have unless told otherwise.
@@ -44,7 +46,8 @@ from intently.learn.text_reader import TextReader
 from intently.log import complete_journey
 from intently.log.log import Log
 from intently.tasks import purchase_intent, purchasing_power
-from intently.text.story import Teller
+from intently.text.story import Story, Teller, about, age_words, amount_words
+from intently.text.wording import EN, UNITS
 
 RESULTS = Path(__file__).parent / "results"
 MONTHS = {"September": 9, "October": 10, "November": 11, "December": 12}
@@ -55,7 +58,7 @@ WAYS = {
     "anchor": Update("anchor", pull=1.0),
     "distil": Update("distil"),
 }
-TELLER = Teller(last=0, sums=True)
+RATES = Teller(last=0, rates=True)
 REPLICATES = 300
 
 
@@ -94,11 +97,39 @@ PLANS = {
 }
 
 
-def reader(folder: Path, stories: list[str], recipe: TextRecipe) -> TextReader:
+class Totals(Teller):
+    """Tells of each type of event how often and for how much since when, what of it in the last month, when last."""
+
+    def tell(self, examples: Examples, past: Past) -> list[Story]:
+        """The story of each example."""
+        rows, lately = past.rows(), pl.col("age") <= UNITS[1]
+        amount = np.nan_to_num(rows.amount).astype(np.float64)
+        frame = pl.DataFrame({"example": rows.example, "kind": rows.event_type, "age": rows.age, "amount": amount})
+        summed = frame.group_by("example", "kind", maintain_order=True).agg(
+            pl.len(),
+            pl.col("amount").sum(),
+            pl.col("age").max().alias("first"),
+            lately.sum().alias("times_lately"),
+            pl.col("amount").filter(lately).sum().alias("amount_lately"),
+            pl.col("age").min().alias("last"),
+        )
+        phrases: list[list[str]] = [[] for _ in range(len(past))]
+        for one in summed.sort("example", "kind").iter_rows(named=True):
+            many, few = (
+                amount_words(about(times)) + (f" for {amount_words(about(money))}" if money else "")
+                for times, money in ((one["len"], one["amount"]), (one["times_lately"], one["amount_lately"]))
+            )
+            first, last = (age_words(one[name], EN) for name in ("first", "last"))
+            kind = past.event_types[one["kind"]]
+            phrases[one["example"]].append(f"{kind}: {many} since {first}, lately {few}, last {last}")
+        return [Story("; ".join(mine) or EN.nothing, "", ()) for mine in phrases]
+
+
+def reader(folder: Path, stories: list[str], recipe: TextRecipe, teller: Teller) -> TextReader:
     """A small reader, not yet fitted, whose model is pre-trained on these stories."""
     plan = Pretraining(epochs=1, width=64, layers=2, attention_heads=2, words=1_000, counted=True, max_tokens=40)
     pretrain(stories, folder, plan)
-    return TextReader(model=str(folder), method="full", recipe=recipe, teller=TELLER)
+    return TextReader(model=str(folder), method="full", recipe=recipe, teller=teller)
 
 
 def split(examples: Examples, judges: pl.Series) -> tuple[Examples, Examples]:
@@ -170,10 +201,10 @@ def against_third(
     return found
 
 
-def main(name: str, dev: bool, replayed: float) -> None:
+def main(name: str, totals: bool, dev: bool, replayed: float) -> None:
     """Fit once, go on by every way, judge after each month; so many old examples are replayed for each new one."""
     WAYS["replay"] = Update("replay", replayed=replayed)
-    plan = PLANS[name]
+    plan, teller = PLANS[name], Totals() if totals else RATES
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     log = complete_journey.read()
     households = log.events["user_id"].unique().sort().sample(fraction=1.0, shuffle=True, seed=0)
@@ -186,7 +217,7 @@ def main(name: str, dev: bool, replayed: float) -> None:
     kept = kept.where(pl.col("at").is_in(plan.first[1::2]))
     with tempfile.TemporaryDirectory() as folder:
         past = Past(log, taught)
-        made = reader(Path(folder) / "model", [story.past for story in TELLER.tell(taught, past)], plan.recipe)
+        made = reader(Path(folder) / "model", [story.past for story in teller.tell(taught, past)], plan.recipe, teller)
         base = made.fit(taught, past)
         print("first", base.losses, round(resource.getrusage(resource.RUSAGE_SELF).ru_utime - begin), flush=True)
         now, seen, rows, seconds = dict.fromkeys(WAYS, base), [taught], [], dict.fromkeys(WAYS, 0.0)
@@ -209,6 +240,7 @@ def main(name: str, dev: bool, replayed: float) -> None:
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "task": name,
+        "told": "totals since when" if totals else "rates a month",
         "recipe": vars(plan.recipe),
         "households": {"all": len(households), "judge": len(judges)},
         "taught_at_first": len(taught),
@@ -218,14 +250,15 @@ def main(name: str, dev: bool, replayed: float) -> None:
         "months": rows,
     }
     if not dev:
-        file = "continual.json" if name == "purchase_intent" else f"continual_{name}.json"
-        (RESULTS / file).write_text(json.dumps(told, indent=1) + "\n")
+        file = "_".join(["continual", *([name] * (name != "purchase_intent")), *(["totals"] * totals)])
+        (RESULTS / f"{file}.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--task", choices=PLANS, default="purchase_intent")
+    options.add_argument("--totals", action="store_true")
     options.add_argument("--dev", action="store_true")
     options.add_argument("--replayed", type=float, default=1.0)
     chosen = options.parse_args()
-    main(chosen.task, chosen.dev, chosen.replayed)
+    main(chosen.task, chosen.totals, chosen.dev, chosen.replayed)

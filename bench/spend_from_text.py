@@ -66,7 +66,7 @@ READERS = [JUDGED_FROM - back * WEEK for back in (12, 6, 0)]
 NEWEST = 4
 # Purchases so far under which a customer is judged apart too.
 FEW = 5
-TELLER = Teller(last=12, sums=True)
+TELLER = Teller(last=12, rates=True)
 PAIRS = (
     ("words", "constant"),
     ("words", "how_often"),

@@ -30,7 +30,7 @@ from intently.text.language_model import PACKAGED, Progress, load, silent
 from intently.text.story import Story, Teller
 from intently.text.tokens import Encoded, encode
 
-FORMAT = 2
+FORMAT = 3
 SETTINGS = "text_reader.json"
 _WEIGHTS, _CALIBRATION = "weights.safetensors", "calibration.safetensors"
 _MODEL = "language_model"

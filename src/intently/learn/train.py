@@ -230,7 +230,7 @@ def in_words(reader: TextReader, task: Task, plan: Preset, seed: int, text: Text
     """A text reader as training has it for a question about events."""
     # The newest lines alone do not say how often somebody buys: see docs/decisions/025. Which label a text has is told
     # by the text: on a toy shop's messages its writer's past made .87 right .45.
-    teller = Teller(last=0) if isinstance(task.answer, OneOf) else Teller(sums=True)
+    teller = Teller(last=0) if isinstance(task.answer, OneOf) else Teller(rates=True)
     recipe = TextRecipe(epochs=plan.recipe.epochs, seed=seed)
     return text.reader(replace(reader, recipe=recipe, teller=teller))
 

@@ -6,8 +6,10 @@ No torch here: training and serving share this code. The same past always gives 
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,11 @@ from intently.text.wording import UNITS, Wording, wording_of
 
 Array = np.ndarray
 
-# Up to which multiple of 1, 2, 5 and 10 a number is nearer to it than to the next.
-_TO_NEXT = {1: 2**0.5, 2: 2.5**0.5, 5: 2**0.5, 10: 2**0.5}
-# Examples whose whole pasts are summed at once.
-_SUMMED_AT_ONCE = 1_000
+# What numbers are rounded to within a power of ten, and where, by ratio, one is as near as the next.
+_STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
+_BETWEEN = tuple(math.sqrt(low * high) for low, high in pairwise(_STEPS))
+# Examples whose whole pasts are counted at once.
+_COUNTED_AT_ONCE = 1_000
 
 # A text longer than this is cut before anything reads it: no model here takes so many tokens.
 _LONGEST = 4_000
@@ -71,21 +74,22 @@ class Story:
 class Teller:
     """How pasts are told: in which `language`, and at most how many of the newest events (`last`; 0 tells none).
 
-    With `sums`, a past begins with how often what was done, for how much, how much of it in the last month and when
-    last: what the newest events alone do not say.
+    With `rates`, a past begins with how often a month what was done, for how much, how often and how much in the last
+    month, and when last: what the newest events alone do not say. A month's numbers, not sums: those grow with the
+    log, and a reader would be asked of ever larger ones than it learned from.
     """
 
     language: str = "en"
     last: int = 48
-    sums: bool = False
+    rates: bool = False
 
     def tell(self, examples: Examples, past: Past) -> list[Story]:
         """The story of each example."""
         wording = wording_of(self.language)
         asked = list(_asked(examples, past, wording))
         pasts = _pasts(past, wording, self.last) if self.last else [("", ())] * len(examples)
-        if self.sums:
-            pasts = [_joined(sums, told, wording) for sums, told in zip(_sums(past, wording), pasts, strict=True)]
+        if self.rates:
+            pasts = [_joined(rates, told, wording) for rates, told in zip(_rates(past, wording), pasts, strict=True)]
         return [Story(text, what, pieces) for (text, pieces), what in zip(pasts, asked, strict=True)]
 
 
@@ -105,15 +109,14 @@ def amount_words(amount: float) -> str:
 
 
 def about(number: float) -> float:
-    """A number to the nearest of 1, 2, 5, 10, 20, 50, ... by its ratio to them; below 1 as it is.
+    """A number to the nearest of 1, 1.5, 2, 3, 4, 5, 7, 10, 15, ... by its ratio to them; 0 stays 0.
 
     Each of these is a word that a language model can learn; 1,387 is four digits.
     """
-    if number < 1:
+    if number <= 0:
         return number
     power = 10.0 ** math.floor(math.log10(number))
-    first = next(step for step in (1, 2, 5, 10) if number / power < step * _TO_NEXT[step])
-    return first * power
+    return _STEPS[bisect(_BETWEEN, number / power)] * power
 
 
 def said(text: str) -> str:
@@ -206,19 +209,22 @@ def _past(columns: _Columns, start: int, stop: int, wording: Wording) -> tuple[s
     return words, tuple(pieces)
 
 
-def _sums(past: Past, wording: Wording) -> Iterator[list[str]]:
+def _rates(past: Past, wording: Wording) -> Iterator[list[str]]:
     """For each example a phrase for every type of event in its past, in the order of the types."""
     month = UNITS[1]
-    for start in range(0, len(past), _SUMMED_AT_ONCE):
-        part = past.take(np.arange(start, min(start + _SUMMED_AT_ONCE, len(past))))
+    for start in range(0, len(past), _COUNTED_AT_ONCE):
+        part = past.take(np.arange(start, min(start + _COUNTED_AT_ONCE, len(past))))
         rows, types = part.rows(), len(past.event_types)
         cell, size = rows.example * types + rows.event_type, len(part) * types
         amount, lately = np.nan_to_num(rows.amount).astype(np.float64), rows.age <= month
-        newest = np.full(size, np.inf)
+        newest, oldest = np.full(size, np.inf), np.full(len(part), month)
         np.minimum.at(newest, cell, rows.age)
+        np.maximum.at(oldest, rows.example, rows.age)
+        # Who is known for less than a month has done in a month what was done so far.
+        months = np.repeat(oldest / month, types)
         columns = (
-            np.bincount(cell, minlength=size),
-            np.bincount(cell, amount, size),
+            np.bincount(cell, minlength=size) / months,
+            np.bincount(cell, amount, size) / months,
             np.bincount(cell[lately], minlength=size),
             np.bincount(cell[lately], amount[lately], size),
             newest,
@@ -226,13 +232,13 @@ def _sums(past: Past, wording: Wording) -> Iterator[list[str]]:
         numbers = np.column_stack(columns).reshape(len(part), types, len(columns)).tolist()
         for mine in numbers:
             told = zip(past.event_types, mine, strict=True)
-            yield [_sum(kind, values, wording) for kind, values in told if values[0]]
+            yield [_rate(kind, values, wording) for kind, values in told if values[0]]
 
 
-def _sum(kind: str, values: Sequence[float], wording: Wording) -> str:
+def _rate(kind: str, values: Sequence[float], wording: Wording) -> str:
     times, amount, times_lately, amount_lately, newest = values
     phrase = wording.event.get(kind, wording.other).format(what=wording.something, kind=kind)
-    return wording.sum.format(
+    return wording.rate.format(
         phrase=phrase,
         often=_often(times, amount, wording),
         lately=wording.lately.format(often=_often(times_lately, amount_lately, wording)) if times_lately else "",
@@ -246,14 +252,14 @@ def _often(times: float, amount: float, wording: Wording) -> str:
 
 
 def _joined(
-    sums: Sequence[str], told: tuple[str, tuple[Piece, ...]], wording: Wording
+    rates: Sequence[str], told: tuple[str, tuple[Piece, ...]], wording: Wording
 ) -> tuple[str, tuple[Piece, ...]]:
-    """A past that begins with sums. They tell of no single event."""
+    """A past that begins with rates. They tell of no single event."""
     text, pieces = told
-    if not sums:
+    if not rates:
         return told
     words, before = "", []
-    for number, phrase in enumerate(sums):
+    for number, phrase in enumerate(rates):
         words += wording.comma if number else ""
         before.append(Piece(len(words), len(words) + len(phrase), ()))
         words += phrase

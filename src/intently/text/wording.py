@@ -15,8 +15,8 @@ class Wording:
 
     `event` has a phrase for each usual event type with `{what}` in it, `other` the phrase for any other type. `ago`
     has a phrase per unit of time with `{n}`, in the order of UNITS. `quote` puts marks around what was written.
-    `sum` tells of all events of a type: the `{phrase}`, how `{often}`, how much of it `{lately}`, and how long `{ago}`
-    the last was.
+    `rate` tells of all events of a type: the `{phrase}`, how `{often}` a month, how often `{lately}`, and how long
+    `{ago}` the last was.
     """
 
     event: Mapping[str, str]
@@ -34,7 +34,7 @@ class Wording:
     nothing: str
     silent: str
     so_far: str
-    sum: str
+    rate: str
     often: str
     lately: str
 
@@ -80,7 +80,7 @@ EN = Wording(
     nothing="no events yet",
     silent="(empty)",
     so_far="so far: {counts}. ",
-    sum="{phrase}: {often}{lately}, last {ago}",
+    rate="{phrase}: {often} a month{lately}, last {ago}",
     often="{n}",
     lately=", lately {often}",
 )
@@ -123,7 +123,7 @@ ZH = Wording(
     nothing="尚无事件",
     silent="(空)",
     so_far="此前:{counts}。",
-    sum="{phrase}{often}{lately},最近{ago}",
+    rate="{phrase}每月{often}{lately},最近{ago}",
     often="{n}次",
     lately=",近一月{often}",
 )

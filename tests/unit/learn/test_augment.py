@@ -115,16 +115,16 @@ def test_named_changes_are_made_again_from_what_is_told_of_them():
     assert Augment.of(None) is None
 
 
-def in_time(sums):
+def in_time(rates):
     """A story of four times, of which two have two phrases."""
     days = ((1, "view"), (8, "search"), (8, "buy"), (18, "cart"), (19, "buy"), (19, "view"))
     rows = [Event("ann", None, kind, day(when), None, 1.0 + number) for number, (when, kind) in enumerate(days)]
     asked = Examples(TASK, pl.DataFrame({"user_id": ["ann"], "at": [day(20)]}))
-    return Teller(sums=sums).tell(asked, Past(log_of(rows), asked))[0]
+    return Teller(rates=rates).tell(asked, Past(log_of(rows), asked))[0]
 
 
 def dated(past):
-    """Each phrase with the time that a reader takes it to be of; of sums none is said."""
+    """Each phrase with the time that a reader takes it to be of; of rates none is said."""
     found = []
     for sentence in past.split(". "):
         when, _, phrases = sentence.rpartition(" ago: ")
@@ -132,13 +132,13 @@ def dated(past):
     return found
 
 
-@pytest.mark.parametrize("sums", [False, True])
+@pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("name", ["drop", "crop", "reorder", "typos"])
-def test_every_phrase_that_is_left_is_as_old_as_before(name, sums):
-    whole = in_time(sums)
+def test_every_phrase_that_is_left_is_as_old_as_before(name, rates):
+    whole = in_time(rates)
     before = dated(whole.past)
     assert len(before) == len(whole.pieces)
-    assert len({when for when, _ in before}) == 4 + sums
+    assert len({when for when, _ in before}) == 4 + rates
     change = typos(0.0) if name == "typos" else CHANGES[name]
     for seed in range(60):
         told = change(whole, np.random.default_rng(seed))

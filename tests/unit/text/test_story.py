@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from intently.contract import Examples, Past
 from intently.errors import ConfigError
@@ -13,7 +15,7 @@ from intently.log.log import Log
 from intently.tasks.purchase_intent import TASK as INTENT
 from intently.text.story import Teller, about, age_words, amount_words, said, within
 from intently.text.wording import EN, WORDINGS, ZH
-from small_logs import START, day
+from small_logs import START, Event, day, log_of
 from text_shop import TASK, shop
 
 
@@ -67,29 +69,57 @@ def test_the_same_past_gives_the_same_words_and_only_the_newest_are_told():
     assert told(last=0)[0].past == ""
 
 
-def test_sums_come_first_and_say_what_the_newest_events_do_not():
+def test_rates_come_first_and_say_what_the_newest_events_do_not():
     asked = Examples(INTENT, pl.DataFrame({"user_id": ["ann", "bo", "cy"], "at": [day(45.0)] * 3}))
-    ann, bo, cy = Teller(last=1, sums=True).tell(asked, Past(log(), asked))
+    ann, bo, cy = Teller(last=1, rates=True).tell(asked, Past(log(), asked))
+    # Ann was first seen 44 days ago: 1.45 months.
     assert ann.past == (
-        "bought something: 2 for 100, last 1 month ago; reviewed something: 1, last 1 month ago; "
-        "searched something: 1, last 1 month ago; viewed something: 2, last 1 month ago. "
+        "bought something: 1.5 for 50 a month, last 1 month ago; reviewed something: 0.7 a month, last 1 month ago; "
+        "searched something: 0.7 a month, last 1 month ago; viewed something: 1.5 a month, last 1 month ago. "
         '1 month ago: reviewed trail shoe; shoes "fits well"'
     )
     assert [piece.rows for piece in ann.pieces] == [(), (), (), (), (0,)]
     assert ann.past[ann.pieces[-1].start : ann.pieces[-1].stop].startswith("1 month ago: reviewed")
-    assert ann.past[ann.pieces[2].start : ann.pieces[2].stop] == "searched something: 1, last 1 month ago"
-    assert bo.past.startswith("gift something: 1, last 1 month ago. ")
+    assert ann.past[ann.pieces[2].start : ann.pieces[2].stop] == "searched something: 0.7 a month, last 1 month ago"
+    assert bo.past.startswith("gift something: 1 a month, last 1 month ago. ")
     assert cy.past == "no events yet"
     alone = Examples(INTENT, pl.DataFrame({"user_id": ["ann", "cy"], "at": [day(10.0)] * 2}))
-    ann, cy = Teller("zh", last=0, sums=True).tell(alone, Past(log(), alone))
-    assert ann.past.startswith("买了某物2次,100元,近一月2次,100元,最近2天前;评价某物1次,近一月1次,最近12小时前;")
+    ann, cy = Teller("zh", last=0, rates=True).tell(alone, Past(log(), alone))
+    # Who is known for less than a month did in a month what was done so far.
+    assert ann.past.startswith("买了某物每月2次,70元,近一月2次,70元,最近2天前;评价某物每月1次,近一月1次,最近12小时前;")
     assert cy.past == ""
 
 
-def test_numbers_of_sums_are_few_words():
-    assert [about(n) for n in (0, 0.5, 1, 1.4, 1.5, 3, 4, 7, 8, 14, 15, 1387)] == (
-        [0, 0.5, 1, 1, 2, 2, 5, 5, 10, 10, 20, 1000]
+@given(
+    months=st.integers(2, 12),
+    more=st.integers(1, 20),
+    times=st.sampled_from((1, 2, 5, 10)),
+    amount=st.sampled_from((0.5, 1.0, 2.0, 10.0)),
+)
+def test_who_goes_on_as_ever_is_told_of_alike_however_old_the_log_is(months, more, times, amount):
+    def past(length):
+        gap = 30.4375 / times
+        first = Event("ann", None, "view", day(0), None, 0.0)
+        buys = [Event("ann", None, "buy", day(gap * (n + 1)), None, amount) for n in range(length * times)]
+        asked = Examples(TASK, pl.DataFrame({"user_id": ["ann"], "at": [day(30.4375 * length + 0.1)]}))
+        story = Teller(last=0, rates=True).tell(asked, Past(log_of([first, *buys]), asked))[0]
+        return story.past.partition("; viewed")[0]
+
+    assert past(months) == past(months + more)
+    assert past(months).startswith(f"bought something: {times} for ")
+
+
+def test_numbers_of_rates_are_few_words():
+    numbers = (0, 0.013, 0.3, 0.5, 0.96, 1, 1.2, 1.3, 3, 4, 8, 8.5, 14, 18, 1387)
+    assert [amount_words(about(n)) for n in numbers] == (
+        ["0", "0.01", "0.3", "0.5", "1", "1", "1", "1.5", "3", "4", "7", "10", "15", "20", "1500"]
     )
+
+
+@given(st.floats(1e-6, 1e9))
+def test_a_number_is_told_within_a_quarter(number):
+    assert 0.8 <= about(number) / number <= 1.25
+    assert about(about(number)) == pytest.approx(about(number))
 
 
 def test_each_piece_says_which_events_it_tells_of():
