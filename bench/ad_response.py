@@ -4,7 +4,7 @@
 
 4,021 mailings whose 28 days ended by then, 400 of them answered; 1,507 later ones, 185 answered. Opponents: the rate of
 the campaign's kind, how often and how lately the customer answered and bought, LightGBM with the windowed features of
-purchases, and with the answers to earlier mailings too. The text reader reads the mailing and the sums of the past as
+purchases, and with the answers to earlier mailings too. The text reader reads the mailing and the rates of the past as
 words, the sequence reader all that was bought, moment by moment, and not the mailing. What an opponent knows of a
 mailing's past is what was known before it was sent. Intervals resample households whole.
 

@@ -46,7 +46,7 @@ from intently.learn.text_reader import TextReader
 from intently.log import complete_journey
 from intently.log.log import Log
 from intently.tasks import purchase_intent, purchasing_power
-from intently.text.story import Story, Teller, about, age_words, amount_words
+from intently.text.story import Piece, Story, Teller, about, age_words, amount_words
 from intently.text.wording import EN, UNITS
 
 RESULTS = Path(__file__).parent / "results"
@@ -122,7 +122,16 @@ class Totals(Teller):
             first, last = (age_words(one[name], EN) for name in ("first", "last"))
             kind = past.event_types[one["kind"]]
             phrases[one["example"]].append(f"{kind}: {many} since {first}, lately {few}, last {last}")
-        return [Story("; ".join(mine) or EN.nothing, "", ()) for mine in phrases]
+        return [_story(mine or [EN.nothing]) for mine in phrases]
+
+
+def _story(phrases: list[str]) -> Story:
+    words, pieces = "", []
+    for phrase in phrases:
+        words += EN.comma if words else ""
+        pieces.append(Piece(len(words), len(words) + len(phrase), ()))
+        words += phrase
+    return Story(words, "", tuple(pieces))
 
 
 def reader(folder: Path, stories: list[str], recipe: TextRecipe, teller: Teller) -> TextReader:

@@ -45,7 +45,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     schema.AMOUNT: (
         "amount", "linetotal", "lineamount", "salesvalue", "totalprice", "totalamount", "revenue", "sales", "netsales",
-        "total", "subtotal", "spend", "paymentvalue", "price paid", "pricepaid",
+        "total", "subtotal", "spend", "paymentvalue", "pricepaid", "amountpaid",
         "金额", "实付金额", "支付金额", "买家实际支付金额", "付款金额", "成交金额", "销售额", "销售金额", "订单金额", "总金额",
         "总价", "实付", "小计",
     ),

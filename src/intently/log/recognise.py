@@ -12,7 +12,7 @@ from intently.errors import IntentlyError
 from intently.log import clock, schema
 from intently.log.columns import numbers
 from intently.log.mask import masked
-from intently.log.names import COLUMNS, PERSONAL, plain
+from intently.log.names import COLUMNS, EVENT_TYPES, PERSONAL, plain
 from intently.log.protect import Protect, named_personal
 from intently.log.times import utc
 
@@ -82,7 +82,21 @@ def _score(ours: str, column: str, values: pl.Series) -> tuple[float, str]:
         ), f"{column!r} is like {max(parts, key=len)!r}; it holds {holds}"
     if ours == schema.TIME and not sample.dtype.is_numeric():
         return 0.3, f"{column!r} holds {holds}"
+    if ours == schema.TYPE and (words := _event_words(sample)):
+        return 0.4, f"{column!r} holds {words}"
     return 0.0, ""
+
+
+def _event_words(sample: pl.Series) -> str:
+    """Words such as view, cart and purchase, where a column of whatever name holds at least two of these three, and
+    mostly words of that kind.
+    """
+    counts = sample.cast(pl.String).value_counts(sort=True).rows()
+    ours = {word: name for word, _ in counts for name, known in EVENT_TYPES.items() if plain(word) in known}
+    told = sum(count for word, count in counts if word in ours)
+    if len({schema.BUY, "view", "cart"} & set(ours.values())) < 2 or told < 0.5 * len(sample):
+        return ""
+    return ", ".join(list(ours)[:3])
 
 
 def _fits(ours: str, sample: pl.Series) -> tuple[bool, str]:

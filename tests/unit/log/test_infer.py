@@ -375,9 +375,20 @@ def test_ids_with_a_point_are_names(tmp_path):
     assert set(Log.read(tmp_path).events["item_id"]) == set(frame["item"])
 
 
-@pytest.mark.parametrize("name", ["type", "类型", "行为"])
+@pytest.mark.parametrize("name", ["type", "类型", "行为", "what", "干了什么"])
 def test_what_was_done_is_read_from_the_column_that_says_it_and_no_view_becomes_a_sale(tmp_path, name):
     rows = ["1,2024-01-31 10:00,购买,茶,12.5", "2,2024-02-01 11:00,浏览,杯,", "3,2024-02-02 12:00,购买,杯,3"]
     (tmp_path / "shop.csv").write_text("\n".join([f"用户,时间,{name},商品,金额", *rows]), encoding="utf-8")
     (tmp_path / "intently.toml").write_text(toml(draft_of(tmp_path / "shop.csv", tmp_path)), encoding="utf-8")
     assert Log.read(tmp_path / "intently.toml").events["event_type"].to_list() == ["buy", "view", "buy"]
+
+
+@pytest.mark.parametrize(
+    "words", [("search", "ad", "direct"), ("view", "sea view", "garden view"), ("cart", "pallet", "truck")]
+)
+def test_a_column_that_only_holds_words_like_these_is_no_event_type(tmp_path, words):
+    frame = orders().rename(ENGLISH)
+    frame = frame.with_columns(pl.Series("extra", [words[n % 3] for n in range(len(frame))]))
+    frame.write_csv(tmp_path / "shop.csv")
+    draft = draft_of(tmp_path / "shop.csv", tmp_path)
+    assert "extra" in {guess.theirs for guess in draft.left}
