@@ -5,7 +5,7 @@
 The bundle is one trained until 2017-09-10 (`intently train --data DATA --until 2017-09-10 --out BUNDLE`); it is asked
 at the five weekly cut-offs from there to 2017-10-08. Every mixture of the booster that reads nothing, the stack and the
 reader is compared with that booster. Then, for every three of the five, the weight that is best there is judged at the
-other two: out of fourteen weights, out of the three that a training may choose from, and .2 for all. Writes
+other two: out of fourteen weights, out of those that a training may choose from, and .2 for all. Writes
 bench/results/blend.json.
 """
 
@@ -89,7 +89,7 @@ def chosen_elsewhere(task: Task, examples: Examples, parts: Mapping[str, Scores]
 
     alone = good(parts[OPPONENT])
     said = [parts[name] for name in names]
-    gain = {weight: good(blended(said, parts[READER], weight)) - alone for weight in FOURTEEN}
+    gain = {weight: good(blended(said, parts[READER], weight)) - alone for weight in {*FOURTEEN, *WEIGHTS}}
 
     def elsewhere(weights: Sequence[float]) -> list[float]:
         found = []
@@ -99,7 +99,7 @@ def chosen_elsewhere(task: Task, examples: Examples, parts: Mapping[str, Scores]
             found.append(gain[best][others].mean())
         return [round(float(np.mean(found)), 6), round(float(np.std(found)), 6)]
 
-    return {"of_fourteen": elsewhere(FOURTEEN), "of_three": elsewhere(WEIGHTS), "0.2": elsewhere([0.2])}
+    return {"of_fourteen": elsewhere(FOURTEEN), "of_those_of_a_training": elsewhere(WEIGHTS), "0.2": elsewhere([0.2])}
 
 
 if __name__ == "__main__":
