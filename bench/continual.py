@@ -199,12 +199,15 @@ def against_third(
             for number, (way, one) in enumerate(values.items())
         }
         forgot = {way: goodness["as_it_was"] - one for way, one in goodness.items()}
+        # In a resample naive training may have forgotten nothing at all.
+        with np.errstate(divide="ignore"):
+            share = {way: forgot[way] / forgot["naive"] for way in found}
         for way, mine in found.items():
             mine[metric.name] = {
                 what: [round(float(value), 5) for value in (one[0], *np.quantile(one[1:], (0.025, 0.975)))]
                 for what, one in (
                     ("third", forgot[way] - forgot["naive"] / 3),
-                    ("share", forgot[way] / forgot["naive"]),
+                    ("share", share[way]),
                 )
             }
     return found
