@@ -24,6 +24,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import sys
 import tempfile
@@ -263,7 +264,11 @@ def main(name: str, totals: bool, dev: bool, replayed: float) -> None:
     }
     if not dev:
         file = "_".join(["continual", *([name] * (name != "purchase_intent")), *(["totals"] * totals)])
-        (RESULTS / f"{file}.json").write_text(json.dumps(told, indent=1) + "\n")
+        # The three numbers of an interval on one line.
+        text = re.sub(
+            r"\[\s+([^][{}]*?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", json.dumps(told, indent=1)
+        )
+        (RESULTS / f"{file}.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":
