@@ -201,7 +201,7 @@ def against_third(
         }
         forgot = {way: goodness["as_it_was"] - one for way, one in goodness.items()}
         # In a resample naive training may have forgotten nothing at all.
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             share = {way: forgot[way] / forgot["naive"] for way in found}
         for way, mine in found.items():
             mine[metric.name] = {

@@ -11,10 +11,10 @@ on the same rows and by the same settings, it is `purchases_and_words`, `purchas
 `purchases_and_both`. What the words themselves bring is how much better `both` is than `how_often`. The reader is out
 of time (`TextColumns`): fitted, then taken further every six weeks, and a row is read by the newest one before it; rows
 before the first have no columns. Five weekly cut-offs judge, and those customers apart who had bought less than five
-times; intervals resample customers whole. With --rare a look in fifty is bought, as in many a real shop, instead of one
-in ten: purchases say less. With --shuffled every customer writes what another wrote, as often as before: what words
-bring must then vanish. Settings were tried on other shops (--dev: generator seed 2 or the one given, which writes
-nothing); figures, of seed 1, are added to bench/results/spend_from_text.jsonl.
+times; intervals resample customers whole. With --rare one look in thirty is bought instead of one in eight: purchases
+say less. With --shuffled every customer writes what another wrote, as often as before: what words bring must then
+vanish. Settings were tried on other shops (--dev: generator seed 2 or the one given, which writes nothing); figures, of
+seed 1, are added to bench/results/spend_from_text.jsonl.
 """
 
 from __future__ import annotations

@@ -88,10 +88,11 @@ PERSONAL = (
 EVENT_TYPES: dict[str, tuple[str, ...]] = {
     schema.BUY: (
         "buy", "bought", "purchase", "purchased", "order", "ordered", "transaction", "sale", "checkoutcompleted", "paid",
+        "ordercompleted",
         "购买", "下单", "支付", "付款", "成交", "已购买",
     ),
-    "view": ("view", "viewed", "pv", "pageview", "productview", "viewitem", "detail", "click", "clk", "浏览", "点击", "查看"),
-    "cart": ("cart", "addtocart", "addcart", "basket", "addtobasket", "加购", "加购物车", "加入购物车", "购物车"),
+    "view": ("view", "viewed", "pv", "pageview", "productview", "productviewed", "viewedproduct", "viewitem", "detail", "click", "clk", "浏览", "点击", "查看"),
+    "cart": ("cart", "addtocart", "addedtocart", "productadded", "addcart", "basket", "addtobasket", "加购", "加购物车", "加入购物车", "购物车"),
     schema.REMOVE: ("remove", "removed", "removefromcart", "uncart", "removecart", "移出购物车", "取消加购"),
     "wish": ("fav", "favorite", "favourite", "wishlist", "addtowishlist", "like", "收藏"),
     "search": ("search", "query", "searched", "搜索"),
@@ -101,6 +102,11 @@ EVENT_TYPES: dict[str, tuple[str, ...]] = {
     "impression": ("impression", "ad", "adview", "adimpression", "曝光"),
     "click": ("adclick", "广告点击"),
 }  # fmt: skip
+
+# Words of these that are as often places, scopes and stages: where somebody came from, what a discount is on.
+PLACES = (
+    "order", "sale", "transaction", "paid", "detail", "click", "clk", "cart", "basket", "购物车", "点击", "支付", "付款",
+)  # fmt: skip
 
 # Time zones by country (name, code, Chinese) and currency; False where the country has several.
 ZONES: dict[str, tuple[str, bool]] = {

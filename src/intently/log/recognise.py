@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,11 +12,15 @@ from intently.errors import IntentlyError
 from intently.log import clock, schema
 from intently.log.columns import numbers
 from intently.log.mask import masked
-from intently.log.names import COLUMNS, EVENT_TYPES, PERSONAL, plain
+from intently.log.names import COLUMNS, EVENT_TYPES, PERSONAL, PLACES, plain
 from intently.log.protect import Protect, named_personal
 from intently.log.times import utc
 
 _SAMPLE = 2_000
+# Different words of a column of event types, at most; how well such words alone stand for one, below a usual name.
+_MOST_WORDS = 60
+_OF_WORDS = 0.7
+_FUNNEL = {"view", "cart", schema.BUY}
 
 EVENTS = (
     schema.TIME,
@@ -52,6 +56,8 @@ def chosen(frame: pl.DataFrame, wanted: Sequence[str]) -> dict[str, Choice]:
             score, why = _score(ours, column, frame[column])
             if score > 0:
                 scores.append((score, ours, column, why))
+    if schema.TYPE in wanted:
+        scores = _by_words(scores, frame)
     scores.sort(key=lambda one: -one[0])
     found: dict[str, Choice] = {}
     taken: set[str] = set()
@@ -82,21 +88,53 @@ def _score(ours: str, column: str, values: pl.Series) -> tuple[float, str]:
         ), f"{column!r} is like {max(parts, key=len)!r}; it holds {holds}"
     if ours == schema.TIME and not sample.dtype.is_numeric():
         return 0.3, f"{column!r} holds {holds}"
-    if ours == schema.TYPE and (words := _event_words(sample)):
-        return 0.4, f"{column!r} holds {words}"
     return 0.0, ""
 
 
-def _event_words(sample: pl.Series) -> str:
-    """Words such as view, cart and purchase, where a column of whatever name holds at least two of these three, and
-    mostly words of that kind.
+def _by_words(scores: list[tuple[float, str, str, str]], frame: pl.DataFrame) -> list[tuple[float, str, str, str]]:
+    """Columns of any other name that tell events by their words, too; then no column of other words is the type."""
+    named = {column for score, ours, column, _ in scores if score > _OF_WORDS or ours == schema.TYPE}
+    money = max((one for one in scores if one[1] == schema.AMOUNT), default=None)
+    telling = []
+    for column in frame.columns:
+        if column in named and not any(ours == schema.TYPE and one == column for _, ours, one, _ in scores):
+            continue
+        words = _event_words(frame[column])
+        if words and (money is None or not _pays_alike(frame[column], frame[money[2]], words)):
+            kinds = len(set(words.values()))
+            why = f"{column!r} holds {', '.join(list(words)[:3])}"
+            telling.append((_OF_WORDS + kinds / 1_000, schema.TYPE, column, why))
+    if not telling:
+        return scores
+    told = {column for _, _, column, _ in telling}
+    kept = [one for one in scores if one[1] != schema.TYPE or one[2] in told]
+    return kept + [one for one in telling if not any(one[1:3] == other[1:3] for other in kept)]
+
+
+def _event_words(values: pl.Series) -> dict[str, str]:
+    """The words of a column and what they mean, the frequent first, where they tell what customers did.
+
+    Nearly every row has one; of view, cart and purchase there are at least two that mean nothing else; and nearly all
+    words are known, or more than half where there are all three.
     """
-    counts = sample.cast(pl.String).value_counts(sort=True).rows()
-    ours = {word: name for word, _ in counts for name, known in EVENT_TYPES.items() if plain(word) in known}
-    told = sum(count for word, count in counts if word in ours)
-    if len({schema.BUY, "view", "cart"} & set(ours.values())) < 2 or told < 0.5 * len(sample):
-        return ""
-    return ", ".join(list(ours)[:3])
+    if values.dtype != pl.String or not len(values) or values.null_count() > 0.05 * len(values):
+        return {}
+    if values.head(_SAMPLE).n_unique() > _MOST_WORDS:
+        return {}
+    counts = values.drop_nulls().value_counts(sort=True).rows()
+    words = {word: name for word, _ in counts for name, known in EVENT_TYPES.items() if plain(word) in known}
+    told = sum(count for word, count in counts if word in words)
+    sure = {name for word, name in words.items() if plain(word) not in PLACES}
+    enough = 0.5 if set(words.values()) >= _FUNNEL else 0.95
+    return words if len(_FUNNEL & sure) >= 2 and told >= enough * len(values) else {}
+
+
+def _pays_alike(values: pl.Series, money: pl.Series, words: Mapping[str, str]) -> bool:
+    """Whether money stands on rows of other words about as often as on sales: then all are sales, whatever it says."""
+    bought = values.replace_strict(words, default=None, return_dtype=pl.String).is_in([schema.BUY, schema.RETURN])
+    paid = money.is_not_null()
+    sold, other = paid.filter(bought.fill_null(value=False)), paid.filter(~bought.fill_null(value=False))
+    return bool(len(other)) and bool(other.mean() > 0.5 * (sold.mean() if len(sold) else 0.0))  # type: ignore[operator]
 
 
 def _fits(ours: str, sample: pl.Series) -> tuple[bool, str]:
@@ -111,7 +149,7 @@ def _fits(ours: str, sample: pl.Series) -> tuple[bool, str]:
             fits = bool((value.cast(pl.Float64).round() == value.cast(pl.Float64)).mean() > 0.9)  # type: ignore[operator]
         return fits, f"numbers{_such(sample)}"
     if ours == schema.TYPE:
-        few = distinct <= 60 and (distinct <= len(sample) / 3 or distinct <= 5)
+        few = distinct <= _MOST_WORDS and (distinct <= len(sample) / 3 or distinct <= 5)
         return few and (dtype == pl.String or dtype.is_integer()), f"{distinct} different words"
     if ours in (schema.USER, schema.ITEM, schema.SESSION, schema.EVENT):
         whole = dtype.is_integer() or (dtype.is_float() and bool((sample.round() == sample).all()))

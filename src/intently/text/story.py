@@ -25,6 +25,8 @@ Array = np.ndarray
 # What numbers are rounded to within a power of ten, and where, by ratio, one is as near as the next.
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
 _BETWEEN = tuple(math.sqrt(low * high) for low, high in pairwise(_STEPS))
+# Amounts that go without saying.
+_NOTHING = ("0", "-0")
 # Examples whose whole pasts are counted at once.
 _COUNTED_AT_ONCE = 1_000
 
@@ -74,9 +76,10 @@ class Story:
 class Teller:
     """How pasts are told: in which `language`, and at most how many of the newest events (`last`; 0 tells none).
 
-    With `rates`, a past begins with how often a month what was done, for how much, how often and how much in the last
-    month, and when last: what the newest events alone do not say. A month's numbers, not sums: those grow with the
-    log, and a reader would be asked of ever larger ones than it learned from.
+    With `rates`, a past begins with how often a month what was done and for how much, since the customer was first seen
+    (at least a month), how often and for how much in the last month, and when last: what the newest events alone do not
+    say. A month's numbers, not sums: those grow with the log, and a reader would be asked of ever larger ones than it
+    learned from.
     """
 
     language: str = "en"
@@ -109,14 +112,15 @@ def amount_words(amount: float) -> str:
 
 
 def about(number: float) -> float:
-    """A number to the nearest of 1, 1.5, 2, 3, 4, 5, 7, 10, 15, ... by its ratio to them; 0 stays 0.
+    """A number to the nearest of 1, 1.5, 2, 3, 4, 5, 7, 10, 15, ... by its ratio to them, with its sign; 0 below .001.
 
-    Each of these is a word that a language model can learn; 1,387 is four digits.
+    So there are few different numbers for a language model to learn.
     """
-    if number <= 0:
-        return number
-    power = 10.0 ** math.floor(math.log10(number))
-    return _STEPS[bisect(_BETWEEN, number / power)] * power
+    size = abs(number)
+    if size < 0.001:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(size))
+    return math.copysign(_STEPS[bisect(_BETWEEN, size / power)] * power, number)
 
 
 def said(text: str) -> str:
@@ -247,8 +251,10 @@ def _rate(kind: str, values: Sequence[float], wording: Wording) -> str:
 
 
 def _often(times: float, amount: float, wording: Wording) -> str:
-    money = wording.amount.format(amount=amount_words(about(amount))) if amount else ""
-    return wording.often.format(n=amount_words(about(times))) + money
+    money = amount_words(about(amount))
+    return wording.often.format(n=amount_words(about(times))) + (
+        "" if money in _NOTHING else wording.amount.format(amount=money)
+    )
 
 
 def _joined(

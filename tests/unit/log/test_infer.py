@@ -384,11 +384,72 @@ def test_what_was_done_is_read_from_the_column_that_says_it_and_no_view_becomes_
 
 
 @pytest.mark.parametrize(
-    "words", [("search", "ad", "direct"), ("view", "sea view", "garden view"), ("cart", "pallet", "truck")]
+    "words",
+    [
+        ("search", "ad", "direct"),
+        ("view", "sea view", "garden view"),
+        ("cart", "pallet", "truck"),
+        ("order", "cart", "item"),
+        ("detail", "cart", "home"),
+        ("cart", "click", "search"),
+        ("购物车", "浏览", "搜索"),
+        ("basket", "paid", "paid"),
+    ],
 )
-def test_a_column_that_only_holds_words_like_these_is_no_event_type(tmp_path, words):
+def test_a_column_of_orders_that_holds_words_like_these_takes_no_sale_away(tmp_path, words):
     frame = orders().rename(ENGLISH)
     frame = frame.with_columns(pl.Series("extra", [words[n % 3] for n in range(len(frame))]))
     frame.write_csv(tmp_path / "shop.csv")
+    (tmp_path / "intently.toml").write_text(toml(draft_of(tmp_path / "shop.csv", tmp_path)))
+    assert set(Log.read(tmp_path / "intently.toml").events["event_type"]) <= {"buy", "return"}
+
+
+def funnel(rows=300):
+    """A log of views, carts and purchases, with money on the purchases alone."""
+    done = ["product_view" if n % 6 else "purchase" if n % 12 else "add_to_cart" for n in range(rows)]
+    frame = {
+        "user_id": [f"c{n % 40}" for n in range(rows)],
+        "time": [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(rows)],
+        "item": [f"p{n % 30}" for n in range(rows)],
+        "what": done,
+        "amount": [9.5 if one == "purchase" else None for one in done],
+    }
+    return pl.DataFrame(frame)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("product_type", ("shoe", "hat", "bag")),
+        ("type", ("web", "app")),
+        ("event_source", ("web", "app")),
+        ("用户类型", ("新", "老")),
+        ("channel", ("search", "ad", "direct")),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_the_column_that_tells_what_was_done_goes_before_one_that_is_only_named_so(tmp_path, name, words, first):
+    frame = funnel()
+    frame = frame.with_columns(pl.Series(name, [words[n % len(words)] for n in range(len(frame))]))
+    frame = frame.select(name, pl.exclude(name)) if first else frame
+    frame.write_csv(tmp_path / "shop.csv")
+    (tmp_path / "intently.toml").write_text(toml(draft_of(tmp_path / "shop.csv", tmp_path)), encoding="utf-8")
+    assert set(Log.read(tmp_path / "intently.toml").events["event_type"]) == {"view", "cart", "buy"}
+
+
+def test_orders_that_say_what_was_done_before_are_sales(tmp_path):
+    """There is money on every row, whatever the word."""
+    frame = funnel().rename({"what": "before"}).with_columns(pl.lit(9.5).alias("amount"))
+    frame.write_csv(tmp_path / "shop.csv")
+    (tmp_path / "intently.toml").write_text(toml(draft_of(tmp_path / "shop.csv", tmp_path)))
+    assert set(Log.read(tmp_path / "intently.toml").events["event_type"]) == {"buy"}
+
+
+def test_a_column_that_is_mostly_empty_tells_no_events(tmp_path):
+    frame = orders().rename(ENGLISH)
+    words = ["view", "purchase", "add_to_cart"]
+    frame.with_columns(
+        pl.Series("extra", [words[n % 3] if n % 10 == 0 else None for n in range(len(frame))])
+    ).write_csv(tmp_path / "shop.csv")
     draft = draft_of(tmp_path / "shop.csv", tmp_path)
     assert "extra" in {guess.theirs for guess in draft.left}

@@ -116,10 +116,28 @@ def test_numbers_of_rates_are_few_words():
     )
 
 
-@given(st.floats(1e-6, 1e9))
+@given(st.floats(0.001, 1e30))
 def test_a_number_is_told_within_a_quarter(number):
     assert 0.8 <= about(number) / number <= 1.25
     assert about(about(number)) == pytest.approx(about(number))
+    assert about(-number) == -about(number)
+
+
+@pytest.mark.parametrize("number", [0.0, -0.0, 5e-324, 0.0009, -0.0009])
+def test_next_to_nothing_is_told_as_nothing(number):
+    assert about(number) == 0
+
+
+def test_money_that_came_back_is_told_in_round_numbers_and_none_goes_without_saying():
+    rows = [Event("ann", None, "return", day(n), None, amount) for n, amount in ((1, -7.3), (2, -14.9))]
+    rows += [Event("ann", None, "buy", day(n), None, amount) for n, amount in ((1, 0.1), (2, 0.2), (3, -0.3))]
+    rows += [Event("ann", None, "view", day(1), None, 0.0)]
+    asked = Examples(TASK, pl.DataFrame({"user_id": ["ann"], "at": [day(20)]}))
+    assert Teller(last=0, rates=True).tell(asked, Past(log_of(rows), asked))[0].past == (
+        "bought something: 3 a month, lately 3, last 2 weeks ago; "
+        "returned something: 2 for -20 a month, lately 2 for -20, last 2 weeks ago; "
+        "viewed something: 1 a month, lately 1, last 2 weeks ago"
+    )
 
 
 def test_each_piece_says_which_events_it_tells_of():
