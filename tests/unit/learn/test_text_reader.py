@@ -18,7 +18,7 @@ from intently.learn.methods import METHODS, Sizes, method_of
 from intently.learn.methods.adalora import ranks
 from intently.learn.objective import Objective
 from intently.learn.text_finetune import TextRecipe, _arguments
-from intently.learn.text_reader import SETTINGS, TextReader, values_of
+from intently.learn.text_reader import FORMAT, SETTINGS, TextReader, values_of
 from intently.log import schema
 from intently.tasks import BUILT_IN
 from intently.tasks.purchasing_power import TASK as POWER
@@ -472,12 +472,17 @@ def test_it_has_to_be_fitted_and_a_saved_one_has_to_be_whole(model, log, reader,
         TextReader.read_from(tmp_path, TASK)
 
 
-def test_a_saved_reader_of_an_earlier_format_is_refused(reader, tmp_path):
+@pytest.mark.parametrize(("earlier", "number"), [({}, 1), ({"format": 2}, 2)])
+def test_a_saved_reader_of_an_earlier_format_is_refused(reader, tmp_path, earlier, number):
+    """Those of format 2 were told sums where this version tells rates."""
     reader.save(tmp_path)
     file = tmp_path / SETTINGS
     told = json.loads(file.read_text())
-    file.write_text(json.dumps({name: value for name, value in told.items() if name != "format"}))
-    with pytest.raises(BundleError, match="format 1; this version reads 2") as raised:
+    teller = {"language": "en", "last": 48, "sums": True}
+    file.write_text(
+        json.dumps({name: one for name, one in told.items() if name != "format"} | {"teller": teller} | earlier)
+    )
+    with pytest.raises(BundleError, match=f"format {number}; this version reads {FORMAT}") as raised:
         TextReader.read_from(tmp_path, TASK)
     assert "Train it again" in raised.value.mend
 
