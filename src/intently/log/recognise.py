@@ -93,13 +93,13 @@ def _score(ours: str, column: str, values: pl.Series) -> tuple[float, str]:
 
 def _by_words(scores: list[tuple[float, str, str, str]], frame: pl.DataFrame) -> list[tuple[float, str, str, str]]:
     """Columns of any other name that tell events by their words, too; then no column of other words is the type."""
-    named = {column for score, ours, column, _ in scores if score > _OF_WORDS or ours == schema.TYPE}
+    types = {column for _, ours, column, _ in scores if ours == schema.TYPE}
+    # What bears the usual name of something else is that.
+    others = {column for score, _, column, _ in scores if score > _OF_WORDS} - types
     money = max((one for one in scores if one[1] == schema.AMOUNT), default=None)
     telling = []
     for column in frame.columns:
-        if column in named and not any(ours == schema.TYPE and one == column for _, ours, one, _ in scores):
-            continue
-        words = _event_words(frame[column])
+        words = {} if column in others else _event_words(frame[column])
         if words and (money is None or not _pays_alike(frame[column], frame[money[2]], words)):
             kinds = len(set(words.values()))
             why = f"{column!r} holds {', '.join(list(words)[:3])}"
