@@ -17,6 +17,7 @@ from intently.contract import Examples, Past, Ranking
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array
+from intently.log.sets import distinct
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def candidates(
         whole = not unseen(examples) and sources.popular <= TOP
         popular = shelved.greatest[: sources.popular] if whole else best_of(shelved.popular, mask, sources.popular)
         kept.append((rows[:, None] * len(items) + popular).ravel())
-    key = np.unique(np.concatenate(kept))
+    key = distinct(np.concatenate(kept))
     return key // len(items), key % len(items)
 
 

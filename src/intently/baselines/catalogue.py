@@ -160,10 +160,16 @@ def best_of(shop: Array, mask: Array, k: int) -> Array:
 
 
 def _filled(pairs: Pairs, filling: Array, items: int, n: int, k: int) -> tuple[Array, Array]:
-    row, item = np.repeat(np.arange(n), len(filling)), np.tile(filling, n)
-    step = np.tile(np.arange(len(filling), dtype=np.float64), n)
-    new = ~np.isin(row * items + item, pairs.example * items + pairs.item)
-    score = np.concatenate([pairs.score, -1 - step[new]])
-    tie = np.concatenate([pairs.tie, np.zeros(new.sum())])
-    rows, codes_ = np.concatenate([pairs.example, row[new]]), np.concatenate([pairs.item, item[new]])
+    # Whoever has k pairs needs no more: what fills up comes below them all.
+    short = np.flatnonzero(np.bincount(pairs.example, minlength=n) < k)
+    number, step = np.full(n, NONE), np.full(items, NONE)
+    number[short], step[filling] = np.arange(len(short)), np.arange(len(filling))
+    mine, place = number[pairs.example], step[pairs.item]
+    both = (mine >= 0) & (place >= 0)
+    new = np.ones((len(short), len(filling)), dtype=bool)
+    new[mine[both], place[both]] = False
+    row, place = np.nonzero(new)
+    score = np.concatenate([pairs.score, -1.0 - place])
+    tie = np.concatenate([pairs.tie, np.zeros(len(row))])
+    rows, codes_ = np.concatenate([pairs.example, short[row]]), np.concatenate([pairs.item, filling[place]])
     return top_pairs(rows, codes_, score, tie, n, k)

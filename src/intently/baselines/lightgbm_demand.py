@@ -22,6 +22,7 @@ from intently.contract import Amount, Everyone, Examples, Past, Scores, Task
 from intently.errors import ConfigError
 from intently.log.pack import Array, codes
 from intently.log.schema import AMOUNT, BRAND, BUY, CATEGORY, ITEM, QUANTITY, TYPE
+from intently.log.sets import among, distinct
 
 _HALF_LIVES = (7.0, 14.0, 28.0, 56.0)
 _WEEKS = 12
@@ -85,9 +86,9 @@ class LightGBMDemand:
         examples, past, truth = examples.take(recent), past.take(recent), truth[recent]
         earlier, later = held_out(examples)
         weight = self._weights(past)
-        needed = np.union1d(np.flatnonzero(weight), later)
+        needed = distinct(np.concatenate([np.flatnonzero(weight), later]))
         examples, past, truth, weight = examples.take(needed), past.take(needed), truth[needed], weight[needed]
-        earlier, later = np.flatnonzero(np.isin(needed, earlier) & (weight > 0)), np.flatnonzero(np.isin(needed, later))
+        earlier, later = np.flatnonzero(among(needed, earlier) & (weight > 0)), np.flatnonzero(among(needed, later))
         values, names = self._features(examples, past)
         table = _Table(values, names, truth, weight)
         first = self._train(table, None, earlier, later, _MOST_TREES)
@@ -263,8 +264,8 @@ def _lagged(examples: Examples, past: Past, *, units: bool) -> tuple[Array, tupl
     at = examples.at.dt.epoch("us").to_numpy()
     parts, order = [], []
     names: tuple[str, ...] = ()
-    for number, time in enumerate(examples.cutoffs):
-        asked = np.flatnonzero(at == np.unique(at)[number])
+    for instant, time in zip(distinct(at), examples.cutoffs, strict=True):
+        asked = np.flatnonzero(at == instant)
         # What the shop sold of every item before this time, per window: (items, 3).
         amounts = sold(past, time, items[ITEM], units=units)
         looks = looked(past, time, items[ITEM], units=units)

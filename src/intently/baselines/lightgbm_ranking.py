@@ -24,6 +24,7 @@ from intently.contract import Examples, Past, Ranking, Scores, Task
 from intently.errors import TooFewExamples
 from intently.log import schema
 from intently.log.pack import Array
+from intently.log.sets import among
 
 BLOCK = 4096
 _LEAST_BLOCK = 256
@@ -112,7 +113,7 @@ class LightGBMRanking:
         shop = Shop.learn(past.shop(at), past.items, near, self.seed)
         block = self._block(some.hide(), before, shop)
         row, item = truth_pairs(some, before.items[schema.ITEM])
-        return block, np.isin(block.example * block.own.items + block.item, row * block.own.items + item)
+        return block, among(block.example * block.own.items + block.item, row * block.own.items + item)
 
     def _block(self, examples: Examples, past: Past, shop: Shop) -> _Block:
         own = OwnTable.of(past, len(past.items))
@@ -176,7 +177,7 @@ class LightGBMRanking:
         score = np.asarray(booster.predict(block.features, num_threads=1))
         own = block.own
         rest = own.best(TOP)
-        rest = rest[~np.isin(own.key[rest], block.example * own.items + block.item)]
+        rest = rest[~among(own.key[rest], block.example * own.items + block.item)]
         pairs = Pairs(
             np.concatenate([block.example, own.example[rest]]),
             np.concatenate([block.item, own.item[rest]]),

@@ -14,6 +14,7 @@ from intently.contract import Past
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array, codes
+from intently.log.sets import distinct
 
 # Days after which a purchase counts half as much, where a customer's own best items are sought.
 HALF_LIFE = 84.0
@@ -147,7 +148,7 @@ def pair_features(
     """
     pair = own.find(example * own.items + item)
     customer = _customer_columns(own)
-    parts = {name: _gather(values, pair) for name, values in _own_columns(own, customer, np.unique(pair)).items()}
+    parts = {name: _gather(values, pair) for name, values in _own_columns(own, customer, distinct(pair)).items()}
     parts |= {name: values[example] for name, values in customer.items()}
     parts |= {name: table[item, column] for column, name in enumerate(ITEM_COLUMNS)}
     parts |= _category_columns(own, past, example, item)

@@ -16,6 +16,7 @@ from intently.errors import ConfigError
 from intently.log import schema
 from intently.log.log import Log
 from intently.log.pack import Array, Derived, Made, Order, Pack, days, hour_of_week
+from intently.log.sets import distinct
 
 # Sums over pasts are taken this many rows at a time, so that a log larger than memory can be read.
 _ROWS_AT_ONCE = 4_000_000
@@ -224,7 +225,7 @@ class Past:
         """The row in another past of each example of this one; None where it does not have them all."""
         if self._log is not other._log or self._by_item != other._by_item:
             return None
-        times = np.unique(other._at)
+        times = distinct(other._at)
         number = np.minimum(np.searchsorted(times, self._at), len(times) - 1)
         if not len(times) or (times[number] != self._at).any():
             return None

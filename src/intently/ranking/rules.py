@@ -15,6 +15,7 @@ from intently.errors import ConfigError, gathered
 from intently.log import schema
 from intently.log.expression import SqlFault, tried, unknown_columns
 from intently.log.pack import Array, codes
+from intently.log.sets import among
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def kept(rules: Rules, facts: Facts, ranked: Array, bought: Bought, k: int) -> A
         lately = bought.days < rules.not_bought_days
         width = len(facts.allowed)
         mine = np.arange(n)[:, None] * width + ranked
-        fits &= ~np.isin(mine, bought.row[lately] * width + bought.item[lately])
+        fits &= ~among(mine, bought.row[lately] * width + bought.item[lately])
     row, place = np.nonzero(fits)
     item = ranked[row, place]
     nth = _nth(row)

@@ -31,6 +31,10 @@ _PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128
 # One of these is in every folder that holds a tokenizer.
 _TOKENIZERS = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
 
+# Texts cut into tokens at once, to be sorted by their number: read by that, and 32 at once, item texts of about 18
+# tokens took seven tenths of the time that they did sorted by letters and 64 at once (AVX2, one thread).
+_CUT_AT_ONCE = 8192
+
 Progress = Callable[[str, float], None]
 
 _LOADING = threading.Lock()
@@ -116,26 +120,31 @@ def encode(
     network: torch.nn.Module,
     *,
     max_tokens: int = 64,
-    batch_size: int = 64,
+    batch_size: int = 32,
     progress: Progress = silent,
 ) -> Array:
-    """Vectors of texts, (n, width) float32; texts of like length are read together."""
+    """Vectors of texts, (n, width) float32; texts of as many tokens are read together."""
     import torch
 
     order = np.argsort([len(text) for text in texts], kind="stable")
-    parts = []
+    rows, parts = [], []
     network.eval()
     # Where the processor multiplies bfloat16 itself this is 1.9 times as fast, and the cosine to float32 is .9999.
     quick = torch.autocast("cpu", torch.bfloat16, enabled=bool(torch.cpu.get_capabilities().get("avx512_bf16")))
     with torch.inference_mode(), quick:
-        for start in range(0, len(order), batch_size):
-            chunk = [texts[i] for i in order[start : start + batch_size]]
-            batch = tokenizer(chunk, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
-            parts.append(pooled(network, batch).float().numpy())
-            progress("reading item texts", (start + len(chunk)) / len(order))
+        for start in range(0, len(order), _CUT_AT_ONCE):
+            some = order[start : start + _CUT_AT_ONCE]
+            ids = tokenizer([texts[row] for row in some], truncation=True, max_length=max_tokens)["input_ids"]
+            like = np.argsort([len(one) for one in ids], kind="stable")
+            for first in range(0, len(like), batch_size):
+                chosen = like[first : first + batch_size]
+                batch = tokenizer.pad({"input_ids": [ids[one] for one in chosen]}, return_tensors="pt")
+                parts.append(pooled(network, batch).float().numpy())
+                rows.append(some[chosen])
+                progress("reading item texts", (start + first + len(chosen)) / len(order))
     vectors = np.concatenate(parts)
     result = np.empty_like(vectors)
-    result[order] = vectors
+    result[np.concatenate(rows)] = vectors
     return result
 
 
