@@ -34,7 +34,8 @@ from intently.learn.augment import Augment, perturbed, typos
 from intently.learn.objective import Objective, head_loss
 from intently.learn.text_finetune import TextRecipe
 from intently.learn.text_network import TextNetwork, padded
-from intently.learn.text_reader import TextReader, values_of
+from intently.learn.text_reader import TextReader
+from intently.learn.text_truth import values_of
 from intently.text.story import Story, Teller
 
 RESULTS = Path(__file__).parent / "results" / "robustness.json"

@@ -22,6 +22,7 @@ def command(
     seed: console.SEED = 0,
 ) -> None:
     """Fine-tune on 1,469,307 real purchase lines (Complete Journey), compare, save, reload, and ask."""
+    from intently.cli.doctor import features, multiplies_bfloat16
     from intently.cli.evaluate import READINGS, five_weeks, judged, told, written
     from intently.evaluate.cost import measured
     from intently.learn.train import train
@@ -32,7 +33,8 @@ def command(
 
     until = moment(_UNTIL)
     tasks = console.standard_tasks()
-    console.say("Estimate: about 8 minutes on 2 cores, 5 GB of memory.")
+    minutes = "5 to 8" if multiplies_bfloat16(features()) else "12 to 17"
+    console.say(f"Estimate: {minutes} minutes on 2 cores of this kind, 5 GB of memory.")
     with measured() as cost, console.progress() as progress:
         progress("reading Complete Journey", 0.0)
         complete_journey.read().write(out / "data")

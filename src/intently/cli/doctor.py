@@ -128,7 +128,7 @@ def _machine() -> dict[str, Any]:
         "usable_cores": _usable_cores(),
         "load": round(psutil.getloadavg()[0], 2),
         "threads": {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")},
-        "features": _features(),
+        "features": features(),
         "memory_gigabytes": round(total / 1e9, 1),
         "available_gigabytes": round(min(memory.available, total) / 1e9, 1),
         "cache": str(cache),
@@ -152,7 +152,7 @@ def _number(file: Path) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _features() -> list[str] | None:
+def features() -> list[str] | None:
     """What this processor has of the features that matter; None where the system does not say."""
     file = Path("/proc/cpuinfo")
     if not file.is_file():
@@ -160,6 +160,11 @@ def _features() -> list[str] | None:
     lines = [line for line in file.read_text().splitlines() if line.lower().startswith(("flags", "features"))]
     has = set(lines[0].split()) if lines else set()
     return [name for name in _FEATURES if name in has]
+
+
+def multiplies_bfloat16(has: list[str] | None) -> bool:
+    """Whether a processor with these features multiplies bfloat16 itself; True where they are not known."""
+    return has is None or bool({"avx512_bf16", "amx_bf16", "bf16"} & set(has))
 
 
 def _model() -> tuple[dict[str, Any], list[Fault]]:
@@ -194,7 +199,7 @@ def _slow(machine: dict[str, Any]) -> list[Fault]:
     threads = machine["threads"]["OMP_NUM_THREADS"]
     if threads and threads.isdigit() and int(threads) > cores:
         faults.append(Fault(f"OMP_NUM_THREADS is {threads} on {cores:g} cores.", f"Set it to {max(int(cores), 1)}."))
-    if machine["features"] is not None and not {"avx512_bf16", "amx_bf16", "bf16"} & set(machine["features"]):
+    if not multiplies_bfloat16(machine["features"]):
         faults.append(
             Fault(
                 "This processor does not multiply bfloat16 itself.",

@@ -350,13 +350,18 @@ def _remember(
     np.maximum.at(first, place, age)
     gap = np.where(columns[-1] > 1, (first - recent) / np.maximum(columns[-1] - 1, 1), 0.0)
     columns += [recent, first, gap, np.where(gap > 0, recent / np.maximum(gap, 0.5), 0.0)]
-    logs = [np.log1p(column) for column in columns]
+    owner = cell // size
     for weighed in (columns[1], columns[2]):
-        total = np.bincount(cell // size, weights=weighed, minlength=nows)
-        logs.append(np.log(weighed / np.maximum(total[cell // size], 1e-9) + 1e-3) / 3 + 2)
-    batch[f"memory.{task.name}.now"] = cell // size
+        total = np.bincount(owner, weights=weighed, minlength=nows)
+        columns.append(weighed / np.maximum(total[owner], 1e-9) + 1e-3)
+    # In float32, whose logs numpy takes several at once.
+    logs = np.array(columns, dtype=np.float32)
+    logs[:-2] += 1
+    np.log(logs, out=logs)
+    logs[-2:] = logs[-2:] / 3 + 2
+    batch[f"memory.{task.name}.now"] = owner
     batch[f"memory.{task.name}.value"] = items.add(cell % size) if key is not None else cell % size
-    batch[f"memory.{task.name}.features"] = np.stack(logs, axis=1).astype(np.float32)
+    batch[f"memory.{task.name}.features"] = np.ascontiguousarray(logs.T)
     batch[f"memory.{task.name}.code"] = cell % size
 
 

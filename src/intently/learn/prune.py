@@ -23,7 +23,8 @@ from intently.learn.methods import method_of
 from intently.learn.methods.method import layers_of
 from intently.learn.text_finetune import Lessons, Loss, Run, TextRecipe, finetune_text, trained_on
 from intently.learn.text_network import TextNetwork, padded
-from intently.learn.text_reader import TextReader, values_of
+from intently.learn.text_reader import TextReader
+from intently.learn.text_truth import values_of
 from intently.learn.text_weights import Pruned, attention, base_of, cut
 
 # Texts on which layers and heads are weighed.

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import polars as pl
 
-from intently.contract import Amount, Everyone, Examples, OneOf, Past, Ranking, Scores, Shares, Task, YesNo
+from intently.contract import Amount, Everyone, Examples, OneOf, Past, Scores, Task, YesNo
 from intently.errors import BundleError, ConfigError, TooFewExamples
 from intently.learn.augment import Augment
 from intently.learn.calibrate import Calibration
@@ -22,6 +21,7 @@ from intently.learn.objective import Objective
 from intently.learn.prompt import Guess, Prompt, guesser_of
 from intently.learn.text_finetune import Lessons, Run, TextRecipe, finetune_text, fit_head, trained_on
 from intently.learn.text_network import TextNetwork, read_states
+from intently.learn.text_truth import values_of
 from intently.learn.text_weights import Pruned, base_of, cut, empty_model, put_weights, weights_of
 from intently.learn.track import Tracker
 from intently.log import schema
@@ -396,27 +396,3 @@ class TextReader:
 
 def _labels(task: Task) -> tuple[str, ...]:
     return task.answer.labels if isinstance(task.answer, OneOf) else ()
-
-
-def values_of(examples: Examples) -> Array:
-    """Truths as a head takes them, (n,) float32."""
-    task, truth = examples.task, examples.truth
-    if len(truth) == 0 or truth.n_unique() < 2:
-        raise TooFewExamples(
-            f"The truth of {task.name} is the same for all {len(truth)} examples.",
-            mend="Nothing can be learned from one class: bring a longer log, or leave the task out with --tasks.",
-        )
-    match task.answer:
-        case YesNo() | Amount():
-            return truth.cast(pl.Float32).to_numpy()
-        case OneOf(labels=labels):
-            strange = sorted(set(truth.to_list()) - set(labels))
-            if strange:
-                raise ConfigError(
-                    f"{task.name} knows the labels {list(labels)}, but a truth is {strange[0]!r}.",
-                    mend="Add the label to the task, or map it to one of these.",
-                )
-            number = {label: place for place, label in enumerate(labels)}
-            return np.array([number[value] for value in truth], dtype=np.float32)
-        case Ranking() | Shares():
-            raise ConfigError(f"A text reader does not answer {task.name}.", mend="Use the sequence reader.")

@@ -55,6 +55,7 @@ from intently.log import schema
 from intently.log.log import Log
 from intently.text.language_model import PACKAGED, Progress, silent
 from intently.text.story import Teller
+from intently.text.verbalise import item_texts
 
 FEWEST_CUSTOMERS = 50
 
@@ -115,8 +116,13 @@ def train(
         usual = TextReader(model=model, method=method, progress=heard, tracker=tracker)
         worded = asked.in_words(usual, text, known)
         reading: Future[Read] | None = None
+        items = Text(model=model, adapt=adapt)
+        if readable and adapt == "frozen":
+            # The reader waits for them, and half of the rest for the reader: by all threads, before anything is begun.
+            texts, _ = item_texts(known.catalogue)
+            shared_out = [texts[first::threads] for first in range(min(threads, len(texts)))]
+            list(workers.pool.map(lambda some: items.read(some, heard), shared_out))
         if readable:
-            items = Text(model=model, adapt=adapt)
             reading = workers.pool.submit(
                 kept_fresh, known, readable, recipe, items, fresh, checkpoints, heard, tracker
             )
@@ -132,8 +138,8 @@ def train(
                 progress("reading every past", 1.0)
             untuned: Future[FittedReader] | None = None
             if before:
-                items = read.rolling.newest.text
-                untuned = workers.pool.submit(before_fine_tuning, known, readable, recipe, items, fresh, heard)
+                whitened = read.rolling.newest.text
+                untuned = workers.pool.submit(before_fine_tuning, known, readable, recipe, whitened, fresh, heard)
             started += [workers.pool.submit(trial.run) for trial in asked.with_reader(read)]
             if untuned is not None:
                 started += [workers.pool.submit(trial.run) for trial in asked.reader(untuned.result())]

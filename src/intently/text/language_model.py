@@ -37,7 +37,7 @@ _CUT_AT_ONCE = 8192
 
 Progress = Callable[[str, float], None]
 
-_LOADING = threading.Lock()
+_LOADING, _SAVING = threading.Lock(), threading.Lock()
 
 
 def silent(_what: str, _fraction: float) -> None:
@@ -164,10 +164,7 @@ def embed(
     folder = cache or cache_folder()
     keys = [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts]
     file = folder / f"{_fingerprint(model, adapter, exported)}.npz"
-    stored: dict[str, Array] = {}
-    if file.exists():
-        with np.load(file, allow_pickle=False) as saved:
-            stored = dict(zip(saved["keys"].tolist(), saved["vectors"], strict=True))
+    stored = _stored(file)
     missing = [i for i, key in enumerate(keys) if key not in stored]
     if missing:
         new = [texts[i] for i in missing]
@@ -175,8 +172,11 @@ def embed(
             fresh = encode(new, *load(model, adapter), progress=progress)
         else:
             fresh = exported_model.encode(new, exported, progress=progress)
-        stored |= {keys[i]: vector for i, vector in zip(missing, fresh, strict=True)}
-        _save(file, stored)
+        mine = {keys[i]: vector for i, vector in zip(missing, fresh, strict=True)}
+        with _SAVING:
+            # Another thread may have read other texts meanwhile.
+            stored = stored | _stored(file) | mine
+            _save(file, stored)
     return np.stack([stored[key] for key in keys])
 
 
@@ -184,6 +184,14 @@ def cache_folder() -> Path:
     """Where vectors are kept: INTENTLY_CACHE, else the user's cache folder."""
     chosen = os.environ.get("INTENTLY_CACHE")
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "intently"
+
+
+def _stored(file: Path) -> dict[str, Array]:
+    """Vectors by the hash of their text, as `_save` kept them; none where there is no such file."""
+    if not file.exists():
+        return {}
+    with np.load(file, allow_pickle=False) as saved:
+        return dict(zip(saved["keys"].tolist(), saved["vectors"], strict=True))
 
 
 def _save(file: Path, stored: dict[str, Array]) -> None:

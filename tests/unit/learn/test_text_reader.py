@@ -18,7 +18,8 @@ from intently.learn.methods import METHODS, Sizes, method_of
 from intently.learn.methods.adalora import ranks
 from intently.learn.objective import Objective
 from intently.learn.text_finetune import TextRecipe, _arguments
-from intently.learn.text_reader import FORMAT, SETTINGS, TextReader, values_of
+from intently.learn.text_reader import FORMAT, SETTINGS, TextReader
+from intently.learn.text_truth import values_of
 from intently.log import schema
 from intently.tasks import BUILT_IN
 from intently.tasks.purchasing_power import TASK as POWER

@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from intently.text.language_model import _fingerprint, embed
+from intently.text import language_model
+from intently.text.language_model import _fingerprint, embed, encode, load
 
 
 def test_texts_that_several_threads_read_at_once_are_kept_whole(tmp_path, monkeypatch) -> None:
@@ -15,6 +16,30 @@ def test_texts_that_several_threads_read_at_once_are_kept_whole(tmp_path, monkey
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
     assert np.array_equal(embed(texts), found[0])
+
+
+def test_each_of_several_threads_keeps_what_the_others_read(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("INTENTLY_CACHE", str(tmp_path))
+    texts = [f"thing {number}" for number in range(90)]
+    with ThreadPoolExecutor(3) as pool:
+        parts = list(pool.map(lambda first: embed(texts[first::3]), range(3)))
+    monkeypatch.setattr(language_model, "load", lambda *_: 1 / 0)
+    found = embed(texts)
+    for first, part in enumerate(parts):
+        assert np.array_equal(found[first::3], part)
+
+
+def test_each_text_gets_its_own_vector_whatever_it_is_read_beside(monkeypatch) -> None:
+    monkeypatch.setattr(language_model, "_CUT_AT_ONCE", 5)
+    texts = ["a", "红茶 " * 9, "tea", "green tea with mint", "b" * 40, "茶", "tea cup", ""]
+    told, tokenizer, network = [], *load(language_model.PACKAGED)
+    found = encode(texts, tokenizer, network, batch_size=3, progress=lambda _what, fraction: told.append(fraction))
+    alone = np.concatenate([encode([text], tokenizer, network) for text in texts])
+    # The products are made in bfloat16 where the processor has it.
+    assert np.allclose(found, alone, atol=0.02)
+    assert np.linalg.norm(found[:, None] - alone, axis=2).argmin(axis=1).tolist() == list(range(len(texts)))
+    assert told[-1] == 1.0
+    assert told == sorted(told)
 
 
 def test_a_model_kept_in_another_form_is_told_from_the_one_before_it_too(tmp_path) -> None:
