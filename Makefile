@@ -18,7 +18,7 @@ test test-slow: export OMP_NUM_THREADS = 1
 test test-slow: export POLARS_MAX_THREADS = 1
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
@@ -50,7 +50,7 @@ bench: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Intently needs Python 3.11 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt "torch==2.13.0" -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile $(PIP_ARGS) -c constraints.txt "torch==2.13.0" -e ".[dev]"
 	touch $(READY)
 
 clean:
