@@ -43,15 +43,12 @@ np.savez(sys.argv[2], **found)
 """
 CELLS = [(method.name, model) for method in METHODS for model in ("minilm", "decoder")]
 every_cell = pytest.mark.parametrize(("method", "model"), CELLS)
-# Merged or plain, the decoder is the same graph whatever tuned it, and an export takes seconds: one of them in every
-# run (lora), the rest with the slow tests.
+# Merged or plain, a model is the same graph whatever tuned it, and an export takes seconds: one of them in every run
+# (lora), the rest with the slow tests.
 PLAIN_GRAPHS = {"frozen", "full", "last_layers", "adalora", "qlora", "ia3"}
 every_graph = pytest.mark.parametrize(
     ("method", "model"),
-    [
-        pytest.param(*cell, marks=pytest.mark.slow) if cell[0] in PLAIN_GRAPHS and cell[1] == "decoder" else cell
-        for cell in CELLS
-    ],
+    [pytest.param(*cell, marks=pytest.mark.slow) if cell[0] in PLAIN_GRAPHS else cell for cell in CELLS],
 )
 
 
