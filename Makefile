@@ -17,6 +17,7 @@ demo: $(READY)
 test test-slow: export OMP_NUM_THREADS = 1
 test test-slow: export POLARS_MAX_THREADS = 1
 
+# Halves of the suite stay together: dealt out one by one, nearly every module's trained bundle is trained twice.
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
@@ -46,6 +47,7 @@ format: $(READY)
 bench: $(READY)
 	@for script in bench/*.py; do [ -e "$$script" ] || continue; echo "$$script"; $(BIN)/python "$$script" || exit 1; done
 
+# Python compiles what is imported when it is: all of it at once took half of the installation.
 # torch stands in the same command as what depends on it: pip then keeps to one build of it.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Intently needs Python 3.11 or newer: make PYTHON=python3.11")'
