@@ -203,7 +203,7 @@ def _slow(machine: dict[str, Any]) -> list[Fault]:
         faults.append(
             Fault(
                 "This processor does not multiply bfloat16 itself.",
-                "Item texts are read at half the speed, and readers are trained more slowly; answers differ by rounding alone.",
+                "Item texts are read at half the speed, readers are trained more slowly; answers differ by rounding.",
             )
         )
     if machine["available_gigabytes"] < _MEMORY_GIGABYTES:
