@@ -9,17 +9,21 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from commands import ONE_THREAD, Running
+
 
 @dataclass
 class Serving:
-    """One process on a port of its own, with a SQLite state unless a URL is given."""
+    """One process on a port of its own, with a SQLite state unless a URL is given.
+
+    Where a `python` is given, that is started anew.
+    """
 
     bundle: Path
     folder: Path
@@ -28,8 +32,8 @@ class Serving:
     more: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
-    python: str = sys.executable
-    process: subprocess.Popen[bytes] | None = None
+    python: str | None = None
+    process: subprocess.Popen[bytes] | Running | None = None
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -41,13 +45,17 @@ class Serving:
 
     def start(self, patience: float = 90.0) -> Serving:
         """Start it, and wait until it is ready."""
-        words = [self.python, "-m", "intently", "serve", str(self.bundle), "--state", self.state, *self.more]
+        words = ["serve", str(self.bundle), "--state", self.state, *self.more]
         words += ["--port", str(self.port), "--threads", "1"]
         if self.data is not None:
             words += ["--data", str(self.data)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"} | self.environment
-        with (self.folder / "out").open("ab") as out, (self.folder / "err").open("ab") as err:
-            self.process = subprocess.Popen(words, stdout=out, stderr=err, env=environment)
+        if self.python is None:
+            self.process = Running(tuple(words), self.folder / "out", self.folder / "err", env=self.environment)
+        else:
+            words = [self.python, "-m", "intently", *words]
+            environment = {**os.environ, **ONE_THREAD, **self.environment}
+            with (self.folder / "out").open("ab") as out, (self.folder / "err").open("ab") as err:
+                self.process = subprocess.Popen(words, stdout=out, stderr=err, env=environment)
         end = time.monotonic() + patience
         while True:
             assert self.process.poll() is None, self.said()[-3000:]

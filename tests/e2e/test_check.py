@@ -1,29 +1,16 @@
 """The real `intently check` on spoilt logs, and training on them with and without --fallback."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from commands import intently
 from planted_shop import START, planted
 
 DAY = f"{START + timedelta(weeks=35):%Y-%m-%d}"
-
-
-def intently(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "intently", *map(str, words)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=600,
-        check=False,
-    )
 
 
 def written(folder: Path, change=lambda events: events, items=lambda items: items) -> Path:

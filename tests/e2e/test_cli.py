@@ -1,7 +1,6 @@
 """The real command on a small shop: train, ask, judge; and what it says to bad input."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,24 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from commands import intently
 from planted_shop import START, planted
 
 UNTIL = START + timedelta(weeks=35)
 DAY = f"{UNTIL:%Y-%m-%d}"
-
-
-def intently(*words: str | Path, cache: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    if cache is not None:
-        environment["INTENTLY_CACHE"] = str(cache)
-    return subprocess.run(
-        [sys.executable, "-m", "intently", *map(str, words)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=600,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +29,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(shop: Path) -> Path:
     out = shop / "bundle"
     done = intently(
-        "train", "--data", shop / "data", "--until", DAY, "--out", out, "--threads", "1", "--json", cache=shop / "cache"
+        "train",
+        "--data",
+        shop / "data",
+        "--until",
+        DAY,
+        "--out",
+        out,
+        "--threads",
+        "1",
+        "--json",
+        cache=shop / "cache",
+        cold=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout)
@@ -59,10 +56,10 @@ def test_bundle_holds_no_code(bundle: Path) -> None:
 
 @pytest.fixture(scope="module")
 def answers(shop: Path, bundle: Path) -> tuple[list[str], Path]:
-    """The questions that one process answered, all at once, and the folder of its answers."""
+    """The questions that one process answered, begun from nothing, all at once; and the folder of its answers."""
     out = shop / "answers"
     words = ("predict", bundle, "--data", shop / "data", "--at", DAY, "--out", out, "--json")
-    done = intently(*words, cache=shop / "cache")
+    done = intently(*words, cache=shop / "cache", cold=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return [one["task"] for one in json.loads(done.stdout)], out
 

@@ -1,31 +1,18 @@
 """A shop's own questions through the real command: trained from a TOML file, asked and judged without it."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from commands import intently
 from own_tables import OWN_TABLES, OWN_TOML
 from planted_shop import START, planted
 
 UNTIL = START + timedelta(weeks=35)
 DAY = f"{UNTIL:%Y-%m-%d}"
-
-
-def intently(*words: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "intently", *map(str, words)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "INTENTLY_CACHE": str(cache)},
-        timeout=600,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,14 @@
 """Secrets planted in every text column of a shop, and a search of every byte that the real command leaves behind."""
 
 import gzip
-import os
 import struct
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from commands import intently
 from planted_shop import START, planted
 
 DAY = f"{START + timedelta(weeks=35):%Y-%m-%d}"
@@ -34,12 +32,6 @@ SAID = (
     "身份证11010519491231002X，加微信secret_lily88",
     "refund to DE89370400440532013000",
 )
-
-
-def intently(*words: str | Path, cache: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | ({"INTENTLY_CACHE": str(cache)} if cache else {})
-    command = [sys.executable, "-m", "intently", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
 
 
 def said(table: pl.DataFrame, start: str = "") -> pl.Series:

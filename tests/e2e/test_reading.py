@@ -5,11 +5,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+
+from commands import intently
 
 RETAIL = Path(os.environ.get("INTENTLY_DATA", "")) / "online_retail.parquet"
 ROWS = "order_id,customer_id,sku,product_name,order_date,qty,price\n" + "".join(
@@ -19,19 +20,11 @@ ROWS = "order_id,customer_id,sku,product_name,order_date,qty,price\n" + "".join(
 
 
 # Root may open everything unless it gives that up.
-HUMBLE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
-
-
-def intently(*words: str | Path, cwd: Path | None = None, humbly: bool = False) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*(HUMBLE if humbly and os.getuid() == 0 else ()), sys.executable, "-m", "intently", *map(str, words)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=300,
-        check=False,
-        cwd=cwd,
-    )
+HUMBLE = (
+    ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+    if os.getuid() == 0
+    else ("env",)
+)
 
 
 def packed(data: str | Path, out: Path) -> subprocess.CompletedProcess[str]:
@@ -172,10 +165,10 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
         # A subfolder that cannot be opened is not passed over.
         for path in (folder / "events" / "more", folder / "events" / "a.csv", folder / "events", folder):
             path.chmod(0o000)
-            assert_one_sentence(intently("pack", "--data", folder, "--out", out, humbly=True), "permission denied")
+            assert_one_sentence(intently("pack", "--data", folder, "--out", out, rights=HUMBLE), "permission denied")
             path.chmod(0o755)
         folder.chmod(0o000)
-        assert_one_sentence(intently("init", folder, "--out", tmp_path / "x.toml", humbly=True), "permission denied")
+        assert_one_sentence(intently("init", folder, "--out", tmp_path / "x.toml", rights=HUMBLE), "permission denied")
     finally:
         folder.chmod(0o755)
     assert packed(folder, out).returncode == 0

@@ -23,6 +23,7 @@ import psutil
 import pytest
 
 import served_shop
+from commands import intently
 from intently.serve.bring import log_of
 from intently.serve.keys import Keys
 from intently.serve.store import Store
@@ -208,18 +209,11 @@ def test_what_the_service_says_is_what_the_command_predicts(serving: Serving, sh
     store.close()
     compared = 0
     for when in as_of:
+        out = tmp_path / "answers"
+        done = intently("predict", shop[1], "--data", tmp_path / "log", "--at", when, "--out", out)
+        assert done.returncode == 0, done.stderr[-2000:]
         for task in ("purchase_intent", "purchasing_power", "next_item"):
-            out = tmp_path / f"{task}.parquet"
-            words = ["predict", shop[1], "--data", tmp_path / "log", "--at", when, "--task", task, "--out", out]
-            done = subprocess.run(
-                [sys.executable, "-m", "intently", *map(str, words)],
-                capture_output=True,
-                text=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr[-2000:]
-            frame = pl.read_parquet(out)
+            frame = pl.read_parquet(out / f"{task}.parquet")
             for one in told["results"]:
                 mine = frame.filter(user_id=one["user_id"])
                 if one["as_of"] != when or mine.is_empty():
@@ -239,8 +233,7 @@ def test_what_the_service_says_is_what_the_command_predicts(serving: Serving, sh
 
 def test_a_second_service_on_a_state_is_refused_in_one_sentence(serving: Serving) -> None:
     serving.start()
-    words = [sys.executable, "-m", "intently", "serve", str(serving.bundle), "--state", serving.state, "--port", "0"]
-    second = subprocess.run(words, capture_output=True, text=True, check=False, timeout=180)
+    second = intently("serve", serving.bundle, "--state", serving.state, "--port", "0", timeout=180)
     assert second.returncode != 0
     assert "Another service writes to this state. End that one first" in second.stderr
     assert "Traceback" not in second.stderr
@@ -254,9 +247,7 @@ def test_keys_are_made_listed_and_revoked_by_command(serving: Serving) -> None:
     serving.start()
 
     def keys(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "intently", "keys", *words], capture_output=True, text=True, check=False
-        )
+        done = intently("keys", *words)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

@@ -1,30 +1,17 @@
 """`intently toy` as a person runs it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
 
+from commands import intently
 from intently.log.log import Log
-
-
-def toy(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "intently", "toy", *map(str, words)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=300,
-        check=False,
-    )
 
 
 def test_it_writes_a_log_and_its_truth_and_says_that_it_is_synthetic(tmp_path: Path) -> None:
     out = tmp_path / "shop"
-    done = toy("--out", out, "--customers", 30, "--days", 40, "--seed", 2, "--json")
+    done = intently("toy", "--out", out, "--customers", 30, "--days", 40, "--seed", 2, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["note"].startswith("Synthetic")
@@ -37,12 +24,12 @@ def test_it_writes_a_log_and_its_truth_and_says_that_it_is_synthetic(tmp_path: P
     assert set(chances["question"].unique()) == set(planted["labels"])
     assert chances["chances"].list.sum().is_between(0.999, 1.001).all()
     # A second run replaces the first.
-    assert toy("--out", out, "--customers", 20, "--days", 40).returncode == 0
+    assert intently("toy", "--out", out, "--customers", 20, "--days", 40).returncode == 0
 
 
 def test_it_never_writes_over_something_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    done = toy("--out", tmp_path)
+    done = intently("toy", "--out", tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("error:") == 1
     assert "not a toy shop" in done.stderr

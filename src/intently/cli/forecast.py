@@ -28,7 +28,7 @@ def command(
     from intently.log.log import moment
     from intently.serve.bring import log_of
     from intently.serve.clock import micros
-    from intently.serve.forecast import forecasts
+    from intently.serve.forecast import forecasts, is_of_items
     from intently.serve.models import version_of
     from intently.serve.store import Store
     from intently.ship.bundle import load
@@ -37,7 +37,7 @@ def command(
     if url is None:
         raise ConfigError("No state is given.", mend="Give --state, or set INTENTLY_STATE.")
     when = moment(at)
-    trained = load(bundle, console.every_task(), threads=1, exported=exported or None)
+    trained = load(bundle, console.every_task(), threads=1, exported=exported or None, only=is_of_items)
     store = Store.open(url)
     made = forecasts(trained, version_of(bundle), log_of(store), micros(when))
     store.close()

@@ -37,7 +37,8 @@ def command(
             f"--out {out} is one file, and every question is asked.", mend="Give a folder, or choose one with --task."
         )
     when = moment(at)
-    trained = load(bundle, console.every_task(), exported=exported or None)
+    only = None if task is None else lambda one: one.name == task
+    trained = load(bundle, console.every_task(), exported=exported or None, only=only)
     asked = trained.tasks if task is None else (trained.task(task),)
     console.say_fallbacks(trained, asked)
     if task is None:

@@ -46,9 +46,14 @@ class Forecast:
 Forecaster = Callable[[Served, int, threading.Event], list[Forecast]]
 
 
+def is_of_items(task: Task) -> bool:
+    """Whether a question is answered by a forecast: an amount of items."""
+    return task.key == schema.ITEM and isinstance(task.answer, Amount)
+
+
 def of_items(trained: Trained) -> tuple[Task, ...]:
-    """The questions that are answered by a forecast: amounts of items."""
-    return tuple(task for task in trained.tasks if task.key == schema.ITEM and isinstance(task.answer, Amount))
+    """The questions of a bundle that are answered by a forecast."""
+    return tuple(task for task in trained.tasks if is_of_items(task))
 
 
 def forecasts(trained: Trained, version: str, log: Log, at: int, stop: threading.Event | None = None) -> list[Forecast]:

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -165,7 +165,12 @@ def made_with(folder: str | Path) -> dict[str, Any] | None:
 
 
 def load(
-    folder: str | Path, tasks: Sequence[Task], *, threads: int | None = None, exported: bool | None = None
+    folder: str | Path,
+    tasks: Sequence[Task],
+    *,
+    threads: int | None = None,
+    exported: bool | None = None,
+    only: Callable[[Task], bool] | None = None,
 ) -> Trained:
     """Read a trained model, to answer with so many threads (all, without it).
 
@@ -174,7 +179,8 @@ def load(
     that they serve.
 
     A shop's own question is made again from the table that the bundle keeps, and is asked as it was trained.
-    Raises BundleError where the folder is not a bundle, or asks a question that is not known here.
+    With `only`, what answers other questions is not read, nor is torch imported where none of those left needs it.
+    Raises BundleError where the folder is not a bundle, asks a question that is not known here, or none that is wanted.
     """
     folder, threads = refuse_other(folder), threads or os.cpu_count() or 1
     exported = find_spec("torch") is None if exported is None else exported
@@ -192,16 +198,20 @@ def load(
     if unknown:
         raise BundleError(f"The bundle answers {unknown}, which is not known here.", mend="Install those tasks.")
     asked = tuple(known[name] for name in contract["tasks"])
+    told_of = {name: told for name, told in contract["tasks"].items() if only is None or only(known[name])}
+    if not told_of:
+        raise BundleError("The bundle has no such question.", mend=f"It answers {', '.join(contract['tasks'])}.")
     reader = None
     if (folder / "reader").is_dir():
         # It answers at any time: a bundle is asked about what comes after its training.
-        reader = Rolling(((_EVER, _read_reader(folder / "reader", asked, threads if exported else None)),))
+        newest = _read_reader(folder / "reader", asked, told_of, threads if exported else None)
+        reader = Rolling(((_EVER, newest),))
     # What it answers before it is fine-tuned is for comparison, and is not exported.
     old = (folder / "reader_before").is_dir() and not exported
-    before = _read_reader(folder / "reader_before", asked) if old else None
+    before = _read_reader(folder / "reader_before", asked, told_of) if old else None
     reading = None if reader is None else _reading(folder / "reader", reader)
     predictors: dict[str, dict[str, Predictor]] = {}
-    for name, told in contract["tasks"].items():
+    for name, told in told_of.items():
         predictors[name] = {}
         for predictor, kind in told["predictors"].items():
             if kind == Blend.__name__:
@@ -223,22 +233,26 @@ def load(
             else:
                 where = folder / "predictors" / name / predictor
                 predictors[name][predictor] = _read_predictor(where, kind, predictor, reader, reading, threads)
-    served = {name: told["served"] for name, told in contract["tasks"].items()}
+    served = {name: told["served"] for name, told in told_of.items()}
     unread = {name: one for name, one in served.items() if one not in predictors[name]}
     return Trained(
         until=datetime.fromisoformat(contract["until"]),
-        tasks=tuple(task for task in asked if task.name not in unread),
+        tasks=tuple(task for task in asked if task.name in served and task.name not in unread),
         reader=reader,
         reading=reading,
         predictors=predictors,
         served=served,
-        baseline={name: told["baseline"] for name, told in contract["tasks"].items()},
+        baseline={name: told["baseline"] for name, told in told_of.items()},
         choice=Report.from_json(contract["choice"]),
-        fallback={name: told["fallback"] for name, told in contract["tasks"].items() if told.get("fallback")},
+        fallback={name: told["fallback"] for name, told in told_of.items() if told.get("fallback")},
         updates=tuple(contract.get("updates", ())),
         pruned=contract.get("pruned", {}),
         unread=unread,
-        labels={name: _labels(folder / "labels" / f"{name}.parquet") for name in contract.get("labels", {})},
+        labels={
+            name: _labels(folder / "labels" / f"{name}.parquet")
+            for name in contract.get("labels", {})
+            if name in served
+        },
     )
 
 
@@ -307,8 +321,13 @@ def _write_reader(reader: FittedReader, folder: Path) -> None:
         shutil.copytree(reader.text.adapter, folder / "adapter")
 
 
-def _read_reader(folder: Path, tasks: Sequence[Task], exported: int | None = None) -> FittedReader:
-    """A reader with its network; or with what was exported of it, to answer with so many threads."""
+def _read_reader(
+    folder: Path, tasks: Sequence[Task], wanted: Collection[str], exported: int | None = None
+) -> FittedReader:
+    """A reader with its network; or with what was exported of it, to answer with so many threads.
+
+    Where it answers none of the questions that are wanted it has neither, and tells of items alone.
+    """
     told = json.loads((folder / "reader.json").read_text())
     arrays = load_arrays(folder / "texts.safetensors")
     adapter = folder / "adapter" if (folder / "adapter").is_dir() else None
@@ -339,6 +358,9 @@ def _read_reader(folder: Path, tasks: Sequence[Task], exported: int | None = Non
     blank = replace(blank, calibration=calibration)
     if exported is not None:
         blank = replace(blank, text=replace(text, exported=items_read_by(folder.parent)))
+    if not any(task.name in wanted for task in mine):
+        return blank
+    if exported is not None:
         return replace(blank, exported=OnnxAnswers.open(folder.parent, mine, blank.stacked(), exported))
     from safetensors.torch import load_file
 

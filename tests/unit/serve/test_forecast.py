@@ -8,8 +8,11 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from intently.errors import StateError
-from intently.serve.forecast import Forecast, Forecasts
+import served_shop
+from intently.errors import BundleError, StateError
+from intently.log.log import Log
+from intently.serve.forecast import Forecast, Forecasts, is_of_items
+from intently.ship.bundle import load
 from intently.tasks import BUILT_IN
 
 
@@ -39,3 +42,20 @@ def test_a_panic_of_polars_ends_no_making() -> None:
     forecasts.close()
     forecasts.join()
     assert forecasts.of("demand") == Forecast("demand", "m", 7, "units", {})
+
+
+def test_a_bundle_read_for_its_forecasts_alone_foresees_the_same_without_a_network(shop) -> None:
+    data, bundle = shop
+    part, whole = load(bundle, BUILT_IN, threads=1, only=is_of_items), load(bundle, BUILT_IN, threads=1)
+    assert [task.name for task in part.tasks] == ["demand"]
+    assert part.reader.newest.fitted is None
+    assert whole.reader.newest.fitted is not None
+    log = Log.read(data)
+    for name in whole.predictors["demand"]:
+        found, wanted = (one.predict("demand", log, served_shop.UNTIL, name)[1].values for one in (part, whole))
+        assert (found == wanted).all()
+
+
+def test_a_question_that_a_bundle_has_not_is_said_with_those_it_has(shop) -> None:
+    with pytest.raises(BundleError, match=r"no such question\. It answers purchase_intent, purchasing_power"):
+        load(shop[1], BUILT_IN, only=lambda task: task.name == "churn")
