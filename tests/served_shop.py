@@ -30,7 +30,9 @@ from intently.tasks.next_item import TASK as NEXT_ITEM
 from intently.tasks.purchase_intent import TASK as INTENT
 from intently.tasks.purchasing_power import TASK as POWER
 from intently.text.verbalise import item_texts
+from made_once import made_once
 from planted_shop import START, planted
+from tiny_models import encoder
 
 UNTIL = START + timedelta(weeks=36)
 OF_CUSTOMERS = (INTENT, POWER, INTEREST, NEXT_ITEM)
@@ -81,21 +83,31 @@ def trained(log: Log, seed: int = 0, model: str | None = None) -> Trained:
     )
 
 
-def write(folder: Path, seed: int = 0, model: str | None = None) -> tuple[Path, Path]:
-    """A log and a bundle of it, in two folders."""
+def written(factory: pytest.TempPathFactory, seed: int = 0) -> tuple[Path, Path]:
+    """A log and a bundle of it, in two folders that nobody may change."""
+    folder = made_once(factory, f"served{seed or ''}", lambda folder: _write(folder, seed))
+    return folder / "data", folder / f"bundle{seed or ''}"
+
+
+def written_exported(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same with a tiny language model, and in the bundle that and the reader as ONNX too."""
+    folder = made_once(factory, "served_exported", _write_exported)
+    return folder / "data", folder / "bundle"
+
+
+def _write(folder: Path, seed: int = 0, model: str | None = None) -> tuple[Path, Path]:
     log = planted()
     log.write(folder / "data")
     save(trained(log, seed, model), log, folder / f"bundle{seed or ''}")
     return folder / "data", folder / f"bundle{seed or ''}"
 
 
-def write_exported(folder: Path, model: str | None = None) -> tuple[Path, Path]:
-    """The same, and in the bundle the reader as ONNX too, with the language model where there is one."""
+def _write_exported(folder: Path) -> None:
     from intently.ship import export, model_export, onnx_reader
     from intently.ship import gate as gate_of
     from intently.ship.bundle import load
 
-    data, bundle = write(folder, model=model)
+    _, bundle = _write(folder, model=encoder(folder / "model"))
     reader = load(bundle, BUILT_IN, threads=1).reader.newest
     truth = export.examples_of(reader.tasks, planted(), UNTIL, 60)
     with pytest.MonkeyPatch.context() as patch:
@@ -103,7 +115,5 @@ def write_exported(folder: Path, model: str | None = None) -> tuple[Path, Path]:
         patch.setattr(gate_of, "MOST_LOST", 0.05)
         made_of = onnx_reader.made_of(bundle / "reader" / "network.safetensors")
         export.export(reader, truth[INTENT.name][1], bundle / "onnx", truth, made_of)
-    if model is not None:
-        made_of = onnx_reader.items_made_of(bundle)
-        model_export.export(reader.text, list(reader.texts), bundle / "onnx_items", made_of)
-    return data, bundle
+    made_of = onnx_reader.items_made_of(bundle)
+    model_export.export(reader.text, list(reader.texts), bundle / "onnx_items", made_of)

@@ -35,7 +35,7 @@ USERS = [f"c{number:03}" for number in range(120)]
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return served_shop.write(tmp_path_factory.mktemp("served"))
+    return served_shop.written(tmp_path_factory)
 
 
 @pytest.fixture
@@ -330,10 +330,12 @@ def test_the_guides_commands_do_what_it_says(serving: Serving) -> None:
     assert "purchase_intent" in done.stdout, done.stderr
 
 
-def test_models_are_swapped_and_rolled_back_under_load_without_a_lost_request(shop, tmp_path: Path) -> None:
+def test_models_are_swapped_and_rolled_back_under_load_without_a_lost_request(
+    shop, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     models = tmp_path / "models"
     shutil.copytree(shop[1], models / "first")
-    shutil.copytree(served_shop.write(tmp_path / "again", seed=3)[1], models / "second")
+    shutil.copytree(served_shop.written(tmp_path_factory, seed=3)[1], models / "second")
     more = ("--now", NOW, "--models", str(models), "--reuse", "0")
     serving = Serving(models / "first", tmp_path / "s", shop[0], more=more)
     serving.start()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 
 import served_shop
-import tiny_models
 import without_torch
+from commands import intently
 from intently.serve.bring import log_of
 from intently.serve.store import Store
 from serving import Serving
@@ -28,8 +28,7 @@ TASKS = ["purchase_intent", "purchasing_power", "interest", "next_item"]
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("exported")
-    return served_shop.write_exported(folder, tiny_models.encoder(folder / "model"))
+    return served_shop.written_exported(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +92,15 @@ def test_an_event_moves_every_answer_and_they_are_those_of_torch(
     finally:
         assert serving.end() == 0
     assert "Traceback" not in serving.said()
-    assert gaps(shop[1], serving.state, results, tmp_path, python).max() <= 1e-6
+    assert gaps(shop[1], serving.state, results, tmp_path, partial(said_by, python, "-m", "intently")).max() <= 1e-6
     # Where a value lies within rounding of a tree's threshold, torch and onnxruntime may take different branches.
-    apart = gaps(shop[1], serving.state, results, tmp_path, sys.executable)
+    apart = gaps(shop[1], serving.state, results, tmp_path, intently)
     assert np.mean(apart > 1e-4) <= 1e-3, np.sort(apart)[-10:]
     assert apart.max() <= 0.05
 
 
-def gaps(bundle: Path, state: str, results, folder: Path, python: str) -> np.ndarray:
-    """How far the service's answers are from those of `intently predict` in this or that Python, one by one."""
+def gaps(bundle: Path, state: str, results, folder: Path, run) -> np.ndarray:
+    """How far the service's answers are from those of `intently predict`, as `run` runs it, one by one."""
     store = Store.open(state)
     log_of(store).write(folder / "log")
     store.close()
@@ -109,9 +108,7 @@ def gaps(bundle: Path, state: str, results, folder: Path, python: str) -> np.nda
     compared = 0
     for when in {one["as_of"] for one in results}:
         out = folder / "out"
-        done = said_by(
-            python, "-m", "intently", "predict", bundle, "--data", folder / "log", "--at", when, "--out", out
-        )
+        done = run("predict", bundle, "--data", folder / "log", "--at", when, "--out", out)
         assert done.returncode == 0, done.stderr[-2000:]
         frames = {task: pl.read_parquet(out / f"{task}.parquet") for task in TASKS}
         for one in results:

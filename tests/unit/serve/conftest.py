@@ -57,7 +57,7 @@ def store(url: str) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The planted shop's log and a bundle of it."""
-    return served_shop.write(tmp_path_factory.mktemp("served"))
+    return served_shop.written(tmp_path_factory)
 
 
 class Hands:

@@ -553,7 +553,7 @@ def models(shop, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(shop[1], folder / "first")
-    shutil.copytree(served_shop.write(tmp_path_factory.mktemp("again"), seed=3)[1], folder / "second")
+    shutil.copytree(served_shop.written(tmp_path_factory, seed=3)[1], folder / "second")
     return folder
 
 

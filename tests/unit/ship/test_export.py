@@ -25,7 +25,7 @@ LOST = 0.03
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
-    _, bundle = served_shop.write(tmp_path_factory.mktemp("served"))
+    _, bundle = served_shop.written(tmp_path_factory)
     return load(bundle, BUILT_IN, threads=1).reader.newest
 
 

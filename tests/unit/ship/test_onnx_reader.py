@@ -29,7 +29,7 @@ AT = served_shop.UNTIL + timedelta(days=9)
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return served_shop.write_exported(tmp_path_factory.mktemp("exported"))[1]
+    return served_shop.written_exported(tmp_path_factory)[1]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_an_export_of_other_weights_is_refused(bundle, tmp_path) -> None:
 def test_a_language_model_that_was_exported_from_another_is_refused(bundle, tmp_path) -> None:
     other = shutil.copytree(bundle, tmp_path / "other")
     report, vectors = other / EXPORTED[2] / REPORT, other / "reader" / "texts.safetensors"
-    report.parent.mkdir()
+    report.parent.mkdir(exist_ok=True)
 
     def refused() -> bool:
         try:
