@@ -7,6 +7,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 export TOKENIZERS_PARALLELISM ?= false
+# What is installed is compiled when it is first imported: where that is not kept, each process would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-slow check format bench audit clean
 

@@ -50,7 +50,7 @@ def main() -> None:
             run("train", "--data", config, "--until", UNTIL, "--tasks", TASK.name, "--seed", seed, "--out", bundle)
             told[f"seed {seed}"] = judged(bundle, config)
             print(json.dumps(told[f"seed {seed}"], indent=1))
-    (RESULTS / "online_retail_money.json").write_text(json.dumps(told, indent=1) + "\n")
+            (RESULTS / "online_retail_money.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
 def run(*words: object) -> None:

@@ -1,12 +1,14 @@
 """The real command for tests, in a process of its own each time.
 
-What takes a command its first seconds, importing torch and the like, is done once: processes are forked from one
-that has imported it and nothing more (multiprocessing's fork server). Each runs `python -m intently` from its first
-line, with its own environment, and ends as it would. Where a test says `cold`, Python itself is started.
+What takes a command its first seconds, importing torch and the like, is done once: processes are forked from one that
+has imported it and done nothing more (multiprocessing's fork server). Each runs `python -m intently` from its first
+line. But what libraries read when they are imported is the server's environment, all forks order sets alike, and none
+goes through Python's own end: so tests run some commands `cold`, Python and all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import runpy
@@ -17,6 +19,8 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from intently.cli.process import ENVIRONMENT
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 
@@ -83,7 +87,10 @@ class Running:
         env: Mapping[str, str] | None = None,
     ) -> None:
         told = (tuple(map(str, words)), {**os.environ, **ONE_THREAD, **(env or {})}, str(cwd or Path.cwd()))
-        self._process = _FORKS.Process(target=_run, args=(*told, str(out), str(err)))
+        # The server reads its own when it starts, before the first of them. Left over, they end with the tests.
+        for name, value in (ENVIRONMENT | ONE_THREAD).items():
+            os.environ.setdefault(name, value)
+        self._process = _FORKS.Process(target=_run, args=(*told, str(out), str(err)), daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -100,7 +107,9 @@ class Running:
     def send_signal(self, number: int) -> None:
         """Send it, where the process still runs."""
         if self._process.exitcode is None:
-            os.kill(self.pid, number)
+            # Ended since, which only the server knows yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it at once."""

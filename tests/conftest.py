@@ -1,5 +1,6 @@
 """Fixtures of every room's tests."""
 
+import gc
 import os
 
 import pytest
@@ -13,6 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("intently", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.load_profile("intently")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_to_collect() -> None:
+    """What is there already, some million objects of imported packages, is not looked through for garbage again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -231,6 +231,12 @@ def test_unknown_customer(shop: Path, bundle: Path) -> None:
     assert_one_sentence(done, "'nobody'")
 
 
+def test_unknown_question(shop: Path, bundle: Path, tmp_path: Path) -> None:
+    words = ("--data", shop / "data", "--at", DAY, "--task", "churn", "--out", tmp_path / "x.parquet")
+    says = "The model has no task 'churn'. It answers purchase_intent, purchasing_power, interest, next_item, demand."
+    assert_one_sentence(intently("predict", bundle, *words), says)
+
+
 def test_a_folder_that_is_no_bundle(shop: Path, tmp_path: Path) -> None:
     words = ("--data", shop / "data", "--at", DAY, "--task", "demand", "--out", tmp_path / "x.parquet")
     assert_one_sentence(intently("predict", tmp_path, *words), "is not a bundle")

@@ -303,6 +303,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "serve.md"
 def test_the_guides_commands_do_what_it_says(serving: Serving) -> None:
     if shutil.which("curl") is None:
         pytest.skip("there is no curl on this machine")
+    serving.python = sys.executable
     serving.start()
     environment = os.environ | {
         "URL": f"http://127.0.0.1:{serving.port}",
@@ -328,6 +329,7 @@ def test_the_guides_commands_do_what_it_says(serving: Serving) -> None:
     client = re.search(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     done = subprocess.run([sys.executable, "-c", client[1]], capture_output=True, text=True, env=environment)
     assert "purchase_intent" in done.stdout, done.stderr
+    assert serving.end() == 0
 
 
 def test_models_are_swapped_and_rolled_back_under_load_without_a_lost_request(
@@ -337,8 +339,7 @@ def test_models_are_swapped_and_rolled_back_under_load_without_a_lost_request(
     shutil.copytree(shop[1], models / "first")
     shutil.copytree(served_shop.written(tmp_path_factory, seed=3)[1], models / "second")
     more = ("--now", NOW, "--models", str(models), "--reuse", "0")
-    serving = Serving(models / "first", tmp_path / "s", shop[0], more=more)
-    serving.start()
+    serving = Serving(models / "first", tmp_path / "s", shop[0], more=more).start()
     seen: list[tuple[int, str]] = []
     stop = threading.Event()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
 
@@ -61,14 +60,8 @@ app.add_typer(keys.app, name="keys")
 def run() -> None:
     """Run the command; a fault that a person can mend is one sentence and exit code 1."""
     prepare()
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|torch")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    # What it says of a hub that cannot be reached is said once, in our error. On import it sets its logger by this.
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     try:
         app()
     except IntentlyError as error:

@@ -22,7 +22,6 @@ def command(
     seed: console.SEED = 0,
 ) -> None:
     """Fine-tune on 1,469,307 real purchase lines (Complete Journey), compare, save, reload, and ask."""
-    from intently.cli.doctor import features, multiplies_bfloat16
     from intently.cli.evaluate import READINGS, five_weeks, judged, told, written
     from intently.evaluate.cost import measured
     from intently.learn.train import train
@@ -30,10 +29,11 @@ def command(
     from intently.log.log import Log, moment
     from intently.model import LanguageModel
     from intently.ship.bundle import load, save
+    from intently.text.language_model import reads_in_bfloat16
 
     until = moment(_UNTIL)
     tasks = console.standard_tasks()
-    minutes = "5 to 8" if multiplies_bfloat16(features()) else "12 to 17"
+    minutes = "5 to 8" if reads_in_bfloat16() else "12 to 17"
     console.say(f"Estimate: {minutes} minutes on 2 cores of this kind, 5 GB of memory.")
     with measured() as cost, console.progress() as progress:
         progress("reading Complete Journey", 0.0)

@@ -28,7 +28,7 @@ def command(
     """Answer one question, or all of them, for everyone who can be asked at a time."""
     from intently.errors import ConfigError
     from intently.log.log import Log, moment
-    from intently.ship.bundle import load
+    from intently.ship.bundle import load, questions
 
     if task is not None and out.suffix != ".parquet":
         raise ConfigError(f"--out {out} is not a Parquet file.", mend="Give a name that ends in .parquet.")
@@ -37,6 +37,8 @@ def command(
             f"--out {out} is one file, and every question is asked.", mend="Give a folder, or choose one with --task."
         )
     when = moment(at)
+    if task is not None and task not in (answered := questions(bundle)):
+        raise ConfigError(f"The model has no task {task!r}.", mend=f"It answers {', '.join(answered)}.")
     only = None if task is None else lambda one: one.name == task
     trained = load(bundle, console.every_task(), exported=exported or None, only=only)
     asked = trained.tasks if task is None else (trained.task(task),)

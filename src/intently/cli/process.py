@@ -1,4 +1,4 @@
-"""What a process of ours sets before its work begins: how threads wait, and how memory is taken and given back."""
+"""What a process of ours sets before its work begins: its environment, and how memory is taken and given back."""
 
 from __future__ import annotations
 
@@ -11,10 +11,23 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _MB = 2**20
 
 
+# What libraries read when they are imported.
+ENVIRONMENT = {
+    # Idle threads sleep instead of spinning: on a machine that does other work too, spinning costs tenfold.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    # What it says of a hub that cannot be reached is said once, in our error.
+    "HF_HUB_VERBOSITY": "error",
+}
+
+
 def prepare() -> None:
     """Set them, where the environment does not say otherwise. Before torch, lightgbm or a thread is there."""
-    # Idle threads sleep instead of spinning: on a machine that does other work too, spinning costs tenfold.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     _keep_memory()
 
 

@@ -65,6 +65,15 @@ def begun(
         tasks = tuple(task for task in tasks if whole_weeks(task) < longest)
 
 
+def refuse_short(known: Log, fresh: Freshness) -> None:
+    """Raises TooFewExamples where six weeks or less come before the first reader's end."""
+    if fresh.first <= known.observed_from + 6 * WEEK:
+        raise TooFewExamples(
+            f"Only {(known.observed_until - known.observed_from).days} days are known.",
+            mend="Fine-tuning takes about half a year of log; bring more of it.",
+        )
+
+
 def kept_fresh(
     known: Log,
     tasks: tuple[Task, ...],
@@ -75,15 +84,7 @@ def kept_fresh(
     progress: Progress,
     tracker: Tracker | None = None,
 ) -> Read:
-    """Fine-tune a reader, stopped early on the windows after its own, and take it further.
-
-    Raises TooFewExamples where under ten weeks come before the first reader's end.
-    """
-    if fresh.first <= known.observed_from + 6 * WEEK:
-        raise TooFewExamples(
-            f"Only {(known.observed_until - known.observed_from).days} days are known.",
-            mend="Fine-tuning takes about half a year of log; bring more of it.",
-        )
+    """Fine-tune a reader, stopped early on the windows after its own, and take it further."""
     train, held_out = _first(known, tasks, fresh)
     made = SequenceReader(tasks, recipe, text, tracker=tracker)
     reader = made.fit(train, held_out, checkpoints=checkpoints, progress=progress)

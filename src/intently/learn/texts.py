@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from intently.log.pack import Array
-from intently.text.language_model import PACKAGED, Progress, embed, silent
+from intently.text.language_model import PACKAGED, Progress, Run, embed, silent
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Text:
         scale = np.maximum(spread[:kept], spread[0] * 0.02) / np.sqrt(len(vectors))
         return replace(self, mean=mean, whiten=(axes[:kept].T / scale).astype(np.float32))
 
-    def read(self, texts: Sequence[str], progress: Progress = silent) -> Array:
-        """The language model's vectors of distinct texts, (n, width) float32."""
-        return embed(texts, self.model, adapter=self.adapter, exported=self.exported, progress=progress)
+    def read(self, texts: Sequence[str], progress: Progress = silent, run: Run = map) -> Array:
+        """The language model's vectors of distinct texts, (n, width) float32, read in the threads of `run`."""
+        return embed(texts, self.model, adapter=self.adapter, exported=self.exported, progress=progress, run=run)
 
     def apply(self, vectors: Array) -> Array:
         """Whitened vectors (n, kept), about unit variance a column, float32."""

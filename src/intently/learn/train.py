@@ -39,7 +39,7 @@ from intently.learn.adapt import ADAPTATIONS
 from intently.learn.checkpoints import folder_of
 from intently.learn.choose import WEEK, Choice, Trial, Tried, choice_cutoffs, chosen, last_cutoff
 from intently.learn.fitted import FittedReader
-from intently.learn.fresh import Freshness, Read, before_fine_tuning, begun, kept_fresh
+from intently.learn.fresh import Freshness, Read, before_fine_tuning, begun, kept_fresh, refuse_short
 from intently.learn.item_columns import ItemColumns
 from intently.learn.methods import method_of
 from intently.learn.presets import Preset, plan_of
@@ -110,6 +110,9 @@ def train(
     fresh = Freshness(first, until, plan.refresh_weeks, plan.reader_step)
     asked = _Asked(tasks, choices, data, plan, seed)
 
+    if readable:
+        refuse_short(known, fresh)
+
     with side_by_side(threads) as workers:
         heard = workers.heard(progress)
         # Made before anything is trained: what cannot be is refused at once.
@@ -119,9 +122,7 @@ def train(
         items = Text(model=model, adapt=adapt)
         if readable and adapt == "frozen":
             # The reader waits for them, and half of the rest for the reader: by all threads, before anything is begun.
-            texts, _ = item_texts(known.catalogue)
-            shared_out = [texts[first::threads] for first in range(min(threads, len(texts)))]
-            list(workers.pool.map(lambda some: items.read(some, heard), shared_out))
+            items.read(item_texts(known.catalogue)[0], heard, run=workers.pool.map)
         if readable:
             reading = workers.pool.submit(
                 kept_fresh, known, readable, recipe, items, fresh, checkpoints, heard, tracker

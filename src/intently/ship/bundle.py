@@ -160,8 +160,22 @@ def refuse_other(folder: str | Path) -> Path:
 
 def made_with(folder: str | Path) -> dict[str, Any] | None:
     """The resolved config of the run that made a bundle, where it was kept."""
-    config: dict[str, Any] | None = json.loads((refuse_other(folder) / CONTRACT).read_text()).get("config")
+    config: dict[str, Any] | None = _contract(folder).get("config")
     return config
+
+
+def questions(folder: str | Path) -> tuple[str, ...]:
+    """The names of what a bundle answers."""
+    return tuple(_contract(folder)["tasks"])
+
+
+def _contract(folder: str | Path) -> dict[str, Any]:
+    file = refuse_other(folder) / CONTRACT
+    try:
+        told: dict[str, Any] = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise BundleError(f"{file} is not JSON: {error}.", mend="Train the bundle again.") from error
+    return told
 
 
 def load(
@@ -180,14 +194,11 @@ def load(
 
     A shop's own question is made again from the table that the bundle keeps, and is asked as it was trained.
     With `only`, what answers other questions is not read, nor is torch imported where none of those left needs it.
-    Raises BundleError where the folder is not a bundle, asks a question that is not known here, or none that is wanted.
+    Raises BundleError where the folder is not a bundle, or asks a question that is not known here.
     """
-    folder, threads = refuse_other(folder), threads or os.cpu_count() or 1
+    folder, threads = Path(folder), threads or os.cpu_count() or 1
     exported = find_spec("torch") is None if exported is None else exported
-    try:
-        contract = json.loads((folder / CONTRACT).read_text())
-    except json.JSONDecodeError as error:
-        raise BundleError(f"{folder / CONTRACT} is not JSON: {error}.", mend="Train the bundle again.") from error
+    contract = _contract(folder)
     if contract.get("format") != FORMAT:
         raise BundleError(
             f"{folder} has format {contract.get('format')}; this version reads {FORMAT}.",
@@ -199,8 +210,6 @@ def load(
         raise BundleError(f"The bundle answers {unknown}, which is not known here.", mend="Install those tasks.")
     asked = tuple(known[name] for name in contract["tasks"])
     told_of = {name: told for name, told in contract["tasks"].items() if only is None or only(known[name])}
-    if not told_of:
-        raise BundleError("The bundle has no such question.", mend=f"It answers {', '.join(contract['tasks'])}.")
     reader = None
     if (folder / "reader").is_dir():
         # It answers at any time: a bundle is asked about what comes after its training.

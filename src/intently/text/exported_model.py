@@ -50,17 +50,18 @@ def encode(
     # What pads is masked, so any token will do.
     tokenizer.enable_padding()
     running = session(folder / MODEL)
+    result = np.zeros((len(texts), running.get_outputs()[0].shape[-1]), dtype=np.float32)
     order = np.argsort([len(text) for text in texts], kind="stable")
-    parts = []
     for start in range(0, len(order), batch_size):
-        some = tokenizer.encode_batch([texts[row] for row in order[start : start + batch_size]])
+        rows = order[start : start + batch_size]
+        some = tokenizer.encode_batch([texts[row] for row in rows])
         ids, mask = (
             np.array([getattr(one, part) for one in some], dtype=np.int64) for part in ("ids", "attention_mask")
         )
-        parts.append(running.run(None, {"input_ids": ids, "attention_mask": mask})[0])
+        # A text without a token is 0, whatever it is read beside.
+        read = mask.any(axis=1)
+        if read.any():
+            result[rows[read]] = running.run(None, {"input_ids": ids[read], "attention_mask": mask[read]})[0]
         if progress is not None:
             progress("reading item texts", (start + len(some)) / len(order))
-    vectors = np.concatenate(parts)
-    result = np.empty_like(vectors)
-    result[order] = vectors
     return result

@@ -87,7 +87,8 @@ def test_what_nobody_can_answer_is_named_all_at_once(views):
         assert f"no example of {name}" in raised.value.problem
 
 
-def test_a_short_log_falls_back_where_the_reader_cannot_be_trained():
+def test_a_short_log_falls_back_where_the_reader_cannot_be_trained(monkeypatch):
+    monkeypatch.setattr("intently.learn.texts.embed", lambda *_: 1 / 0)  # Refused before any text is read.
     until = START + timedelta(weeks=12)
     trained = train_or_fall_back(planted(), until, [purchase_intent.TASK, demand.TASK], fallback=True)
     assert set(trained.fallback) == {"purchase_intent"}

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import served_shop
-from intently.errors import BundleError, StateError
+from intently.errors import StateError
 from intently.log.log import Log
 from intently.serve.forecast import Forecast, Forecasts, is_of_items
 from intently.ship.bundle import load
@@ -54,8 +54,3 @@ def test_a_bundle_read_for_its_forecasts_alone_foresees_the_same_without_a_netwo
     for name in whole.predictors["demand"]:
         found, wanted = (one.predict("demand", log, served_shop.UNTIL, name)[1].values for one in (part, whole))
         assert (found == wanted).all()
-
-
-def test_a_question_that_a_bundle_has_not_is_said_with_those_it_has(shop) -> None:
-    with pytest.raises(BundleError, match=r"no such question\. It answers purchase_intent, purchasing_power"):
-        load(shop[1], BUILT_IN, only=lambda task: task.name == "churn")

@@ -3,7 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
+import tiny_models
 from intently.text import language_model
 from intently.text.language_model import _fingerprint, embed, encode, load
 
@@ -40,6 +42,31 @@ def test_each_text_gets_its_own_vector_whatever_it_is_read_beside(monkeypatch) -
     assert np.linalg.norm(found[:, None] - alone, axis=2).argmin(axis=1).tolist() == list(range(len(texts)))
     assert told[-1] == 1.0
     assert told == sorted(told)
+
+
+def test_read_in_several_threads_texts_are_the_same_by_one_model_and_kept(tmp_path, monkeypatch) -> None:
+    texts, loaded = [f"thing {number}" for number in range(200)], []
+    wanted = encode(texts, *load(language_model.PACKAGED))
+    monkeypatch.setattr(language_model, "load", lambda *said: loaded.append(said) or load(*said))
+    told: list[float] = []
+    with ThreadPoolExecutor(3) as pool:
+        found = embed(texts, cache=tmp_path, progress=lambda _what, fraction: told.append(fraction), run=pool.map)
+    assert np.array_equal(found, wanted)
+    assert len(loaded) == 1
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert np.array_equal(embed(texts, cache=tmp_path), wanted)
+    assert len(loaded) == 1
+
+
+def test_a_text_without_a_token_is_nothing_alone_and_beside_others(tmp_path) -> None:
+    tokenizer, network = load(tiny_models.decoder(tmp_path))
+    beside, alone = encode(["tea", "", "red"], tokenizer, network), encode([""], tokenizer, network)
+    assert not beside[1].any()
+    assert np.isfinite(beside).all()
+    assert np.linalg.norm(beside[[0, 2]], axis=1) == pytest.approx(1, abs=0.01)
+    assert alone.shape == (1, 32)
+    assert not alone.any()
 
 
 def test_a_model_kept_in_another_form_is_told_from_the_one_before_it_too(tmp_path) -> None:
