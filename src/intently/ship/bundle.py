@@ -13,46 +13,39 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import polars as pl
 
 from intently import own
 from intently.baselines import ALL
 from intently.baselines.lightgbm_demand import LightGBMDemand
 from intently.baselines.lightgbm_ranking import LightGBMRanking
-from intently.contract import Predictor, ShareLabels, Task
+from intently.contract import Predictor, Task
 from intently.errors import BundleError, ConfigError
 from intently.evaluate.compare import Report
 from intently.learn.blend import Blend
-from intently.learn.calibrate import Calibration
 from intently.learn.fitted import FittedReader
 from intently.learn.item_columns import ItemColumns
-from intently.learn.numbers import Numbers
-from intently.learn.recipe import Recipe
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
-from intently.learn.texts import Text
 from intently.learn.trained import BEFORE, READER, TEXT_READER, Trained
 from intently.log import schema
 from intently.log.log import Log
 from intently.ship.arrays import load_arrays, save_arrays
 from intently.ship.card import card
-from intently.ship.folder import CONTRACT, empty, settle
-from intently.ship.onnx_reader import OnnxAnswers, items_read_by
+from intently.ship.folder import CONTRACT, empty, settle, write_json
+from intently.ship.reader_folder import read_columns, read_reader, save_reader, write_reader
 
 FORMAT = 3
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 # Named without being imported: reading a bundle to serve it must not need torch.
 _READ_TEXTS = ("TextReader", "Ensemble")
-_NEAREST = ("nearest", "nearest_weight")
 
 
 def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[str, Any] | None = None) -> None:
@@ -74,10 +67,10 @@ def save(trained: Trained, log: Log, folder: str | Path, *, made_with: Mapping[s
 
 def _write(trained: Trained, log: Log, part: Path, made_with: Mapping[str, Any] | None) -> None:
     if trained.reader is not None:
-        _save_reader(trained, part / "reader")
+        save_reader(trained, part / "reader")
     old = next((mine[BEFORE] for mine in trained.predictors.values() if BEFORE in mine), None)
     if isinstance(old, FittedReader):
-        _write_reader(old, part / "reader_before")
+        write_reader(old, part / "reader_before")
     for task, predictors in trained.predictors.items():
         for name, predictor in predictors.items():
             if isinstance(predictor, Blend):
@@ -88,7 +81,7 @@ def _write(trained: Trained, log: Log, part: Path, made_with: Mapping[str, Any] 
                     else predictor.reader is not None,
                     "weight": predictor.weight,
                 }
-                _write_json(part / "predictors" / task / name / "settings.json", told)
+                write_json(part / "predictors" / task / name / "settings.json", told)
             elif type(predictor).__name__ in _READ_TEXTS:
                 cast(Any, predictor).save(part / "predictors" / task / name)
             elif not isinstance(predictor, FittedReader | Rolling):
@@ -97,7 +90,7 @@ def _write(trained: Trained, log: Log, part: Path, made_with: Mapping[str, Any] 
         (part / "labels").mkdir(exist_ok=True)
         labels.write_parquet(part / "labels" / f"{task}.parquet")
     contract = describe(trained, log) | ({} if made_with is None else {"config": made_with})
-    _write_json(part / CONTRACT, contract)
+    write_json(part / CONTRACT, contract)
     (part / "README.md").write_text(card(contract, trained.choice), encoding="utf-8")
 
 
@@ -213,12 +206,12 @@ def load(
     reader = None
     if (folder / "reader").is_dir():
         # It answers at any time: a bundle is asked about what comes after its training.
-        newest = _read_reader(folder / "reader", asked, told_of, threads if exported else None)
+        newest = read_reader(folder / "reader", asked, told_of, threads if exported else None)
         reader = Rolling(((_EVER, newest),))
     # What it answers before it is fine-tuned is for comparison, and is not exported.
     old = (folder / "reader_before").is_dir() and not exported
-    before = _read_reader(folder / "reader_before", asked, told_of) if old else None
-    reading = None if reader is None else _reading(folder / "reader", reader)
+    before = read_reader(folder / "reader_before", asked, told_of) if old else None
+    reading = None if reader is None else read_columns(folder / "reader", reader)
     predictors: dict[str, dict[str, Predictor]] = {}
     for name, told in told_of.items():
         predictors[name] = {}
@@ -260,7 +253,7 @@ def load(
         labels={
             name: _labels(folder / "labels" / f"{name}.parquet")
             for name in contract.get("labels", {})
-            if name in served
+            if only is None or name in told_of
         },
     )
 
@@ -289,107 +282,11 @@ def _own_tasks(contract: Mapping[str, Any]) -> dict[str, Task]:
     return made
 
 
-def _save_reader(trained: Trained, folder: Path) -> None:
-    assert trained.reader is not None
-    # The newest reader alone: it is the one that serves.
-    _write_reader(trained.reader.newest, folder)
-    if trained.reading is not None:
-        save_arrays(folder / "reading.safetensors", {"mean": trained.reading.mean, "axes": trained.reading.axes})
-
-
-def _write_reader(reader: FittedReader, folder: Path) -> None:
-    from safetensors.torch import save_file
-
-    assert reader.fitted is not None
-    folder.mkdir(parents=True)
-    save_file(
-        {name: value.contiguous() for name, value in reader.fitted.state_dict().items()}, folder / "network.safetensors"
-    )
-    save_arrays(
-        folder / "texts.safetensors",
-        {
-            "vectors": np.stack(list(reader.texts.values())),
-            "mean": reader.text.mean,
-            "whiten": reader.text.whiten,
-            "numbers_mean": reader.numbers.mean,
-            "numbers_spread": reader.numbers.spread,
-            # To find them again would take longer than to answer.
-            **dict(zip(_NEAREST, reader.nearest_texts(), strict=True)),
-        },
-    )
-    reader.known.write_parquet(folder / "items.parquet")
-    _write_json(
-        folder / "reader.json",
-        reader.settings() | {"texts": list(reader.texts), "curve": dict(reader.curve)},
-    )
-    for name, calibration in reader.calibration.items():
-        arrays, settings = calibration.state()
-        save_arrays(folder / f"calibration.{name}.safetensors", arrays)
-        _write_json(folder / f"calibration.{name}.json", settings)
-    if reader.text.adapter is not None:
-        shutil.copytree(reader.text.adapter, folder / "adapter")
-
-
-def _read_reader(
-    folder: Path, tasks: Sequence[Task], wanted: Collection[str], exported: int | None = None
-) -> FittedReader:
-    """A reader with its network; or with what was exported of it, to answer with so many threads.
-
-    Where it answers none of the questions that are wanted it has neither, and tells of items alone.
-    """
-    told = json.loads((folder / "reader.json").read_text())
-    arrays = load_arrays(folder / "texts.safetensors")
-    adapter = folder / "adapter" if (folder / "adapter").is_dir() else None
-    text = Text(told["model"], told["keep"], told["adapt"], adapter, mean=arrays["mean"], whiten=arrays["whiten"])
-    mine = tuple(task for task in tasks if task.name in told["tasks"])
-    blank = FittedReader(
-        told["name"],
-        Recipe(**told["recipe"]),
-        told["shape"],
-        text,
-        mine,
-        {name: ShareLabels(tuple(labels)) for name, labels in told["labels"].items()},
-        pl.read_parquet(folder / "items.parquet"),
-        tuple(told["event_types"]),
-        dict(zip(told["texts"], arrays["vectors"], strict=True)),
-        Numbers(tuple(told["numbers"]), arrays["numbers_mean"], arrays["numbers_spread"]),
-        curve=told["curve"],
-    )
-    blank.remember_nearest(*(arrays[name] for name in _NEAREST))
-    calibration = {
-        name: Calibration.from_state(
-            load_arrays(folder / f"calibration.{name}.safetensors"),
-            json.loads((folder / f"calibration.{name}.json").read_text()),
-        )
-        for name in told["tasks"]
-        if (folder / f"calibration.{name}.json").is_file()
-    }
-    blank = replace(blank, calibration=calibration)
-    if exported is not None:
-        blank = replace(blank, text=replace(text, exported=items_read_by(folder.parent)))
-    if not any(task.name in wanted for task in mine):
-        return blank
-    if exported is not None:
-        return replace(blank, exported=OnnxAnswers.open(folder.parent, mine, blank.stacked(), exported))
-    from safetensors.torch import load_file
-
-    network = blank.empty_network()
-    network.load_state_dict(load_file(folder / "network.safetensors"))
-    return replace(blank, fitted=network.eval())
-
-
 def _read_text_reader(folder: Path, kind: str, task: Task) -> Predictor:
     from intently.learn.ensemble import Ensemble
     from intently.learn.text_reader import TextReader
 
     return (TextReader if kind == TextReader.__name__ else Ensemble).read_from(folder, task)
-
-
-def _reading(folder: Path, reader: Rolling) -> ReaderColumns | None:
-    if not (folder / "reading.safetensors").is_file():
-        return None
-    arrays = load_arrays(folder / "reading.safetensors")
-    return ReaderColumns(reader, arrays["mean"], arrays["axes"])
 
 
 # What a predictor is given of the reader, which is kept once for all.
@@ -401,7 +298,7 @@ def _save_predictor(predictor: Any, folder: Path) -> None:
     folder.mkdir(parents=True)
     save_arrays(folder / "arrays.safetensors", arrays)
     said = {f"_{name}": getattr(predictor, given, None) is not None for name, given in _GIVEN.items()}
-    _write_json(folder / "settings.json", settings | said)
+    write_json(folder / "settings.json", settings | said)
 
 
 def _read_predictor(
@@ -424,8 +321,3 @@ def _read_predictor(
     if proposed and reading is not None:
         more["candidates"] = reading
     return classes[kind].from_state(arrays, settings, **more)
-
-
-def _write_json(file: Path, content: Any) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,9 +1,11 @@
-"""A bundle's folder: emptied with care, and taken as a whole."""
+"""A bundle's folder: emptied with care, taken as a whole; and its files of settings."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from intently.errors import BundleError
 
@@ -35,3 +37,9 @@ def settle(part: Path, folder: Path) -> None:
     for one in part.iterdir():
         one.rename(folder / one.name)
     part.rmdir()
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write it as a person can read it, in a folder that is made where it is missing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
