@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
@@ -55,6 +56,23 @@ SERVICE = (serve, watch, forecast)
 for verb in (demo, *LOG, *MODEL, *SERVICE, leakcheck, doctor, toy):
     app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"), epilog=verb.EXAMPLE)(verb.command)
 app.add_typer(keys.app, name="keys")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"intently {version('intently')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which one it is.")
+    ] = False,
+) -> None:
+    """Before a verb there is one option."""
 
 
 def run() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib.metadata import version
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from intently.cli import app as app_module
 from intently.errors import ConfigError
@@ -24,6 +26,14 @@ def test_a_package_is_named_with_its_extra(package, extra, monkeypatch, capsys) 
     with pytest.raises(SystemExit, match="1"):
         app_module.run()
     assert f"intently[{extra}]'" in capsys.readouterr().err
+
+
+def test_it_says_which_version_it_is_and_help_what_it_is_for() -> None:
+    runner = CliRunner()
+    assert runner.invoke(app_module.app, ["--version"]).output == f"intently {version('intently')}\n"
+    told = runner.invoke(app_module.app, ["--help"]).output
+    assert "shop's event log" in told
+    assert "--version" in told
 
 
 def test_an_exported_model_asks_for_no_more_than_serving(monkeypatch, tmp_path) -> None:
