@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 
 from intently.cli.process import ENVIRONMENT
@@ -87,9 +88,8 @@ class Running:
         env: Mapping[str, str] | None = None,
     ) -> None:
         told = (tuple(map(str, words)), {**os.environ, **ONE_THREAD, **(env or {})}, str(cwd or Path.cwd()))
-        # The server reads its own when it starts, before the first of them. Left over, they end with the tests.
-        for name, value in (ENVIRONMENT | ONE_THREAD).items():
-            os.environ.setdefault(name, value)
+        _serve_forks()
+        # Left over, it ends with the tests.
         self._process = _FORKS.Process(target=_run, args=(*told, str(out), str(err)), daemon=True)
         self._process.start()
         assert self._process.pid is not None
@@ -123,6 +123,17 @@ class Running:
         if code is None:
             raise subprocess.TimeoutExpired("intently", timeout or 0.0)
         return code
+
+
+def _serve_forks() -> None:
+    """Start the server, where it does not run, with what a command sets before it imports anything."""
+    before = dict(os.environ)
+    os.environ.update({**ENVIRONMENT, **before, **ONE_THREAD})
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _run(words: tuple[str, ...], environment: dict[str, str], folder: str, out: str, err: str) -> None:

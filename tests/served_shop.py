@@ -15,6 +15,7 @@ from intently.baselines.lightgbm_shares import LightGBMShares
 from intently.contract import Past, weekly
 from intently.evaluate.compare import Report
 from intently.learn.blend import Blend
+from intently.learn.item_columns import ItemColumns
 from intently.learn.reader import SequenceReader
 from intently.learn.recipe import Recipe
 from intently.learn.rolling import Rolling
@@ -69,7 +70,11 @@ def trained(log: Log, seed: int = 0, model: str | None = None) -> Trained:
     found[INTEREST.name] = {"stack": shares, "reader": reader, "blend": Blend({"stack": shares}, reader, 0.4)}
     ranking = LightGBMRanking("stack", reading=reading, candidates=reading, threads=1, seed=seed, **_TREES)
     found[NEXT_ITEM.name] = {"stack": ranking.fit(*parts[NEXT_ITEM.name]), "reader": reader}
-    found[DEMAND.name] = {"lightgbm": LightGBMDemand(threads=1, seed=seed).fit(*windows(DEMAND))}
+    demand = (
+        LightGBMDemand("lightgbm", threads=1, seed=seed),
+        LightGBMDemand("stack", ItemColumns(fitted), threads=1, seed=seed),
+    )
+    found[DEMAND.name] = {one.name: one.fit(*windows(DEMAND)) for one in demand}
     served = {INTENT.name: "blend", POWER.name: "blend", INTEREST.name: "blend", NEXT_ITEM.name: "stack"}
     return Trained(
         until=UNTIL,

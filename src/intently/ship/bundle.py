@@ -168,6 +168,11 @@ def _contract(folder: str | Path) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(file.read_text())
     except json.JSONDecodeError as error:
         raise BundleError(f"{file} is not JSON: {error}.", mend="Train the bundle again.") from error
+    if told.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder} has format {told.get('format')}; this version reads {FORMAT}.",
+            mend="Train the bundle again with this version.",
+        )
     return told
 
 
@@ -192,11 +197,6 @@ def load(
     folder, threads = Path(folder), threads or os.cpu_count() or 1
     exported = find_spec("torch") is None if exported is None else exported
     contract = _contract(folder)
-    if contract.get("format") != FORMAT:
-        raise BundleError(
-            f"{folder} has format {contract.get('format')}; this version reads {FORMAT}.",
-            mend="Train the bundle again with this version.",
-        )
     known = {task.name: task for task in tasks} | _own_tasks(contract)
     unknown = sorted(set(contract["tasks"]) - set(known))
     if unknown:

@@ -66,7 +66,12 @@ def export(text: Text, texts: Sequence[str], folder: Path, made_of: str = "") ->
                     max_length=_MOST_TOKENS,
                     return_tensors="pt",
                 )
-                wanted.append(pooled(network, told).numpy())
+                # As `encode` has it: a text without a token is 0.
+                some = np.zeros((len(told["input_ids"]), found.shape[1]), dtype=np.float32)
+                read = told["attention_mask"].bool().any(dim=1)
+                if read.any():
+                    some[read.numpy()] = pooled(network, {name: part[read] for name, part in told.items()}).numpy()
+                wanted.append(some)
         apart = float(np.abs(found - np.concatenate(wanted)).max())
         return Gate({"items": apart}, {}, len(texts), file.stat().st_size, 0, made_of)
 

@@ -133,13 +133,13 @@ def encode(
     import torch
 
     network.eval()
-    quick, config = reads_in_bfloat16(), cast("Any", network.config)
+    quick = reads_in_bfloat16()
 
     def read(ids: list[list[int]]) -> Array:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=quick):
             return pooled(network, tokenizer.pad({"input_ids": ids}, return_tensors="pt")).float().numpy()
 
-    result = np.zeros((len(texts), config.get_text_config().hidden_size), dtype=np.float32)
+    result: Array | None = None
     order = np.argsort([len(text) for text in texts], kind="stable")
     for start in range(0, len(order), _CUT_AT_ONCE):
         some = order[start : start + _CUT_AT_ONCE]
@@ -149,9 +149,15 @@ def encode(
         chosen = [like[first : first + batch_size] for first in range(0, len(like), batch_size)]
         done = start + len(some) - len(like)
         for rows, vectors in zip(chosen, run(read, [[ids[one] for one in rows] for rows in chosen]), strict=True):
+            if result is None:
+                result = np.zeros((len(texts), vectors.shape[1]), dtype=np.float32)
             result[some[rows]] = vectors
             done += len(rows)
             progress("reading item texts", done / len(order))
+    if result is None:
+        # Nothing was read, so nobody has said how wide it would be.
+        width = cast("Any", network.config).get_text_config().hidden_size
+        result = np.zeros((len(texts), width), dtype=np.float32)
     return result
 
 

@@ -1,10 +1,13 @@
 """What a process of ours sets before its work begins."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+
+from intently.cli.process import ENVIRONMENT
 
 glibc = pytest.mark.skipif(
     not sys.platform.startswith("linux") or os.confstr("CS_GNU_LIBC_VERSION") is None, reason="no glibc"
@@ -27,6 +30,15 @@ def faults(prepare: str, size: int = 40_000_000, **environment: str) -> int:
         env=plain | environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return int(done.stdout)
+
+
+def test_the_environment_is_set_where_it_does_not_say_otherwise() -> None:
+    code = "import json, os; from intently.cli.process import prepare; prepare(); print(json.dumps(dict(os.environ)))"
+    said = {"PATH": os.environ["PATH"], "TRANSFORMERS_VERBOSITY": "info"}
+    done = subprocess.run([sys.executable, "-c", code], env=said, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert {name: found.get(name) for name in ENVIRONMENT} == ENVIRONMENT | {"TRANSFORMERS_VERBOSITY": "info"}
+    assert "HF_HUB_DISABLE_TELEMETRY" in ENVIRONMENT
 
 
 @glibc

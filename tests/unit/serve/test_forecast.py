@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -51,6 +53,24 @@ def test_a_bundle_read_for_its_forecasts_alone_foresees_the_same_without_a_netwo
     assert part.reader.newest.fitted is None
     assert whole.reader.newest.fitted is not None
     log = Log.read(data)
+    assert set(part.predictors["demand"]) == {"lightgbm", "stack"}
     for name in whole.predictors["demand"]:
         found, wanted = (one.predict("demand", log, served_shop.UNTIL, name)[1].values for one in (part, whole))
         assert (found == wanted).all()
+
+
+def test_a_forecast_imports_no_torch(shop) -> None:
+    code = """
+import sys
+from intently.cli import console
+from intently.log.log import Log
+from intently.log.log import moment
+from intently.serve.forecast import is_of_items
+from intently.ship.bundle import load
+trained = load(sys.argv[2], console.every_task(), threads=1, only=is_of_items)
+trained.predict("demand", Log.read(sys.argv[1]), moment(sys.argv[3]), "stack")
+print(sorted({"torch", "transformers"} & set(sys.modules)))
+"""
+    words = [sys.executable, "-c", code, *map(str, shop), f"{served_shop.UNTIL:%Y-%m-%d}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr

@@ -19,7 +19,7 @@ from intently.evaluate.compare import Report
 from intently.learn.trained import Trained
 from intently.log.log import Log
 from intently.ship.arrays import load_arrays, save_arrays
-from intently.ship.bundle import FORMAT, _read_predictor, _save_predictor, describe, load, save
+from intently.ship.bundle import FORMAT, _read_predictor, _save_predictor, describe, load, made_with, questions, save
 from intently.tasks import BUILT_IN
 from intently.tasks.ad_response import TASK as AD_RESPONSE
 from intently.tasks.next_item import TASK as NEXT_ITEM
@@ -47,8 +47,9 @@ def test_no_bundle_a_broken_one_and_a_later_format_are_refused(tmp_path) -> None
     with pytest.raises(BundleError, match="not JSON"):
         load(tmp_path, BUILT_IN)
     (tmp_path / "contract.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(BundleError, match="format 99"):
-        load(tmp_path, BUILT_IN)
+    for ask in (lambda: load(tmp_path, BUILT_IN), lambda: questions(tmp_path), lambda: made_with(tmp_path)):
+        with pytest.raises(BundleError, match="format 99"):
+            ask()
     (tmp_path / "contract.json").write_text(json.dumps({"format": FORMAT, "tasks": {"fortune": {}}}))
     with pytest.raises(BundleError, match="fortune"):
         load(tmp_path, BUILT_IN)

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 import served_shop
+import tiny_models
 from intently.contract import Past
 from intently.errors import BundleError, ConfigError
-from intently.ship import export, onnx_reader
+from intently.learn.texts import Text
+from intently.ship import export, model_export, onnx_reader
 from intently.ship import gate as gate_of
 from intently.ship.bundle import load
 from intently.tasks import BUILT_IN
+from intently.text import exported_model
 from intently.text.exported_model import session
 from planted_shop import planted
 
@@ -72,6 +75,13 @@ def test_an_export_that_does_not_pass_is_not_written_and_the_old_one_stays(reade
         export.export(reader, truth["purchase_intent"][1], folder, truth)
     assert (folder / export.EXACT).read_bytes() == before
     assert [path.name for path in folder.parent.iterdir()] == ["onnx"]
+
+
+def test_a_language_model_that_cuts_a_text_into_nothing_is_exported_too(tmp_path) -> None:
+    text, texts = Text(tiny_models.decoder(tmp_path / "model")), [f"red thing {number}" for number in range(8)] + [""]
+    gate = model_export.export(text, texts, tmp_path / "onnx", "of this")
+    assert gate.apart["items"] < 1e-5
+    assert not exported_model.encode([""], tmp_path / "onnx").any()
 
 
 def test_a_customer_asked_twice_is_refused(reader) -> None:

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from transformers import OPTConfig, OPTModel
 
 import tiny_models
 from intently.text import language_model
@@ -67,6 +68,16 @@ def test_a_text_without_a_token_is_nothing_alone_and_beside_others(tmp_path) -> 
     assert np.linalg.norm(beside[[0, 2]], axis=1) == pytest.approx(1, abs=0.01)
     assert alone.shape == (1, 32)
     assert not alone.any()
+
+
+def test_a_model_whose_output_is_narrower_than_its_hidden_states_is_read(tmp_path) -> None:
+    tokenizer = tiny_models.tokenizer()
+    tokenizer.pad_token = "[UNK]"
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 32, "max_position_embeddings": 64}
+    network = OPTModel(OPTConfig(vocab_size=len(tokenizer), hidden_size=32, word_embed_proj_dim=16, **sizes))
+    vectors = encode(["red tea", "blue"], tokenizer, network)
+    assert vectors.shape == (2, 16)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=0.01)
 
 
 def test_a_model_kept_in_another_form_is_told_from_the_one_before_it_too(tmp_path) -> None:
