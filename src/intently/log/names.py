@@ -22,7 +22,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "householdkey", "customeruniqueid", "customerno", "customernumber", "custid", "uid", "customer", "user", "member",
         "client", "buyer", "customeremail", "email", "openid",
         "用户id", "用户编号", "会员id", "会员编号", "会员号", "会员卡号", "客户id", "客户编号", "顾客id", "顾客编号",
-        "买家id", "买家会员名", "买家昵称", "买家账号", "用户", "客户", "会员", "买家",
+        "买家id", "买家会员名", "买家昵称", "买家账号", "用户", "客户", "顾客", "会员", "买家",
     ),
     schema.ITEM: (
         "itemid", "productid", "sku", "skuid", "stockcode", "productsku", "productcode", "itemcode", "articleid", "goodsid",

@@ -375,6 +375,12 @@ def test_ids_with_a_point_are_names(tmp_path):
     assert set(Log.read(tmp_path).events["item_id"]) == set(frame["item"])
 
 
+@pytest.mark.parametrize("name", ["用户", "客户", "顾客", "会员", "买家", "customer"])
+def test_whoever_buys_is_found_by_a_plain_word(tmp_path, name):
+    (tmp_path / "shop.csv").write_text(f"{name},时间,商品,金额\n张三,2024-01-31 10:00,茶,12.5\n", encoding="utf-8")
+    assert guessed(draft_of(tmp_path / "shop.csv", tmp_path))["user_id"] == name
+
+
 @pytest.mark.parametrize("name", ["type", "类型", "行为", "what", "干了什么"])
 def test_what_was_done_is_read_from_the_column_that_says_it_and_no_view_becomes_a_sale(tmp_path, name):
     rows = ["1,2024-01-31 10:00,购买,茶,12.5", "2,2024-02-01 11:00,浏览,杯,", "3,2024-02-02 12:00,购买,杯,3"]
