@@ -1,4 +1,4 @@
-"""Purchasing power over 90 days on UCI Online Retail: past spend, BG/NBD with Gamma-Gamma, trees and the hurdle.
+"""Purchasing power over 90 days on UCI Online Retail: past spend, BG/NBD with Gamma-Gamma, trees, the hurdle, a blend.
 
     INTENTLY_DATA=FOLDER .venv/bin/python bench/purchasing_power.py
 
@@ -16,6 +16,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,8 +29,10 @@ from intently.baselines.last_weeks import LastWeeks
 from intently.baselines.lightgbm_customer import LightGBMCustomer
 from intently.baselines.lightgbm_hurdle import LightGBMHurdle
 from intently.baselines.past_spend import PastSpend
-from intently.contract import Past, pooled, weekly
+from intently.contract import Past, Scores, pooled, weekly
 from intently.evaluate.compare import compare
+from intently.learn.blend import blended
+from intently.learn.trained import BLEND
 from intently.log import schema
 from intently.log.log import Log
 from intently.tasks.purchasing_power import TASK
@@ -55,7 +58,7 @@ METRICS = (
 )
 LAST = datetime(2011, 7, 2, tzinfo=UTC)
 CUTOFFS = [LAST - timedelta(days=14 * back) for back in range(5, -1, -1)]
-OURS = "lightgbm_hurdle"
+OURS = ("lightgbm_hurdle", BLEND)
 
 
 def main() -> None:
@@ -77,6 +80,7 @@ def main() -> None:
             answer = predictor.fit(lessons, past).predict(questions, now)
             seconds.setdefault(predictor.name, []).append(round(time.perf_counter() - begin, 2))
             scores.setdefault(predictor.name, []).append(answer)
+        scores.setdefault(BLEND, []).append(mixture({name: each[-1] for name, each in scores.items() if name != BLEND}))
     found = {
         "command": " ".join(["python", *sys.argv]),
         "date": datetime.fromtimestamp(time.time(), UTC).date().isoformat(),
@@ -141,7 +145,13 @@ def serves(log: Log, until: datetime) -> str:
     lessons, asked = POWER.examples(known, windows(known, at)), POWER.examples(log.before(until), [at])
     past, now = Past(known, lessons), Past(known, asked.hide())
     scores = {p.name: p.fit(lessons, past).predict(asked.hide(), now) for p in predictors()}
+    scores[BLEND] = mixture(scores)
     return compare(POWER, asked, scores, replicates=10, rng=np.random.default_rng(0)).best(POWER.name)
+
+
+def mixture(scores: Mapping[str, Scores]) -> Scores:
+    """What a training without a reader blends: the trees, the hurdle and past spend in equal parts."""
+    return blended([scores[name] for name in ("lightgbm", "lightgbm_hurdle", "past_spend")], None, 0.0)
 
 
 def joined(scores: dict) -> dict:
@@ -165,9 +175,10 @@ def told(examples, scores: dict) -> dict:
     return {
         "scores": {name: {m: numbers(report.score(name, POWER.name, m)) for m in METRICS} for name in scores},
         "differences": {
-            f"{OURS} over {name}": {m: numbers(report.difference(OURS, name, POWER.name, m)) for m in METRICS}
+            f"{ours} over {name}": {m: numbers(report.difference(ours, name, POWER.name, m)) for m in METRICS}
+            for ours in OURS
             for name in scores
-            if name != OURS
+            if name != ours
         },
     }
 

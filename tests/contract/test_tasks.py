@@ -77,6 +77,27 @@ def test_a_truth_has_the_form_of_its_answer(task):
 
 
 @every_general_task
+def test_looking_back_is_what_those_asked_a_horizon_before_came_to_and_the_new_ones_too(task):
+    newcomer = [
+        Event(user="di", item=n, kind="buy", time=AT - task.horizon / 2, arrived=None, amount=3.0) for n in range(2)
+    ]
+    known = log([*shop(), *newcomer])
+    back = task.looking_back(known, AT)
+    assert set(back.at) == {AT}
+    # The rest of the log is not looked at.
+    assert back.frame.equals(task.looking_back(known.before(AT), AT).frame)
+    truths = [
+        dict(zip(some.asked, some.truth.to_list(), strict=True))
+        for some in (back, task.examples(known, [AT - task.horizon]))
+    ]
+    both = truths[0].keys() & truths[1].keys()
+    assert both
+    assert {one: truths[0][one] for one in both} == {one: truths[1][one] for one in both}
+    if task.key == "user_id" and task.name in {one.name for one in BUILT_IN}:
+        assert "di" in truths[0].keys() - truths[1].keys()
+
+
+@every_general_task
 def test_what_happens_after_the_window_changes_no_example(task):
     end = AT + task.horizon
     inside = [event for event in shop() if event.time < end]

@@ -1,50 +1,53 @@
-"""The level of money today: what a young log's training windows cannot tell.
+"""The level of amounts today: what a young log's training windows cannot tell.
 
 Spend so far grows with the log, and who is known changes: on a log of half a year, 90-day windows, a factor learned on
-the training windows foresaw 1.55 times what came. What was spent in the last horizon needs no such factor.
+the training windows foresaw 1.55 times what came. What came in the last horizon needs no such factor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime
 
-import numpy as np
-
-from intently.baselines.mean_56_days import recent
-from intently.contract import Examples, Past
+from intently.contract import Examples, Past, Task
+from intently.log.log import Log
 from intently.log.pack import Array
 
 
 def level(examples: Examples, past: Past, answer: Callable[[Examples, Past], Array]) -> float:
     """The factor that gives the amounts (n,) of `answer` the shop's total, as of the end of the examples' windows.
 
-    The total is what everyone known spent in the last horizon, times how windows compared with the horizon before
-    them. That ratio is learned from cut-offs before which a whole horizon was observed, with one window more that
-    changed nothing: few windows are one season, not a rule. 1 where nobody spent anything of late.
+    The total is what was true of everyone known over the last horizon, times how windows compared with the horizon
+    before them. That ratio is learned from cut-offs before which a whole horizon was observed, with one window more
+    that changed nothing: few windows are one season, not a rule. 1 where nothing came of late.
     """
-    task = examples.task
-    until = past.learned_until
-    shop = past.shop(until)
-    asked = task.questions(shop, until)
-    if not len(asked):
+    task, shop = examples.task, past.shop(past.learned_until)
+    today = task.looking_back(shop, past.learned_until)
+    if not len(today):
         return 1.0
-    today = Past(shop, asked)
-    days = task.horizon / timedelta(days=1)
-    total, answered = float(recent(task, today, days).sum()), float(answer(asked, today).sum())
-    return total * _change(examples, past, days) / answered if total > 0 and answered > 0 else 1.0
+    total = _total(today)
+    answered = float(answer(today.hide(), Past(shop, today.hide())).sum())
+    return total * _change(examples, task, shop) / answered if total > 0 and answered > 0 else 1.0
 
 
-def _change(examples: Examples, past: Past, days: float) -> float:
-    """How the truths of windows compare with the money of the horizon before them, drawn towards 1."""
-    begin, end = examples.cutoffs[0], examples.cutoffs[-1]
-    shop = past.shop(begin)
-    unseen = timedelta(days=days) - (shop.observed_until - shop.observed_from)
-    whole = np.flatnonzero((examples.at >= begin + unseen).to_numpy())
-    if not len(whole):
+def _change(examples: Examples, task: Task, shop: Log) -> float:
+    """How the truths of windows compare with those of the horizon before them, drawn towards 1.
+
+    Of cut-offs a horizon apart, the newest first: those between see the same rows once more.
+    """
+    truth = before = 0.0
+    cutoffs: list[datetime] = []
+    for at in reversed(examples.cutoffs):
+        apart = not cutoffs or at + task.horizon <= cutoffs[-1]
+        if apart and at - task.horizon >= shop.observed_from:
+            cutoffs.append(at)
+            truth += _total(examples.take((examples.at == at).to_numpy().nonzero()[0]))
+            before += _total(task.looking_back(shop, at))
+    if not cutoffs or before <= 0:
         return 1.0
-    some = examples.take(whole)
-    truth = some.truth.cast(float).to_numpy().sum()
-    before = recent(examples.task, past.take(whole), days).sum()
-    windows = 1 + (end - some.cutoffs[0]) / timedelta(days=days)
-    return float((truth + before / windows) / (before + before / windows)) if before > 0 else 1.0
+    one = before / len(cutoffs)
+    return (truth + one) / (before + one)
+
+
+def _total(examples: Examples) -> float:
+    return float(examples.truth.cast(float).sum())

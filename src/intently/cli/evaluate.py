@@ -94,6 +94,7 @@ def judged(
     from intently.evaluate.compare import Report, compare
     from intently.evaluate.cost import measured
     from intently.evaluate.report import document, task_entry
+    from intently.learn.blend import Blend
     from intently.learn.trained import BEFORE, OPPONENT
     from intently.learn.workers import side_by_side
     from intently.log import schema
@@ -123,13 +124,19 @@ def judged(
             earlier = [one for one in cutoffs if one < at]
             everyone, place, known = _everyone(task, at, earlier, asked[task.name], known_at[at], log)
             past = Past(known, everyone)
-            found[task.name] = {}
-            for name in trained.predictors[task.name]:
-                with measured() as cost:
-                    scores = trained.answer(everyone, past, name)
-                found[task.name][name] = scores.take(place)
+            told: dict[str, Scores] = {}
+            for name, predictor in trained.predictors[task.name].items():
+                # What a blend costs is measured once; after that its parts have been asked already.
+                scores = None
+                if at != cutoffs[0] and isinstance(predictor, Blend):
+                    scores = predictor.of(told, trained.predictors[task.name])
+                if scores is None:
+                    with measured() as cost:
+                        scores = trained.answer(everyone, past, name)
+                told[name] = scores
                 if at == cutoffs[0]:
                     rows.append(cost.row(f"{task.name}: {name}", "predict", len(everyone)))
+            found[task.name] = {name: scores.take(place) for name, scores in told.items()}
         return found
 
     # One cut-off alone, to see what it costs; the others side by side.

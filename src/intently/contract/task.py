@@ -93,6 +93,17 @@ class Task:
         with self._types(log):
             return Examples(self, self._asked(log, at))
 
+    def looking_back(self, log: Log, at: datetime) -> Examples:
+        """Everyone asked at `at`, with what was true of them over the horizon that ends then: [at - horizon, at).
+
+        The level of today, for what is learned from older windows. Who came during that horizon is among them.
+        """
+        assert isinstance(self.asks, Everyone), "an event has nothing behind it that is about it"
+        self._check(log)
+        known = log.before(at)
+        with self._types(log):
+            return Examples(self, self._truths(known, self._asked(known, at), at - self.horizon))
+
     def is_asked(self, one: object, log: Log, at: datetime) -> bool:
         """Whether somebody known before `at` is asked then: whether `among` holds over their past rows."""
         match self.asks:

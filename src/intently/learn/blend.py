@@ -54,6 +54,14 @@ class Blend:
             boosters.append(booster.predict(examples, past))
         return blended(boosters, reader, self.weight)
 
+    def of(self, told: Mapping[str, Scores], by: Mapping[str, Predictor]) -> Scores | None:
+        """The mixture of answers that were given already, by the names of who gave them; None where one is missing."""
+        names = {id(one): name for name, one in by.items() if name in told}
+        if not all(id(part) in names for part in self._parts()):
+            return None
+        boosters = [told[names[id(booster)]] for booster in self.boosters.values()]
+        return blended(boosters, None if self.reader is None else told[names[id(self.reader)]], self.weight)
+
     def _parts(self) -> list[Predictor]:
         return [*self.boosters.values(), *([] if self.reader is None else [self.reader])]
 

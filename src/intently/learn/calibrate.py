@@ -42,9 +42,9 @@ class Calibration:
                 return cls({"temperature": fit_temperature(truth, scores.values)})
             case Amount():
                 truth = examples.truth.cast(float).to_numpy()
-                factor = _factor(float(truth.sum()), float(scores.values[:, 0].sum()))
-                mean = scores.values[:, 0] * factor
-                return cls({"factor": factor}, Spread.of(mean, truth, whole=is_whole(truth)))
+                times = factor(float(truth.sum()), float(scores.values[:, 0].sum()))
+                mean = scores.values[:, 0] * times
+                return cls({"factor": times}, Spread.of(mean, truth, whole=is_whole(truth)))
             case Shares():
                 truth = ShareLabels(scores.labels).encode(examples)
                 loss = {power: float(jensen_shannon(truth, _raised(scores.values, power)).mean()) for power in _POWERS}
@@ -104,7 +104,7 @@ def _platt(truth: Array, chance: Array) -> dict[str, float]:
     return {"slope": float(np.exp(log_slope)), "shift": float(level - np.exp(log_slope) * middle)}
 
 
-def _factor(truth: float, told: float) -> float:
+def factor(truth: float, told: float) -> float:
     """What a mean is multiplied by, by sums of truths and of means: a twentieth to twenty; 1 where means are 0."""
     return 1.0 if told <= 0 else min(max(truth / told, 1 / _MOST), _MOST)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
@@ -11,9 +11,11 @@ import numpy as np
 
 from intently import metrics
 from intently.baselines import BOOSTED
+from intently.baselines.lightgbm_hurdle import LightGBMHurdle
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
-from intently.contract import EachEvent, Examples, OneOf, Past, Predictor, Ranking, Scores, Shares, Task, weekly
+from intently.baselines.past_spend import PastSpend
+from intently.contract import Amount, EachEvent, Examples, OneOf, Past, Predictor, Ranking, Scores, Shares, Task, weekly
 from intently.errors import TooFewExamples
 from intently.evaluate.compare import Report, compare, encode
 from intently.learn.active import truths
@@ -119,7 +121,7 @@ def chosen(task: Task, tried: Sequence[Tried]) -> Chosen:
     if not able:
         raise _nothing_to_choose(task, tried)
     examples = able[0].trial.choice.judge[0]
-    blend = _blend(task, examples, predictions, fitted)
+    blend = _best_blend(task, examples, predictions, fitted)
     if blend is not None:
         fitted[BLEND], predictions[BLEND] = blend
     report = compare(task, examples, predictions, replicates=100, rng=np.random.default_rng(0))
@@ -149,14 +151,37 @@ def _served(report: Report, task: str, names: Sequence[str]) -> str:
     return BLEND if BLEND in names and best != BLEND and report.beats(best, BLEND, task) != "better" else best
 
 
-def _blend(
+def _best_blend(
     task: Task, examples: Examples, predictions: Mapping[str, Scores], fitted: Mapping[str, Predictor]
 ) -> tuple[Blend, Scores] | None:
-    """The boosters in equal parts and the reader beside them, with the weight that is best by the primary metric; and
-    the answers to judge that by, at each cut-off mixed with the weight that is best at the others.
+    """The blend that is preferred, but another where that is better beyond chance."""
+    best: tuple[Blend, Scores] | None = None
+    for alike in _blended(task, predictions):
+        found = _blend(task, examples, predictions, fitted, alike)
+        if found is not None and (best is None or _surpasses(task, examples, found[1], best[1])):
+            best = found
+    return best
+
+
+def _surpasses(task: Task, examples: Examples, mine: Scores, other: Scores) -> bool:
+    """Whether answers are better than others beyond chance, by the primary metric."""
+    two = {"mine": mine, "other": other}
+    report = compare(task, examples, two, names=task.metrics[:1], replicates=200, rng=np.random.default_rng(0))
+    return report.beats("mine", "other", task.name) == "better"
+
+
+def _blend(
+    task: Task,
+    examples: Examples,
+    predictions: Mapping[str, Scores],
+    fitted: Mapping[str, Predictor],
+    alike: Sequence[str],
+) -> tuple[Blend, Scores] | None:
+    """Those of `alike` that there are, the first among them, in equal parts and the reader beside them, with the weight
+    that is best by the primary metric; and the answers to judge that by, at each cut-off mixed with the weight that is
+    best at the others.
     """
-    alike, reader = _blended(task)
-    names = [name for name in alike if name in predictions]
+    names, reader = [name for name in alike if name in predictions], _reader_of(task)
     if alike[0] not in names or len({*names, reader} & predictions.keys()) < 2:
         return None
     boosters, said = {name: fitted[name] for name in names}, [predictions[name] for name in names]
@@ -181,16 +206,29 @@ def _turns(task: Task, examples: Examples) -> list[Array]:
     return [np.flatnonzero((examples.at == at).to_numpy()) for at in examples.cutoffs]
 
 
-def _blended(task: Task) -> tuple[tuple[str, ...], str]:
-    """The names of the boosters that are blended, the first of which there must be, and of the reader beside them."""
+def _blended(task: Task, there: Collection[str]) -> tuple[tuple[str, ...], ...]:
+    """The names, of those that are `there`, of what may be blended beside the reader; the first is preferred.
+
+    Of each the first name must be there.
+    """
     match task.answer:
         case OneOf() if isinstance(task.asks, EachEvent):
-            return (TEXT_OPPONENT,), TEXT_READER
+            return ((TEXT_OPPONENT,),)
         case Ranking() | Shares():
             # The booster alone: half of the stack gains no more than half of a second seed would.
-            return (OPPONENT,), READER
+            return ((OPPONENT,),)
+        case Amount():
+            # Rules that go as far as customers do, for a young log or a heavy tail: docs/decisions/012.
+            rules = [name for name in (LightGBMHurdle.name, PastSpend.name) if name in there]
+            wide = [(STACK if STACK in there else OPPONENT, *rules)] if rules else []
+            return (*wide, (OPPONENT, STACK))
         case _:
-            return (OPPONENT, STACK), READER
+            return ((OPPONENT, STACK),)
+
+
+def _reader_of(task: Task) -> str:
+    """The name of the reader that is blended beside them."""
+    return TEXT_READER if isinstance(task.answer, OneOf) and isinstance(task.asks, EachEvent) else READER
 
 
 @dataclass(frozen=True)

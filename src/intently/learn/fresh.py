@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from intently.contract import Examples, Past, Task, weekly
+from intently.baselines.level import level
+from intently.contract import Amount, Examples, Past, Task, weekly
 from intently.errors import TooFewExamples
+from intently.learn.calibrate import Calibration, factor
 from intently.learn.choose import WEEK, last_cutoff, whole_weeks
 from intently.learn.fitted import FittedReader
 from intently.learn.reader import SequenceReader, calibrated
@@ -97,9 +99,11 @@ def kept_fresh(
             last = last_cutoff(task, since)
             newest[task.name] = _windows(known, since, task, weekly(last - (_FRESH_WEEKS - 1) * WEEK, last))
             unseen[task.name] = _windows(known, since, task, weekly(last - (_UNSEEN_WEEKS - 1) * WEEK, last))
-        # The level of a shop moves: calibrated by how the reader before did on windows that it had not seen.
+        # Calibrated by how the reader before did on windows that it had not seen; but what amounts come to in all is
+        # another with every refreshing, and for that the last horizon is asked.
         fitted = further.fit(newest, start=stages[-1][1], progress=_named(progress, since))
-        stages.append((since, replace(fitted, calibration=calibrated(stages[-1][1].uncalibrated(), unseen))))
+        told = calibrated(stages[-1][1].uncalibrated(), unseen)
+        stages.append((since, replace(fitted, calibration=levelled(fitted.uncalibrated(), told, known, since))))
     rolling = Rolling(tuple(stages))
     return Read(rolling, ReaderColumns.of(rolling, held_out[tasks[0].name][1]))
 
@@ -111,6 +115,21 @@ def before_fine_tuning(
     still = replace(recipe, train_reader=False, epochs=max(2, recipe.epochs // 2))
     made = SequenceReader(tasks, still, text, name=BEFORE)
     return made.fit(*_first(known, tasks, fresh), progress=lambda _, done: progress("heads alone, to compare", done))
+
+
+def levelled(
+    reader: FittedReader, told: Mapping[str, Calibration], known: Log, since: datetime
+) -> Mapping[str, Calibration]:
+    """The same calibration with the factors of amounts that give an uncalibrated reader the level of `since`."""
+    found = dict(told)
+    for task in reader.tasks:
+        if isinstance(task.answer, Amount) and task.name in told and told[task.name].numbers:
+            last, apart = last_cutoff(task, since), whole_weeks(task) // WEEK
+            cutoffs = weekly(min(known.observed_from + task.horizon, last), last)[::-apart]
+            lessons, past = _windows(known, since, task, cutoffs)
+            today = level(lessons, past, lambda asked, now: reader.predict(asked, now).values[:, 0])
+            found[task.name] = replace(told[task.name], numbers={"factor": factor(today, 1.0)})
+    return found
 
 
 def _first(

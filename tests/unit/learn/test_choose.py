@@ -7,22 +7,26 @@ import polars as pl
 import pytest
 
 from intently.baselines.constant import Constant
+from intently.baselines.lightgbm_hurdle import LightGBMHurdle
+from intently.baselines.past_spend import PastSpend
 from intently.contract import Examples, Ranking, Scores
 from intently.errors import TooFewExamples
 from intently.evaluate.compare import compare
 from intently.learn.blend import WEIGHTS, blended
-from intently.learn.choose import Choice, Trial, Tried, _blend, _served, chosen
+from intently.learn.choose import Choice, Trial, Tried, _best_blend, _served, chosen
 from intently.learn.trained import BLEND, OPPONENT, READER, STACK, TEXT_OPPONENT, TEXT_READER
 from intently.log import schema
 from intently.log.log import Log
 from intently.tasks.next_item import TASK as NEXT_ITEM
 from intently.tasks.purchase_intent import TASK as INTENT
+from intently.tasks.purchasing_power import TASK as MONEY
 from small_logs import day
 from text_shop import TASK as LABELLED
 from text_shop import shop
 
 CUTOFFS = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(weeks=week) for week in range(3)]
 EACH = 40
+HURDLE, RULE = LightGBMHurdle.name, PastSpend.name
 
 
 def examples(truth, task=INTENT):
@@ -51,7 +55,7 @@ def asked():
 
 def weighed(task, asked, predictions):
     # What is fitted is carried along and not asked.
-    found = _blend(task, asked, predictions, dict.fromkeys((*predictions, BLEND), None))
+    found = _best_blend(task, asked, predictions, dict.fromkeys((*predictions, BLEND), None))
     assert found is not None
     return found
 
@@ -110,7 +114,7 @@ def test_without_a_reader_there_is_nothing_to_weigh(asked):
     blend, judged = weighed(INTENT, asked, {OPPONENT: booster, STACK: booster})
     assert blend.weight == 0.0
     np.testing.assert_allclose(judged.values, booster.values, atol=1e-6)
-    assert _blend(INTENT, asked, {READER: booster}, {}) is None
+    assert _best_blend(INTENT, asked, {READER: booster}, {}) is None
 
 
 def test_what_a_text_says_is_blended_from_counts_and_the_text_reader():
@@ -143,7 +147,37 @@ def test_what_a_text_says_is_blended_from_counts_and_the_text_reader():
     right = judged.values.argmax(1) == number
     assert right[~late].all()
     assert not right[late].any()
-    assert _blend(LABELLED, asked, {TEXT_READER: reader}, {}) is None
+    assert _best_blend(LABELLED, asked, {TEXT_READER: reader}, {}) is None
+
+
+def amounts(asked, noise, seed):
+    """Foreseen amounts: the truth times e to the `noise` of a draw."""
+    drawn = np.random.default_rng(seed).normal(0, noise, len(asked))
+    mean = asked.truth.to_numpy() * np.exp(drawn)
+    return Scores(MONEY.answer, np.repeat(mean[:, None], 20, axis=1).astype(np.float32))
+
+
+@pytest.mark.parametrize(("rules", "blended_with"), [(0.3, (STACK, HURDLE, RULE)), (3.0, (OPPONENT, STACK))])
+def test_rules_are_blended_with_amounts_unless_they_make_them_worse_beyond_chance(rules, blended_with):
+    asked = examples(np.random.default_rng(0).lognormal(3, 1, 3 * EACH), MONEY)
+    noise = {OPPONENT: 0.3, STACK: 0.3, READER: 0.3, HURDLE: rules, RULE: rules}
+    predictions = {name: amounts(asked, much, seed) for seed, (name, much) in enumerate(noise.items())}
+    assert tuple(weighed(MONEY, asked, predictions)[0].boosters) == blended_with
+    # Without rules, as where units are asked, there is one blend; without boosters none.
+    assert tuple(weighed(MONEY, asked, {n: predictions[n] for n in (OPPONENT, STACK, READER)})[0].boosters) == (
+        OPPONENT,
+        STACK,
+    )
+    assert _best_blend(MONEY, asked, {n: predictions[n] for n in (HURDLE, RULE, READER)}, {}) is None
+
+
+def test_without_a_reader_rules_are_blended_with_the_booster_that_reads_nothing():
+    asked = examples(np.random.default_rng(0).lognormal(3, 1, 3 * EACH), MONEY)
+    predictions = {name: amounts(asked, 0.3, seed) for seed, name in enumerate((OPPONENT, HURDLE, RULE))}
+    blend, judged = weighed(MONEY, asked, predictions)
+    assert (tuple(blend.boosters), blend.reader) == ((OPPONENT, HURDLE, RULE), None)
+    mean = np.mean([scores.values for scores in predictions.values()], axis=0)
+    np.testing.assert_allclose(judged.values, mean, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("worse_by", "served"), [(0.01, BLEND), (0.2, OPPONENT)])

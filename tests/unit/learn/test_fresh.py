@@ -3,12 +3,15 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 
-from intently.contract import weekly
+from intently.contract import Amount, weekly
+from intently.contract.scores import Scores
+from intently.learn.calibrate import Calibration
 from intently.learn.choose import WEEK, Choice, choice_cutoffs, whole_weeks
-from intently.learn.fresh import Freshness, _first, begun
+from intently.learn.fresh import Freshness, _first, begun, levelled
 from intently.learn.presets import plan_of
 from intently.log.log import Log
 from intently.tasks import purchase_intent, purchasing_power
@@ -24,6 +27,31 @@ def bought(weeks: int) -> Log:
     ]
     events = pl.DataFrame(lines, schema=["user_id", "timestamp"], orient="row")
     return Log.of(events.with_columns(item_id=pl.lit("x"), event_type=pl.lit("buy"), amount=pl.lit(5.0)))
+
+
+def test_a_refreshed_reader_has_the_level_of_the_last_horizon_whatever_it_says_itself() -> None:
+    log, tasks = bought(30), (purchase_intent.TASK, purchasing_power.TASK)
+
+    class Says:
+        def __init__(self, much):
+            self.tasks, self.much = tasks, much
+
+        def predict(self, examples, past):
+            assert "truth" not in examples.frame.columns
+            return Scores(examples.task.answer, np.full((len(examples), 20), self.much, dtype=np.float32))
+
+    told = {
+        task.name: Calibration({"factor": 7.0} if isinstance(task.answer, Amount) else {"slope": 1.0, "shift": 0.0})
+        for task in tasks
+    }
+    for much in (5.0, 20.0):
+        found = levelled(Says(much), told, log, log.observed_until)
+        assert found[tasks[0].name] is told[tasks[0].name]
+        # Every third day 5 euros: 28 days hold nine or ten of them.
+        assert 45 <= found[tasks[1].name].numbers["factor"] * much <= 50
+    # Beyond reason it does not go, and where nothing was calibrated nothing is levelled.
+    assert levelled(Says(1e-9), told, log, log.observed_until)[tasks[1].name].numbers["factor"] == 20
+    assert levelled(Says(1.0), {tasks[1].name: Calibration()}, log, log.observed_until)[tasks[1].name] == Calibration()
 
 
 def own(days: int):
