@@ -4,8 +4,8 @@
 
 Of customers with a CustomerID alone: where there is none (a quarter of the rows) an invoice stands for a customer, who
 can hardly come back, and knowing that much would flatter what is served. For each seed (0, without any) the commands
-run as a person would run them: `init`, then `train` anew every four weeks from 2011-05-09 to 2011-08-01, everybody known
-being asked at the four weekly cut-offs from each on; all windows end before the file does. Differences are paired,
+run as a person would run them: `init`, then `train` anew every four weeks from 2011-05-09 to 2011-08-01, and everybody
+known is asked at the four weekly cut-offs from each on; all windows end before the file does. Differences are paired,
 customers resampled whole, over all cut-offs together and over those of the last training alone (the blend was
 designed on cut-offs from 2011-05-23 to 2011-07-04). Writes bench/results/online_retail_money.json.
 """

@@ -43,6 +43,9 @@ class Freshness:
     step: int
 
 
+Lessons = dict[str, tuple[Examples, Past]]
+
+
 @dataclass(frozen=True)
 class Read:
     """A reader kept fresh, and its columns."""
@@ -76,18 +79,29 @@ def refuse_short(known: Log, fresh: Freshness) -> None:
         )
 
 
+def first_lessons(known: Log, tasks: tuple[Task, ...], fresh: Freshness) -> tuple[Lessons, Lessons]:
+    """What the first reader learns from, and the windows after it, by which it is stopped."""
+    train, held_out = {}, {}
+    for task in tasks:
+        cutoffs = weekly(known.observed_from + 4 * WEEK, last_cutoff(task, fresh.first))[:: -fresh.step]
+        train[task.name] = _windows(known, fresh.first, task, cutoffs)
+        held_out[task.name] = _windows(known, fresh.first + task.horizon, task, [fresh.first])
+    return train, held_out
+
+
 def kept_fresh(
     known: Log,
     tasks: tuple[Task, ...],
     recipe: Recipe,
     text: Text,
     fresh: Freshness,
+    lessons: tuple[Lessons, Lessons],
     checkpoints: Path | None,
     progress: Progress,
     tracker: Tracker | None = None,
 ) -> Read:
-    """Fine-tune a reader, stopped early on the windows after its own, and take it further."""
-    train, held_out = _first(known, tasks, fresh)
+    """Fine-tune a reader on its first lessons (`first_lessons`), and take it further."""
+    train, held_out = lessons
     made = SequenceReader(tasks, recipe, text, tracker=tracker)
     reader = made.fit(train, held_out, checkpoints=checkpoints, progress=progress)
     stages = [(fresh.first, reader)]
@@ -109,12 +123,12 @@ def kept_fresh(
 
 
 def before_fine_tuning(
-    known: Log, tasks: tuple[Task, ...], recipe: Recipe, text: Text, fresh: Freshness, progress: Progress
+    tasks: tuple[Task, ...], recipe: Recipe, text: Text, lessons: tuple[Lessons, Lessons], progress: Progress
 ) -> FittedReader:
     """The first reader's heads trained alike on a reader that has learned nothing: what fine-tuning is judged by."""
     still = replace(recipe, train_reader=False, epochs=max(2, recipe.epochs // 2))
     made = SequenceReader(tasks, still, text, name=BEFORE)
-    return made.fit(*_first(known, tasks, fresh), progress=lambda _, done: progress("heads alone, to compare", done))
+    return made.fit(*lessons, progress=lambda _, done: progress("heads alone, to compare", done))
 
 
 def levelled(
@@ -130,18 +144,6 @@ def levelled(
             today = level(lessons, past, lambda asked, now: reader.predict(asked, now).values[:, 0])
             found[task.name] = replace(told[task.name], numbers={"factor": factor(today, 1.0)})
     return found
-
-
-def _first(
-    known: Log, tasks: tuple[Task, ...], fresh: Freshness
-) -> tuple[dict[str, tuple[Examples, Past]], dict[str, tuple[Examples, Past]]]:
-    """What the first reader learns from, and the windows after it, by which it is stopped."""
-    train, held_out = {}, {}
-    for task in tasks:
-        cutoffs = weekly(known.observed_from + 4 * WEEK, last_cutoff(task, fresh.first))[:: -fresh.step]
-        train[task.name] = _windows(known, fresh.first, task, cutoffs)
-        held_out[task.name] = _windows(known, fresh.first + task.horizon, task, [fresh.first])
-    return train, held_out
 
 
 def _windows(known: Log, until: datetime, task: Task, cutoffs: Sequence[datetime]) -> tuple[Examples, Past]:

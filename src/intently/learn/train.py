@@ -39,7 +39,16 @@ from intently.learn.adapt import ADAPTATIONS
 from intently.learn.checkpoints import folder_of
 from intently.learn.choose import WEEK, Choice, Trial, Tried, choice_cutoffs, chosen, last_cutoff
 from intently.learn.fitted import FittedReader
-from intently.learn.fresh import Freshness, Read, before_fine_tuning, begun, kept_fresh, refuse_short
+from intently.learn.fresh import (
+    Freshness,
+    Lessons,
+    Read,
+    before_fine_tuning,
+    begun,
+    first_lessons,
+    kept_fresh,
+    refuse_short,
+)
 from intently.learn.item_columns import ItemColumns
 from intently.learn.methods import method_of
 from intently.learn.presets import Preset, plan_of
@@ -110,14 +119,20 @@ def train(
     fresh = Freshness(first, until, plan.refresh_weeks, plan.reader_step)
     asked = _Asked(tasks, choices, data, plan, seed)
 
+    lessons: tuple[Lessons, Lessons] = ({}, {})
     if readable:
         refuse_short(known, fresh)
+        lessons = first_lessons(known, readable, fresh)
+    everyone = asked.customers([past for some in lessons for _, past in some.values()])
 
     with side_by_side(threads) as workers:
         heard = workers.heard(progress)
         # Made before anything is trained: what cannot be is refused at once.
         usual = TextReader(model=model, method=method, progress=heard, tracker=tracker)
         worded = asked.in_words(usual, text, known)
+        if everyone is not None:
+            # Once for all tasks and for the reader, whose cut-offs overlap.
+            workers.pool.submit(windowed, everyone[1])
         reading: Future[Read] | None = None
         items = Text(model=model, adapt=adapt)
         if readable and adapt == "frozen":
@@ -125,12 +140,8 @@ def train(
             items.read(item_texts(known.catalogue)[0], heard, run=workers.pool.map)
         if readable:
             reading = workers.pool.submit(
-                kept_fresh, known, readable, recipe, items, fresh, checkpoints, heard, tracker
+                kept_fresh, known, readable, recipe, items, fresh, lessons, checkpoints, heard, tracker
             )
-        everyone = asked.customers()
-        if everyone is not None:
-            # Once for all tasks, whose cut-offs overlap.
-            workers.pool.submit(windowed, everyone[1])
         started = [workers.pool.submit(trial.run) for trial in asked.without_reader(readable)]
         read = None if reading is None else reading.result()
         if read is not None and everyone is not None:
@@ -140,7 +151,7 @@ def train(
             untuned: Future[FittedReader] | None = None
             if before:
                 whitened = read.rolling.newest.text
-                untuned = workers.pool.submit(before_fine_tuning, known, readable, recipe, whitened, fresh, heard)
+                untuned = workers.pool.submit(before_fine_tuning, readable, recipe, whitened, lessons, heard)
             started += [workers.pool.submit(trial.run) for trial in asked.with_reader(read)]
             if untuned is not None:
                 started += [workers.pool.submit(trial.run) for trial in asked.reader(untuned.result())]
@@ -174,11 +185,11 @@ class _Asked:
     plan: Preset
     seed: int
 
-    def customers(self) -> tuple[Examples, Past] | None:
-        """Every question about customers, whatever the task, each (customer, at) once."""
+    def customers(self, more: Sequence[Past]) -> tuple[Examples, Past] | None:
+        """Every question about customers, whatever the task, and those of `more`, each (customer, at) once."""
         names = [task.name for task in self.tasks if task.key == schema.USER]
         parts = [part for name in names for part in (self.data[name], self.choices[name].fit, self.choices[name].judge)]
-        return together([past for _, past in parts])[:2] if parts else None
+        return together([*(past for _, past in parts), *more])[:2] if parts else None
 
     def without_reader(self, readable: Sequence[Task]) -> list[Trial]:
         """Baselines, and the boosters that read nothing; what waits for a reader of `readable` is left for later."""

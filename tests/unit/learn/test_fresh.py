@@ -11,7 +11,7 @@ from intently.contract import Amount, weekly
 from intently.contract.scores import Scores
 from intently.learn.calibrate import Calibration
 from intently.learn.choose import WEEK, Choice, choice_cutoffs, whole_weeks
-from intently.learn.fresh import Freshness, _first, begun, levelled
+from intently.learn.fresh import Freshness, begun, first_lessons, levelled
 from intently.learn.presets import plan_of
 from intently.log.log import Log
 from intently.tasks import purchase_intent, purchasing_power
@@ -65,7 +65,7 @@ def test_the_first_reader_has_seen_nothing_of_what_is_judged_or_read_by_what_is_
     times = choice_cutoffs(tasks, until)
     readable, first = begun(tasks, log, times[0], until - PLAN.reader_weeks * WEEK)
     assert readable == tasks
-    train, held_out = _first(log, readable, Freshness(first, until, PLAN.refresh_weeks, PLAN.reader_step))
+    train, held_out = first_lessons(log, readable, Freshness(first, until, PLAN.refresh_weeks, PLAN.reader_step))
     for task in tasks:
         choice = Choice.of(task, times, log)
         asked = set(choice.judge[0].frame.select("user_id", "at").rows())
