@@ -23,6 +23,7 @@ from intently.learn.blend import WEIGHTS, Blend, blended
 from intently.learn.trained import BEFORE, BLEND, OPPONENT, READER, STACK, TEXT_OPPONENT, TEXT_READER
 from intently.log.log import Log
 from intently.log.pack import Array
+from intently.metrics import Metric
 
 WEEK = timedelta(days=7)
 # The newest cut-offs are enough to tell candidates apart, and a third of the work.
@@ -247,14 +248,24 @@ class _Weighing:
         return cls(task, examples, {weight: blended(said, read, weight) for weight in WEIGHTS})
 
     def best(self, rows: Array) -> float:
-        """The weight that is best for these rows of the examples."""
-        metric = metrics.of(type(self.task.answer).__name__, self.task.metrics)[0]
+        """The weight that is best for these rows of the examples, by `_weighed_by`."""
+        judges = _weighed_by(self.task)
         some = self.examples.take(rows)
 
         def goodness(weight: float) -> float:
-            return float(metric.goodness(metric.value(*encode(self.task, some, self.mixed[weight].take(rows)))))
+            told = encode(self.task, some, self.mixed[weight].take(rows))
+            return sum(float(metric.goodness(metric.value(*told))) for metric in judges)
 
         return max(WEIGHTS, key=goodness)
+
+
+def _weighed_by(task: Task) -> tuple[Metric, ...]:
+    """The metrics by whose sum a weight is chosen: the primary one, and of an order both that there are.
+
+    By rank correlation alone every pair counts alike, and what puts the small in order may put the large out of it.
+    """
+    primary, *others = metrics.of(type(task.answer).__name__, task.metrics)
+    return (primary, *(one for one in others if (primary.name, one.name) == ("spearman", "norm_gini")))
 
 
 def _in_order(parts: Sequence[Scores], rows: Array) -> Scores:
