@@ -139,14 +139,16 @@ def windows(log: Log, at: datetime) -> list[datetime]:
 
 
 def serves(log: Log, until: datetime) -> str:
-    """The best by rank correlation at the last cut-off whose window ends by `until`, fitted on windows before it."""
+    """The blend, or what is better beyond chance by rank correlation, at the last cut-off whose window ends by `until`, fitted on windows before it."""
     at = until - timedelta(days=91)
     known = log.before(at)
     lessons, asked = POWER.examples(known, windows(known, at)), POWER.examples(log.before(until), [at])
     past, now = Past(known, lessons), Past(known, asked.hide())
     scores = {p.name: p.fit(lessons, past).predict(asked.hide(), now) for p in predictors()}
     scores[BLEND] = mixture(scores)
-    return compare(POWER, asked, scores, replicates=10, rng=np.random.default_rng(0)).best(POWER.name)
+    report = compare(POWER, asked, scores, replicates=100, rng=np.random.default_rng(0))
+    best = report.best(POWER.name)
+    return best if report.beats(best, BLEND, POWER.name) == "better" else BLEND
 
 
 def mixture(scores: Mapping[str, Scores]) -> Scores:

@@ -10,8 +10,10 @@ import pytest
 
 from intently.baselines.lightgbm_customer import LightGBMCustomer
 from intently.baselines.lightgbm_demand import LightGBMDemand
+from intently.baselines.lightgbm_hurdle import LightGBMHurdle
 from intently.baselines.lightgbm_ranking import LightGBMRanking
 from intently.baselines.lightgbm_shares import LightGBMShares
+from intently.baselines.past_spend import PastSpend
 from intently.contract import Past, weekly
 from intently.evaluate.compare import Report
 from intently.learn.blend import Blend
@@ -65,7 +67,10 @@ def trained(log: Log, seed: int = 0, model: str | None = None) -> Trained:
     found = {}
     for task in (INTENT, POWER):
         stack = LightGBMCustomer("stack", reading=reading, threads=1, seed=seed).fit(*parts[task.name])
-        found[task.name] = {"stack": stack, "reader": reader, "blend": Blend({"stack": stack}, reader, 0.4)}
+        # Amounts are blended with rules where a log is young.
+        rules = [rule.fit(*parts[task.name]) for rule in (LightGBMHurdle(), PastSpend()) if rule.answers(task)]
+        alike = {one.name: one for one in (stack, *rules)}
+        found[task.name] = alike | {"reader": reader, "blend": Blend(alike, reader, 0.4)}
     shares = LightGBMShares("stack", reading=reading, threads=1, seed=seed, **_TREES).fit(*parts[INTEREST.name])
     found[INTEREST.name] = {"stack": shares, "reader": reader, "blend": Blend({"stack": shares}, reader, 0.4)}
     ranking = LightGBMRanking("stack", reading=reading, candidates=reading, threads=1, seed=seed, **_TREES)

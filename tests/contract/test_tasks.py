@@ -84,7 +84,9 @@ def test_looking_back_is_what_those_asked_a_horizon_before_came_to_and_the_new_o
     known = log([*shop(), *newcomer])
     back = task.looking_back(known, AT)
     assert set(back.at) == {AT}
-    # The rest of the log is not looked at.
+    # What is known later is not looked at, whenever it happened.
+    late = Event(user="ann", item=1, kind="buy", time=AT - task.horizon / 4, arrived=AT + task.horizon, amount=50.0)
+    assert back.frame.equals(task.looking_back(log([*shop(), *newcomer, late]), AT).frame)
     assert back.frame.equals(task.looking_back(known.before(AT), AT).frame)
     truths = [
         dict(zip(some.asked, some.truth.to_list(), strict=True))

@@ -14,20 +14,28 @@ from intently.log.log import Log
 from intently.log.pack import Array
 
 
-def level(examples: Examples, past: Past, answer: Callable[[Examples, Past], Array]) -> float:
+def level(examples: Examples, past: Past, answer: Callable[[Examples, Past], Array]) -> float | None:
     """The factor that gives the amounts (n,) of `answer` the shop's total, as of the end of the examples' windows.
 
     The total is what was true of everyone known over the last horizon, times how windows compared with the horizon
     before them. That ratio is learned from cut-offs before which a whole horizon was observed, with one window more
-    that changed nothing: few windows are one season, not a rule. 1 where nothing came of late.
+    that changed nothing: few windows are one season, not a rule. None where nothing came of late.
+
+    Where a question has no answer for those to whom nothing happens, looking back finds only whom something happened
+    to: the total is then that of the examples.
     """
     task, shop = examples.task, past.shop(past.learned_until)
+    if task.absent is None:
+        return _ratio(_total(examples), float(answer(examples.hide(), past).sum()))
     today = task.looking_back(shop, past.learned_until)
     if not len(today):
-        return 1.0
-    total = _total(today)
+        return None
     answered = float(answer(today.hide(), Past(shop, today.hide())).sum())
-    return total * _change(examples, task, shop) / answered if total > 0 and answered > 0 else 1.0
+    return _ratio(_total(today) * _change(examples, task, shop), answered)
+
+
+def _ratio(total: float, answered: float) -> float | None:
+    return total / answered if total > 0 and answered > 0 else None
 
 
 def _change(examples: Examples, task: Task, shop: Log) -> float:

@@ -50,7 +50,7 @@ class PastSpend:
         truth = examples.truth.cast(float).to_numpy()
         half_life, spend = best_half_life(examples, past)
         more = least(truth)
-        factor = level(examples, past, lambda _, today: spent(today, half_life) + more)
+        factor = level(examples, past, lambda _, today: spent(today, half_life) + more) or 1.0
         spread = Spread.of((spend + more) * factor, truth, whole=is_whole(truth), centred=True)
         return replace(self, half_life=half_life, least=more, factor=factor, spread=spread)
 

@@ -205,7 +205,7 @@ def sentence(
             "undecided": "fine-tuning made no difference beyond chance from",
         }[report.beats(served, before, task)]
         text += f"; {how} {before} ({_number(report.score(before, task))})"
-    rivals = [(baseline, "the best baseline"), *([(opponent, "the same without the reader")] if opponent else [])]
+    rivals = [(baseline, "the best baseline"), *([(opponent, "the trees without the reader")] if opponent else [])]
     for name, role in rivals:
         if name == served:
             text += f"; it is itself {role}: no model does better"

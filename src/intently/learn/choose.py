@@ -184,7 +184,7 @@ def _blend(
     alike: Sequence[str],
 ) -> tuple[Blend, Scores] | None:
     """Those of `alike` that there are, the first among them, in equal parts and the reader beside them, with the weight
-    that is best by the primary metric; and the answers to judge that by, at each cut-off mixed with the weight that is
+    that is best by `_weighed_by`; and the answers to judge that by, at each cut-off mixed with the weight that is
     best at the others.
     """
     names, reader = [name for name in alike if name in predictions], _reader_of(task)
@@ -239,7 +239,7 @@ def _reader_of(task: Task) -> str:
 
 @dataclass(frozen=True)
 class _Weighing:
-    """The answers mixed with every weight, and the examples and the task's first metric to tell which is best."""
+    """The answers mixed with every weight, and the examples and their task, whose metrics tell which is best."""
 
     task: Task
     examples: Examples
@@ -265,7 +265,7 @@ class _Weighing:
 
 
 def _weighed_by(task: Task) -> tuple[Metric, ...]:
-    """The metrics by whose sum a weight is chosen: the primary one, and of an order both that there are.
+    """The metrics by whose sum a weight is chosen: the primary one, and with rank correlation normalised Gini.
 
     By rank correlation alone every pair counts alike, and what puts the small in order may put the large out of it.
     """

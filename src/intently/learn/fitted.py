@@ -177,7 +177,7 @@ class FittedReader:
         return np.stack([np.zeros(self.text.whiten.shape[1], dtype=np.float32), *self.texts.values()])
 
     def predict(self, examples: Examples, past: Past) -> Scores:
-        """Answers, calibrated on the windows by which training was stopped."""
+        """Answers, calibrated on windows that it was not trained on; amounts of everybody at the level of its time."""
         task = next(mine for mine in self.tasks if mine.name == examples.task.name)
         answers = self.read(past)
         match task.answer:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from intently.baselines.level import level
-from intently.contract import Amount, Examples, Past, Task, weekly
+from intently.contract import Amount, Everyone, Examples, Past, Task, weekly
 from intently.errors import TooFewExamples
 from intently.learn.calibrate import Calibration, factor
 from intently.learn.choose import WEEK, last_cutoff, whole_weeks
@@ -26,6 +26,7 @@ from intently.text.language_model import Progress
 # The newest windows of a refreshing: with 14 of them the reader was worse (log loss .5015 against .4997).
 _FRESH_WEEKS = 6
 _UNSEEN_WEEKS = 3
+_YEAR = 52 * WEEK
 # Windows no longer than this every reader learns from; a longer one only where the log has so many weeks before it.
 _SHORT, _WEEKS_BEFORE = 4 * WEEK, 8 * WEEK
 
@@ -134,16 +135,27 @@ def before_fine_tuning(
 def levelled(
     reader: FittedReader, told: Mapping[str, Calibration], known: Log, since: datetime
 ) -> Mapping[str, Calibration]:
-    """The same calibration with the factors of amounts that give an uncalibrated reader the level of `since`."""
+    """The same calibration with the factors of amounts that give an uncalibrated reader the level of `since`.
+
+    Left alone is who asks only some (what made them such is no sign of what they go on doing), or has no answer where
+    nothing happens.
+    """
     found = dict(told)
-    for task in reader.tasks:
-        if isinstance(task.answer, Amount) and task.name in told and told[task.name].numbers:
-            last, apart = last_cutoff(task, since), whole_weeks(task) // WEEK
-            cutoffs = weekly(min(known.observed_from + task.horizon, last), last)[::-apart]
-            lessons, past = _windows(known, since, task, cutoffs)
-            today = level(lessons, past, lambda asked, now: reader.predict(asked, now).values[:, 0])
+    for task in (one for one in reader.tasks if _has_level(one) and one.name in told and told[one.name].numbers):
+        last, apart = last_cutoff(task, since), whole_weeks(task) // WEEK
+        first = max(known.observed_from + task.horizon, last - _YEAR)
+        lessons, past = _windows(known, since, task, weekly(min(first, last), last)[::-apart])
+        today = level(lessons, past, lambda asked, now: reader.predict(asked, now).values[:, 0])
+        if today is not None:
             found[task.name] = replace(told[task.name], numbers={"factor": factor(today, 1.0)})
+    # It has read another log's pasts, which nobody asks for again.
+    reader.forget_pasts()
     return found
+
+
+def _has_level(task: Task) -> bool:
+    everybody = isinstance(task.asks, Everyone) and task.asks.among is None
+    return isinstance(task.answer, Amount) and everybody and task.absent is not None
 
 
 def _windows(known: Log, until: datetime, task: Task, cutoffs: Sequence[datetime]) -> tuple[Examples, Past]:

@@ -87,6 +87,39 @@ def test_a_log_shorter_than_a_horizon_before_its_windows_is_taken_as_it_is():
     assert found * 30 == pytest.approx(shop, rel=1e-6)
 
 
+def test_the_level_is_that_of_what_is_asked_not_of_money():
+    """Orders are counted: two in two weeks, whatever they cost."""
+    log = growing(change=1.5)
+    orders = replace(TASK, truth=pl.col("amount").count())
+    lessons = orders.examples(log.before(day(84)), [day(42), day(56), day(70)])
+    assert level(lessons, Past(log, lessons), lambda asked, now: np.ones(len(asked))) == pytest.approx(2, rel=0.05)
+
+
+def test_where_silence_is_no_answer_the_level_is_that_of_those_who_answered():
+    """One in three comes back within two weeks, for 50 each time; who does not is not asked about."""
+    rows = [
+        (f"c{user:02}", "buy", day(week * 7 + user / 30), 50.0)
+        for user in range(30)
+        for week in range(16)
+        if (week // 2 + user) % 3 == 0
+    ]
+    events = pl.DataFrame(rows, schema=["user_id", "event_type", "timestamp", "amount"], orient="row")
+    log = Log.of(events, observed_from=day(0), observed_until=day(112))
+    mean = replace(TASK, truth=pl.col("amount").mean(), absent=None)
+    lessons = mean.examples(log, [day(56), day(70), day(84)])
+    assert level(lessons, Past(log, lessons), lambda asked, now: np.ones(len(asked))) == pytest.approx(50)
+    model = PastSpend().fit(lessons, Past(log, lessons))
+    told = model.predict(lessons.hide(), Past(log, lessons.hide())).values[:, 0]
+    assert told.sum() == pytest.approx(lessons.truth.sum(), rel=0.01)
+
+
+def test_nothing_of_late_is_no_level():
+    log = growing()
+    nothing = replace(TASK, truth=pl.col("amount").filter(pl.col("event_type") == "refill").sum())
+    lessons = nothing.examples(log, [day(56)])
+    assert level(lessons, Past(log, lessons), lambda asked, now: np.ones(len(asked))) is None
+
+
 def test_the_least_is_a_share_of_what_buyers_spend():
     assert least(np.array([0.0, 100.0, 300.0])) == pytest.approx(4.0)
     assert least(np.zeros(3)) == 0.0

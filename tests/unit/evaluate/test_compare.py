@@ -165,7 +165,7 @@ def test_sentence_says_wins_losses_and_doubt(report):
     won = sentence(report, "intent", served="strong", before="weak", baseline="weak", opponent="twin")
     assert "fine-tuning made it better than weak" in won
     assert "it beats the best baseline, weak" in won
-    assert "does not beat, beyond chance, the same without the reader, twin" in won
+    assert "does not beat, beyond chance, the trees without the reader, twin" in won
     lost = sentence(report, "intent", served="weak", before=None, baseline="strong")
     assert "it LOSES to the best baseline, strong" in lost
     assert "fine-tuning" not in lost

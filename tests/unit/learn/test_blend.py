@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intently.contract import OTHER, Amount, Ranking, Scores, Shares, YesNo
-from intently.learn.blend import WEIGHTS, blended, mixed
+from intently.learn.blend import WEIGHTS, Blend, blended, mixed
 
 RNG = np.random.default_rng(0)
 
@@ -76,6 +76,25 @@ def test_boosters_count_alike_and_the_reader_by_its_weight() -> None:
     )
     assert blended([one, two], None, 0.0).values[0, 0] == pytest.approx(15)
     assert blended([one, two], read, 0.2).values[0, 0] == pytest.approx(0.8 * 15 + 0.2 * 40)
+
+
+def test_a_blend_of_answers_that_were_given_is_the_one_it_would_give() -> None:
+    class Says:
+        def __init__(self, value):
+            self.scores = Scores(Amount("money"), np.full((2, 20), value, dtype=np.float32))
+
+        def predict(self, examples, past):
+            return self.scores
+
+    by = {name: Says(value) for name, value in (("stack", 1.0), ("rule", 5.0), ("reader", 30.0), ("other", 99.0))}
+    told = {name: one.scores for name, one in by.items()}
+    for reader in (by["reader"], None):
+        blend = Blend({"rule": by["rule"], "stack": by["stack"]}, reader, 0.4)
+        np.testing.assert_array_equal(blend.of(told, by).values, blend.predict(None, None).values)
+        for missing in ("rule", "reader") if reader else ("stack",):
+            assert blend.of({name: one for name, one in told.items() if name != missing}, by) is None
+    # Another by the same name is another.
+    assert blend.of(told, by | {"rule": Says(5.0)}) is None
 
 
 def test_shares_over_other_labels_go_where_they_are_named_or_to_other() -> None:

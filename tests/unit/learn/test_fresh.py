@@ -40,6 +40,9 @@ def test_a_refreshed_reader_has_the_level_of_the_last_horizon_whatever_it_says_i
             assert "truth" not in examples.frame.columns
             return Scores(examples.task.answer, np.full((len(examples), 20), self.much, dtype=np.float32))
 
+        def forget_pasts(self):
+            pass
+
     told = {
         task.name: Calibration({"factor": 7.0} if isinstance(task.answer, Amount) else {"slope": 1.0, "shift": 0.0})
         for task in tasks
@@ -49,6 +52,23 @@ def test_a_refreshed_reader_has_the_level_of_the_last_horizon_whatever_it_says_i
         assert found[tasks[0].name] is told[tasks[0].name]
         # Every third day 5 euros: 28 days hold nine or ten of them.
         assert 45 <= found[tasks[1].name].numbers["factor"] * much <= 50
+    # What comes later than it is fitted is not known to it.
+    since = log.observed_until - timedelta(weeks=10)
+    richer = replace(
+        log, events=log.events.with_columns(amount=pl.when(pl.col("timestamp") < since).then(5.0).otherwise(50.0))
+    )
+    early = levelled(Says(5.0), told, richer, since)[tasks[1].name].numbers["factor"]
+    assert 45 <= early * 5.0 <= 50
+    assert levelled(Says(5.0), told, richer, log.observed_until)[tasks[1].name].numbers["factor"] * 5.0 > 90
+    # Of some alone, or where silence is no answer, the last horizon tells nothing; nor where nothing came.
+    for odd in (
+        replace(tasks[1], asks=replace(tasks[1].asks, among=(pl.col("amount") > 0).any())),
+        replace(tasks[1], absent=None),
+        replace(tasks[1], truth=pl.col("amount").filter(pl.col("event_type") == "refill").sum()),
+    ):
+        asks = Says(5.0)
+        asks.tasks = (odd,)
+        assert levelled(asks, told, log, log.observed_until) == told
     # Beyond reason it does not go, and where nothing was calibrated nothing is levelled.
     assert levelled(Says(1e-9), told, log, log.observed_until)[tasks[1].name].numbers["factor"] == 20
     assert levelled(Says(1.0), {tasks[1].name: Calibration()}, log, log.observed_until)[tasks[1].name] == Calibration()
