@@ -139,7 +139,10 @@ def windows(log: Log, at: datetime) -> list[datetime]:
 
 
 def serves(log: Log, until: datetime) -> str:
-    """The blend, or what is better beyond chance by rank correlation, at the last cut-off whose window ends by `until`, fitted on windows before it."""
+    """The blend, or what is better beyond chance by rank correlation, at the last cut-off whose window ends by `until`.
+
+    All are fitted on windows before it.
+    """
     at = until - timedelta(days=91)
     known = log.before(at)
     lessons, asked = POWER.examples(known, windows(known, at)), POWER.examples(log.before(until), [at])
