@@ -23,7 +23,6 @@ from intently.learn.blend import WEIGHTS, Blend, blended
 from intently.learn.trained import BEFORE, BLEND, OPPONENT, READER, STACK, TEXT_OPPONENT, TEXT_READER
 from intently.log.log import Log
 from intently.log.pack import Array
-from intently.metrics import Metric
 
 WEEK = timedelta(days=7)
 # The newest cut-offs are enough to tell candidates apart, and a third of the work.
@@ -157,8 +156,8 @@ def _best_blend(
 ) -> tuple[Blend, Scores] | None:
     """The blend that is preferred, but another where that is better beyond chance."""
     best: tuple[Blend, Scores] | None = None
-    for alike in _blended(task, predictions):
-        found = _blend(task, examples, predictions, fitted, alike)
+    for mixture in _mixtures(task, predictions):
+        found = _blend(task, examples, predictions, fitted, mixture)
         if found is not None and (best is None or _surpasses(task, examples, found[1], best[1])):
             best = found
     return best
@@ -181,20 +180,20 @@ def _blend(
     examples: Examples,
     predictions: Mapping[str, Scores],
     fitted: Mapping[str, Predictor],
-    alike: Sequence[str],
+    mixture: _Mixture,
 ) -> tuple[Blend, Scores] | None:
     """Those of `alike` that there are, the first among them, in equal parts and the reader beside them, with the weight
-    that is best by `_weighed_by`; and the answers to judge that by, at each cut-off mixed with the weight that is
+    that is best by the primary metric; and the answers to judge that by, at each cut-off mixed with the weight that is
     best at the others.
     """
-    names, reader = [name for name in alike if name in predictions], _reader_of(task)
-    if alike[0] not in names or len({*names, reader} & predictions.keys()) < 2:
+    names, reader = [name for name in mixture.boosters if name in predictions], _reader_of(task)
+    if mixture.boosters[0] not in names or len({*names, reader} & predictions.keys()) < 2:
         return None
     boosters, said = {name: fitted[name] for name in names}, [predictions[name] for name in names]
     if reader not in predictions:
         return Blend(boosters, None, 0.0), blended(said, None, 0.0)
     read = predictions[reader]
-    weigh = _Weighing.of(task, examples, said, read)
+    weigh = _Weighing.of(task, examples, said, read, mixture.weights)
     judged = _turns(task, examples)
     everything = np.arange(len(examples))
     parts = []
@@ -212,24 +211,31 @@ def _turns(task: Task, examples: Examples) -> list[Array]:
     return [np.flatnonzero((examples.at == at).to_numpy()) for at in examples.cutoffs]
 
 
-def _blended(task: Task, there: Collection[str]) -> tuple[tuple[str, ...], ...]:
-    """The names, of those that are `there`, of what may be blended beside the reader; the first is preferred.
+@dataclass(frozen=True)
+class _Mixture:
+    """What may be blended beside the reader, by name, the first of which there must be; the reader's weights."""
 
-    Of each the first name must be there.
-    """
+    boosters: tuple[str, ...]
+    weights: tuple[float, ...] = WEIGHTS
+
+
+def _mixtures(task: Task, there: Collection[str]) -> tuple[_Mixture, ...]:
+    """What may be blended of the predictors that are `there`; the first is preferred."""
     match task.answer:
         case OneOf() if isinstance(task.asks, EachEvent):
-            return ((TEXT_OPPONENT,),)
+            return (_Mixture((TEXT_OPPONENT,)),)
         case Ranking() | Shares():
             # The booster alone: half of the stack gains no more than half of a second seed would.
-            return ((OPPONENT,),)
+            return (_Mixture((OPPONENT,)),)
         case Amount():
-            # Rules that go as far as customers do, for a young log or a heavy tail: docs/decisions/012.
+            # Rules that go as far as customers do, for a young log or a heavy tail, where weights that are chosen carry
+            # over even less: all in equal parts. See docs/decisions/005.
             rules = [name for name in (LightGBMHurdle.name, PastSpend.name) if name in there]
-            wide = [(STACK if STACK in there else OPPONENT, *rules)] if rules else []
-            return (*wide, (OPPONENT, STACK))
+            all_alike = (STACK if STACK in there else OPPONENT, *rules)
+            wide = [_Mixture(all_alike, (1 / (len(all_alike) + 1),))] if rules else []
+            return (*wide, _Mixture((OPPONENT, STACK)))
         case _:
-            return ((OPPONENT, STACK),)
+            return (_Mixture((OPPONENT, STACK)),)
 
 
 def _reader_of(task: Task) -> str:
@@ -239,38 +245,28 @@ def _reader_of(task: Task) -> str:
 
 @dataclass(frozen=True)
 class _Weighing:
-    """The answers mixed with every weight, and the examples and their task, whose metrics tell which is best."""
+    """The answers mixed with every weight, and the examples and the task's first metric to tell which is best."""
 
     task: Task
     examples: Examples
     mixed: Mapping[float, Scores]
 
     @classmethod
-    def of(cls, task: Task, examples: Examples, said: Sequence[Scores], read: Scores) -> Self:
+    def of(cls, task: Task, examples: Examples, said: Sequence[Scores], read: Scores, weights: Sequence[float]) -> Self:
         """Mix them all; of rankings the first places."""
         if isinstance(task.answer, Ranking):
             said, read = [scores.head(_WEIGHED) for scores in said], read.head(_WEIGHED)
-        return cls(task, examples, {weight: blended(said, read, weight) for weight in WEIGHTS})
+        return cls(task, examples, {weight: blended(said, read, weight) for weight in weights})
 
     def best(self, rows: Array) -> float:
-        """The weight that is best for these rows of the examples, by `_weighed_by`."""
-        judges = _weighed_by(self.task)
+        """The weight that is best for these rows of the examples."""
+        metric = metrics.of(type(self.task.answer).__name__, self.task.metrics)[0]
         some = self.examples.take(rows)
 
         def goodness(weight: float) -> float:
-            told = encode(self.task, some, self.mixed[weight].take(rows))
-            return sum(float(metric.goodness(metric.value(*told))) for metric in judges)
+            return float(metric.goodness(metric.value(*encode(self.task, some, self.mixed[weight].take(rows)))))
 
-        return max(WEIGHTS, key=goodness)
-
-
-def _weighed_by(task: Task) -> tuple[Metric, ...]:
-    """The metrics by whose sum a weight is chosen: the primary one, and with rank correlation normalised Gini.
-
-    By rank correlation alone every pair counts alike, and what puts the small in order may put the large out of it.
-    """
-    primary, *others = metrics.of(type(task.answer).__name__, task.metrics)
-    return (primary, *(one for one in others if (primary.name, one.name) == ("spearman", "norm_gini")))
+        return max(self.mixed, key=goodness)
 
 
 def _in_order(parts: Sequence[Scores], rows: Array) -> Scores:

@@ -1,6 +1,5 @@
 """How a blend is weighed: its weight by everything, and what it is judged by without the truth of its own cut-off."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -163,30 +162,18 @@ def test_rules_are_blended_with_amounts_unless_they_make_them_worse_beyond_chanc
     asked = examples(np.random.default_rng(0).lognormal(3, 1, 3 * EACH), MONEY)
     noise = {OPPONENT: 0.3, STACK: 0.3, READER: 0.3, HURDLE: rules, RULE: rules}
     predictions = {name: amounts(asked, much, seed) for seed, (name, much) in enumerate(noise.items())}
-    assert tuple(weighed(MONEY, asked, predictions)[0].boosters) == blended_with
+    blend, judged = weighed(MONEY, asked, predictions)
+    assert tuple(blend.boosters) == blended_with
+    if RULE in blended_with:
+        # All in equal parts: no weight is chosen.
+        mean = np.mean([predictions[name].values for name in (*blended_with, READER)], axis=0)
+        np.testing.assert_allclose(judged.values, mean, rtol=1e-5)
     # Without rules, as where units are asked, there is one blend; without boosters none.
     assert tuple(weighed(MONEY, asked, {n: predictions[n] for n in (OPPONENT, STACK, READER)})[0].boosters) == (
         OPPONENT,
         STACK,
     )
     assert _best_blend(MONEY, asked, {n: predictions[n] for n in (HURDLE, RULE, READER)}, {}) is None
-
-
-def test_what_orders_the_small_and_not_the_large_is_not_weighed_by_pairs_alone():
-    """The reader knows the order of the many small amounts, the boosters that of the few large ones."""
-    rng = np.random.default_rng(4)
-    truth = np.concatenate([rng.uniform(1, 2, 110), rng.uniform(500, 9000, 10)])
-    asked = examples(truth, MONEY)
-    known, large = asked.truth.to_numpy(), asked.truth.to_numpy() > 2
-    shuffled = np.where(large, known, rng.uniform(1, 2, len(known)))
-    blind = np.where(large, rng.uniform(1, 9000, len(known)), known * 30)
-    said = {
-        name: Scores(MONEY.answer, np.repeat(mean[:, None], 20, axis=1).astype(np.float32))
-        for name, mean in ((OPPONENT, shuffled), (STACK, shuffled), (READER, blind))
-    }
-    by_both = weighed(MONEY, asked, said)[0].weight
-    by_pairs = weighed(replace(MONEY, metrics=("spearman", "mae")), asked, said)[0].weight
-    assert by_both < by_pairs
 
 
 def test_without_a_reader_rules_are_blended_with_the_booster_that_reads_nothing():
