@@ -229,10 +229,9 @@ def _mixtures(task: Task, there: Collection[str]) -> tuple[_Mixture, ...]:
             return (_Mixture((OPPONENT,)),)
         case Amount():
             # Rules that go as far as customers do, for a young log or a heavy tail, where weights that are chosen carry
-            # over even less: all in equal parts. See docs/decisions/005.
-            rules = [name for name in (LightGBMHurdle.name, PastSpend.name) if name in there]
-            all_alike = (STACK if STACK in there else OPPONENT, *rules)
-            wide = [_Mixture(all_alike, (1 / (len(all_alike) + 1),))] if rules else []
+            # over even less: all in equal parts. Without a reader they brought nothing. See docs/decisions/005.
+            alike = (STACK, LightGBMHurdle.name, PastSpend.name)
+            wide = [_Mixture(alike, (1 / (len(alike) + 1),))] if {*alike, READER} <= {*there} else []
             return (*wide, _Mixture((OPPONENT, STACK)))
         case _:
             return (_Mixture((OPPONENT, STACK)),)
