@@ -7,14 +7,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from intently.contract import Amount, weekly
+from intently.baselines import features
+from intently.baselines.features import windowed
+from intently.contract import Amount, together, weekly
 from intently.contract.scores import Scores
 from intently.learn.calibrate import Calibration
-from intently.learn.choose import WEEK, Choice, choice_cutoffs, whole_weeks
-from intently.learn.fresh import Freshness, begun, first_lessons, levelled
+from intently.learn.choose import WEEK, Choice, choice_cutoffs, last_cutoff, whole_weeks
+from intently.learn.fresh import Freshness, _windows, begun, first_lessons, levelled
 from intently.learn.presets import plan_of
+from intently.learn.train import _Asked, examples_until
 from intently.log.log import Log
 from intently.tasks import purchase_intent, purchasing_power
+from planted_shop import START as SHOP_BEGINS
+from planted_shop import planted
 from small_logs import START
 
 PLAN = plan_of("fast")
@@ -72,6 +77,29 @@ def test_a_refreshed_reader_has_the_level_of_the_last_horizon_whatever_it_says_i
     # Beyond reason it does not go, and where nothing was calibrated nothing is levelled.
     assert levelled(Says(1e-9), told, log, log.observed_until)[tasks[1].name].numbers["factor"] == 20
     assert levelled(Says(1.0), {tasks[1].name: Calibration()}, log, log.observed_until)[tasks[1].name] == Calibration()
+
+
+def test_windowed_features_are_made_once_for_the_boosters_and_for_the_reader(monkeypatch) -> None:
+    log, tasks, until = planted(), (purchase_intent.TASK, purchasing_power.TASK), SHOP_BEGINS + timedelta(weeks=36)
+    known, times = log.before(until), choice_cutoffs(tasks, until)
+    data = {task.name: examples_until(task, known, until, PLAN) for task in tasks}
+    choices = {task.name: Choice.of(task, times, known) for task in tasks}
+    readable, first = begun(tasks, known, times[0], until - PLAN.reader_weeks * WEEK)
+    fresh = Freshness(first, until, PLAN.refresh_weeks, PLAN.reader_step)
+    lessons = [past for some in first_lessons(known, readable, fresh) for _, past in some.values()]
+    everyone = _Asked(tasks, choices, data, PLAN, 0).customers(lessons)
+    windowed(everyone[1])
+    monkeypatch.setattr(features, "_windowed", lambda past: pytest.fail("made again"))
+    # What the reader is taken further on, as `kept_fresh` has it.
+    since = [min(first + timedelta(weeks=PLAN.refresh_weeks * turn), until) for turn in (1, 2)]
+    newest = [
+        _windows(known, at, task, weekly(last_cutoff(task, at) - 5 * WEEK, last_cutoff(task, at)))[1]
+        for task in tasks
+        for at in since
+    ]
+    asked = [part[1] for one in tasks for part in (data[one.name], choices[one.name].fit, choices[one.name].judge)]
+    for past in (*asked, *lessons, *newest, together(lessons)[1]):
+        assert len(windowed(past)[0]) == len(past)
 
 
 def own(days: int):
