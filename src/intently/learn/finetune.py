@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,23 +42,13 @@ class Network(nn.Module):
         self.next_moment = NextMoment(shape.width, shape.item_width, event_types, shape.cosine, shape.items_alone)
         self.tasks = tuple(tasks)
         self.pretraining = False
-        # A reader that stays as it is: what it says is not dropped from, and costs no way back.
-        self.still = False
-
-    def train(self, mode: bool = True) -> Self:
-        """To train, or not to; a reader that stays as it is never does."""
-        super().train(mode)
-        if self.still:
-            self.reader.eval()
-        return self
 
     def forward(self, **batch: Tensor) -> dict[str, Tensor]:
         """The loss of a batch, a scalar."""
         vectors, bias = self.reader.items(*(batch.get(name) for name in DESCRIBED))
         if self.pretraining:
             return {"loss": self.next_moment.loss(self.reader.moments(batch, vectors), batch, vectors, bias)}
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.still):
-            nows = self.reader.nows(batch, vectors)
+        nows = self.reader.nows(batch, vectors)
         losses = []
         for task in self.tasks:
             head: Any = self.heads[task.name]
@@ -151,7 +141,6 @@ def finetune(
     if recipe.pretrain_epochs and recipe.train_reader:
         more: dict[str, Any] = {"checkpoints": checkpoints, "progress": progress, "tracker": tracker}
         pretrain(network, _pretraining(train), None, recipe, **more)
-    network.still = not recipe.train_reader
     for name, parameter in network.named_parameters():
         parameter.requires_grad = recipe.train_reader or name.startswith("heads")
     # Nothing is learned of these: as many at once as are read fast.

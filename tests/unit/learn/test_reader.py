@@ -9,13 +9,12 @@ import pytest
 import torch
 
 from intently.contract import Past
-from intently.learn.batches import DESCRIBED, Batches, remembers
 from intently.learn.reader import SequenceReader
 from intently.learn.recipe import Recipe
 from intently.learn.rolling import Rolling
 from intently.learn.stack import ReaderColumns
 from intently.log.log import Log
-from intently.text.arrays import newest, sequences
+from intently.text.arrays import newest
 from planted_shop import START
 
 from .conftest import RECIPE, SHAPE, TASKS, UNTIL, fit, parts
@@ -99,21 +98,6 @@ def test_before_trains_the_heads_alone(shop) -> None:
     for name, value in found.fitted.state_dict().items():
         changed = not torch.equal(value, captured[name])
         assert not changed or name.startswith("heads"), name
-    # What stays as it is says the same each time it is read, and keeps nothing for a way back.
-    network = found.fitted.train()
-    assert not network.reader.training
-    assert network.heads.training
-    _, past = asked(shop, TASKS[0])
-    batches = Batches(
-        newest(sequences(past)),
-        found.catalogue(past),
-        found.numbers.apply(past),
-        memories=tuple(task for task in found.tasks if remembers(task)),
-    )
-    batch = batches.collate(np.arange(4))
-    with torch.no_grad():
-        vectors, _ = network.reader.items(*(batch.get(name) for name in DESCRIBED))
-        assert torch.equal(network.reader.nows(batch, vectors), network.reader.nows(batch, vectors))
 
 
 def test_a_customer_never_seen_is_answered(shop, reader) -> None:
