@@ -182,7 +182,7 @@ def _blend(
     fitted: Mapping[str, Predictor],
     mixture: _Mixture,
 ) -> tuple[Blend, Scores] | None:
-    """Those of `alike` that there are, the first among them, in equal parts and the reader beside them, with the weight
+    """Those of a mixture that there are, the first among them, in equal parts, the reader beside them with the weight
     that is best by the primary metric; and the answers to judge that by, at each cut-off mixed with the weight that is
     best at the others.
     """
@@ -227,7 +227,7 @@ def _mixtures(task: Task, there: Collection[str]) -> tuple[_Mixture, ...]:
         case Ranking() | Shares():
             # The booster alone: half of the stack gains no more than half of a second seed would.
             return (_Mixture((OPPONENT,)),)
-        case Amount():
+        case Amount(unit="money"):
             # Rules that go as far as customers do, for a young log or a heavy tail, where weights that are chosen carry
             # over even less: all in equal parts. Without a reader they brought nothing. See docs/decisions/005.
             alike = (STACK, LightGBMHurdle.name, PastSpend.name)

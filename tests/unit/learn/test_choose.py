@@ -1,5 +1,6 @@
 """How a blend is weighed: its weight by everything, and what it is judged by without the truth of its own cut-off."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from intently.baselines.constant import Constant
 from intently.baselines.lightgbm_hurdle import LightGBMHurdle
 from intently.baselines.past_spend import PastSpend
-from intently.contract import Examples, Ranking, Scores
+from intently.contract import Amount, Examples, Ranking, Scores
 from intently.errors import TooFewExamples
 from intently.evaluate.compare import compare
 from intently.learn.blend import WEIGHTS, blended
@@ -168,7 +169,10 @@ def test_rules_are_blended_with_amounts_unless_they_make_them_worse_beyond_chanc
         # All in equal parts: no weight is chosen.
         mean = np.mean([predictions[name].values for name in (*blended_with, READER)], axis=0)
         np.testing.assert_allclose(judged.values, mean, rtol=1e-5)
-    # Without rules, as where units are asked, there is one blend; without boosters none.
+    # Past spend says nothing of an amount of visits. Without rules there is one blend; without boosters none.
+    visits = replace(MONEY, answer=Amount("visits"))
+    alike = {name: replace(scores, answer=visits.answer) for name, scores in predictions.items()}
+    assert tuple(weighed(visits, Examples(visits, asked.frame), alike)[0].boosters) == (OPPONENT, STACK)
     assert tuple(weighed(MONEY, asked, {n: predictions[n] for n in (OPPONENT, STACK, READER)})[0].boosters) == (
         OPPONENT,
         STACK,
