@@ -74,6 +74,27 @@ def test_twice_fitted_and_saved_and_loaded_it_says_the_same(task: Task):
     np.testing.assert_array_equal(answered(again, task)[0].values, scores)
 
 
+def test_one_who_spends_ten_times_what_anybody_did_is_foreseen_above_them():
+    model = fitted(purchasing_power.TASK)
+    rich = pl.col("user_id") == 0
+    paid = pl.when(rich).then(pl.col("amount") * 10).otherwise(pl.col("amount")).alias("amount")
+    log = Log.of(LOG.events.with_columns(paid), observed_from=day(0), observed_until=day(140))
+    questions = purchasing_power.TASK.examples(log, [NOW]).hide()
+    mean = model.predict(questions, Past(log, questions)).values[:, 0]
+    as_before = answered(model, purchasing_power.TASK)[0].values[:, 0]
+    who = (questions.asked == 0).to_numpy()
+    assert mean[who][0] > 1.5 * as_before[who][0]
+    assert mean[who][0] > 1.5 * mean[~who].max()
+
+
+def test_one_saved_before_there_were_starts_is_read():
+    arrays, settings = fitted(purchase_intent.TASK).state()
+    before = {name: value for name, value in settings.items() if name != "starts"}
+    again, now = (LightGBMCustomer.from_state(arrays, told) for told in (before, settings))
+    scores = [answered(one, purchase_intent.TASK)[0].values for one in (again, now)]
+    np.testing.assert_array_equal(*scores)
+
+
 class Parity:
     """A reading that knows what the planted truth is made of."""
 
