@@ -37,7 +37,7 @@ class MixedRoots:
         columns = np.column_stack([cls._roots(values, names, used), np.ones(len(root))])
         scale = np.maximum(np.sqrt(np.square(columns).mean(axis=0)), 1e-12)
         # The same problem in as many rows as columns.
-        triangle: Array = np.linalg.qr(np.column_stack([columns / scale, root]), mode="r")
+        triangle = np.asarray(np.linalg.qr(np.column_stack([columns / scale, root]), mode="r"))
         weights = nnls(triangle[:, :-1], triangle[:, -1])[0] / scale
         return cls(used, weights[:-1], float(weights[-1]))
 
