@@ -180,6 +180,25 @@ def test_rules_are_blended_with_amounts_unless_they_make_them_worse_beyond_chanc
     assert _best_blend(MONEY, asked, {n: predictions[n] for n in (HURDLE, RULE, READER)}, {}) is None
 
 
+def test_what_orders_the_many_better_and_the_few_who_bring_the_money_worse_is_no_better():
+    asked = examples(np.random.default_rng(0).lognormal(3, 2, 3 * EACH), MONEY)
+    truth = asked.truth.to_numpy()
+    few = truth > np.quantile(truth, 0.95)
+    predictions = {name: amounts(asked, 0.3, seed) for seed, name in enumerate((OPPONENT, STACK, READER))}
+    for scores in predictions.values():
+        scores.values[few] = np.median(truth)
+    rules = {name: amounts(asked, 4.0, 3) for name in (HURDLE, RULE)}
+    for scores in rules.values():
+        scores.values[few] = truth[few, None] * 10
+    every = predictions | rules
+    trees = blended([predictions[OPPONENT], predictions[STACK]], predictions[READER], WEIGHTS[0])
+    alike = blended([predictions[STACK], *rules.values()], predictions[READER], 0.25)
+    report = compare(MONEY, asked, {"trees": trees, "alike": alike}, replicates=100, rng=np.random.default_rng(0))
+    assert report.beats("trees", "alike", MONEY.name, "spearman") == "better"
+    assert report.difference("trees", "alike", MONEY.name, "norm_gini").value < -0.02
+    assert tuple(weighed(MONEY, asked, every)[0].boosters) == (STACK, HURDLE, RULE)
+
+
 def test_without_a_reader_amounts_are_not_blended_with_rules():
     asked = examples(np.random.default_rng(0).lognormal(3, 1, 3 * EACH), MONEY)
     predictions = {name: amounts(asked, 0.3, seed) for seed, name in enumerate((OPPONENT, HURDLE, RULE))}
