@@ -193,10 +193,12 @@ def test_what_orders_the_many_better_and_the_few_who_bring_the_money_worse_is_no
     every = predictions | rules
     trees = blended([predictions[OPPONENT], predictions[STACK]], predictions[READER], WEIGHTS[0])
     alike = blended([predictions[STACK], *rules.values()], predictions[READER], 0.25)
-    report = compare(MONEY, asked, {"trees": trees, "alike": alike}, replicates=100, rng=np.random.default_rng(0))
-    assert report.beats("trees", "alike", MONEY.name, "spearman") == "better"
-    assert report.difference("trees", "alike", MONEY.name, "norm_gini").value < -0.02
+    report = compare(MONEY, asked, {READER: trees, BLEND: alike}, replicates=100, rng=np.random.default_rng(0))
+    assert report.beats(READER, BLEND, MONEY.name, "spearman") == "better"
+    assert report.difference(READER, BLEND, MONEY.name, "norm_gini").value < -0.02
     assert tuple(weighed(MONEY, asked, every)[0].boosters) == (STACK, HURDLE, RULE)
+    assert report.best(MONEY.name, [READER, BLEND]) == READER
+    assert _served(report, MONEY, [READER, BLEND]) == BLEND
 
 
 def test_without_a_reader_amounts_are_not_blended_with_rules():
@@ -216,7 +218,7 @@ def test_a_blend_is_served_unless_something_is_better_beyond_chance(asked, worse
     blend = Scores(INTENT.answer, moved.astype(np.float32)[:, None])
     report = compare(INTENT, asked, {OPPONENT: booster, BLEND: blend}, replicates=100, rng=rng)
     assert report.best(INTENT.name, [OPPONENT, BLEND]) == OPPONENT
-    assert _served(report, INTENT.name, [OPPONENT, BLEND]) == served
+    assert _served(report, INTENT, [OPPONENT, BLEND]) == served
 
 
 def test_where_no_candidate_could_be_fitted_the_labels_that_are_needed_are_said():
