@@ -7,6 +7,7 @@ they were shown, and what they were shown is a log of a few weeks.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Self
 
 import lightgbm
@@ -21,7 +22,13 @@ from intently.contract import Examples, Past, Scores, Task
 from intently.errors import ConfigError
 from intently.log.pack import Array
 
-# Who is unlikely to buy spends more than their past says when they do: the chance counts by its root.
+# The chance is learned of windows this long at most: of longer ones a young log has few, and they are old.
+_WINDOW = timedelta(days=14)
+_WEEK = timedelta(days=7)
+_CUTOFFS = 14
+_FEWEST = 20
+# Who is unlikely to buy spends more than their past says when they do: the chance counts by its root, and by less of
+# it the longer the question is than the window.
 _POWER = 0.5
 # Few and small trees: one pass over a chance, not a search.
 _TREES = 80
@@ -42,10 +49,11 @@ _PARAMETERS: dict[str, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """The columns and the booster of the chance, the half-life and least of the spend, the level, and the spread."""
+    """The columns, the booster and the power of the chance, the half-life and least of the spend, level and spread."""
 
     names: tuple[str, ...]
     booster: lightgbm.Booster
+    power: float
     half_life: float
     least: float
     factor: float = 1.0
@@ -54,11 +62,13 @@ class _Fitted:
 
 @dataclass(frozen=True)
 class LightGBMHurdle:
-    """The root of the chance that an amount is not 0, by boosted trees on windowed features, times past spend.
+    """The chance that an amount is not 0 in the next two weeks, by boosted trees on windowed features, to a power below
+    one, times past spend.
 
     A hurdle (Cragg 1971) whose second part is not learned: the worth of those who buy is taken to go with decayed past
-    spend, which goes as far as customers do, and with one over the root of the chance. One factor (`level`) brings it
-    to what the shop sells today. Decision 012 has what a learned second part and other powers of the chance came to.
+    spend, which goes as far as customers do. The power is half the root of the window's part of the question's horizon.
+    One factor (`level`) brings it to what the shop sells today. Decision 012 has what a learned second part, other
+    windows and other powers of the chance came to.
     """
 
     name: str = "lightgbm_hurdle"
@@ -77,16 +87,18 @@ class LightGBMHurdle:
         buys = truth > 0
         found = f"{len(truth)} examples, {int(buys.sum())} of them above 0"
         refuse_too_few(examples.task, found, len(truth), differ=0 < buys.sum() < len(buys))
-        values, names = windowed(past)
+        soon, before = _soon(examples, past)
+        values, names = windowed(before)
         parameters = {
             **_PARAMETERS,
-            "min_data_in_leaf": max(5, min(100, len(truth) // 50)),
+            "min_data_in_leaf": max(5, min(100, len(soon) // 50)),
             "num_threads": self.threads,
             "seed": self.seed,
         }
-        booster = lightgbm.train(parameters, lightgbm.Dataset(values, buys.astype(np.float64)), _TREES)
+        booster = lightgbm.train(parameters, lightgbm.Dataset(values, _buys(soon).astype(np.float64)), _TREES)
+        power = _POWER * float(np.sqrt(soon.task.horizon / examples.task.horizon))
         half_life, _ = best_half_life(examples, past)
-        fitted = _Fitted(names, booster, half_life, least(truth))
+        fitted = _Fitted(names, booster, power, half_life, least(truth))
         today = level(examples, past, lambda asked, now: self._mean(fitted, asked, now))
         fitted = replace(fitted, factor=today or 1.0)
         mean = self._mean(fitted, examples, past)
@@ -112,6 +124,7 @@ class LightGBMHurdle:
             "seed": self.seed,
             "columns": list(fitted.names),
             "booster": fitted.booster.model_to_string(),
+            "power": fitted.power,
             "half_life": fitted.half_life,
             "least": fitted.least,
             "factor": fitted.factor,
@@ -124,6 +137,7 @@ class LightGBMHurdle:
         fitted = _Fitted(
             tuple(settings["columns"]),
             lightgbm.Booster(model_str=settings["booster"]),
+            settings.get("power", _POWER),
             settings["half_life"],
             settings["least"],
             settings["factor"],
@@ -140,4 +154,24 @@ class LightGBMHurdle:
         values, names = windowed(past)
         values = aligned(values, names, fitted.names)
         chance = np.asarray(fitted.booster.predict(values, num_threads=self.threads))
-        return np.asarray(fitted.factor * chance**_POWER * (spent(past, fitted.half_life) + fitted.least))
+        return np.asarray(fitted.factor * chance**fitted.power * (spent(past, fitted.half_life) + fitted.least))
+
+
+def _buys(examples: Examples) -> Array:
+    """Whose amount is not 0, bool (n,)."""
+    return np.asarray(examples.truth.cast(float).to_numpy() > 0)
+
+
+def _soon(examples: Examples, past: Past) -> tuple[Examples, Past]:
+    """The question asked of the next two weeks, at the newest cut-offs whose windows end where the examples' do.
+
+    The examples themselves, in place of these, where they ask of no more, or where too few or nearly all would buy.
+    """
+    if examples.task.horizon <= _WINDOW:
+        return examples, past
+    shop, cutoffs = past.shop(past.learned_until), list(examples.cutoffs)
+    while cutoffs[-1] + _WEEK + _WINDOW <= past.learned_until:
+        cutoffs.append(cutoffs[-1] + _WEEK)
+    soon = replace(examples.task, horizon=_WINDOW).examples(shop, cutoffs[-_CUTOFFS:])
+    count = int(_buys(soon).sum())
+    return in_order(soon, Past(shop, soon)) if _FEWEST <= count <= len(soon) - _FEWEST else (examples, past)
