@@ -47,8 +47,10 @@ class _Table:
         reference = None if like is None else like.binned
         return cls(values, names, truth, lightgbm.Dataset(values, truth, reference=reference, free_raw_data=False))
 
-    def asked(self, label: Array, start: Array | None) -> lightgbm.Dataset:
-        """The columns in bins, with what is to be learned of each row and from where."""
+    def labelled(self, label: Array, start: Array | None) -> lightgbm.Dataset:
+        """The same bins with what is to be learned of each row, and from where; what they had before is gone."""
+        # LightGBM keeps an earlier start where it is told of none.
+        assert start is not None or self.binned.init_score is None, "objectives without a start come first"
         return self.binned.set_label(label).set_init_score(start)
 
 
@@ -196,9 +198,9 @@ class LightGBMCustomer:
         """So many trees, or with a judge those after which it does not get better."""
         start = objective.start(table, answer)
 
-        def asked(table: _Table) -> lightgbm.Dataset:
+        def lesson(table: _Table) -> lightgbm.Dataset:
             begin = None if start is None else start.root(table.values, table.names)
-            return table.asked(objective.into(table.truth), begin)
+            return table.labelled(objective.into(table.truth), begin)
 
         parameters = {
             **_PARAMETERS,
@@ -208,9 +210,9 @@ class LightGBMCustomer:
             "seed": self.seed,
         }
         if judge is None:
-            return _Trees(lightgbm.train(parameters, asked(table), trees), start)
+            return _Trees(lightgbm.train(parameters, lesson(table), trees), start)
         stop = lightgbm.early_stopping(_PATIENCE, verbose=False)
-        booster = lightgbm.train(parameters, asked(table), trees, valid_sets=[asked(judge)], callbacks=[stop])
+        booster = lightgbm.train(parameters, lesson(table), trees, valid_sets=[lesson(judge)], callbacks=[stop])
         return _Trees(booster, start)
 
     def _amount(self, trees: _Trees, objective: _Objective, table: _Table) -> Array:
@@ -246,7 +248,7 @@ class _Objective:
         """What the trees begin with: roots of past sums for a root, nothing else."""
         if not self.root or not isinstance(answer, Amount):
             return None
-        return MixedRoots.of(table.values, table.names, self.into(table.truth), money=answer.unit == "money")
+        return MixedRoots.of(table.values, table.names, self.into(table.truth), money=answer.unit != "units")
 
 
 _PARAMETERS: dict[str, Any] = {
@@ -265,6 +267,6 @@ _PARAMETERS: dict[str, Any] = {
 _YES_NO = (_Objective({"objective": "binary"}),)
 _AMOUNT = (
     _Objective({"objective": "regression"}),
-    # Random splits: with the start, the other half of what the two objectives together gain.
+    # The order of these two matters to `_Table.labelled`. Random splits and the start: see decision 005.
     _Objective({"objective": "regression", "extra_trees": True}, root=True),
 )

@@ -11,7 +11,8 @@ from scipy.optimize import nnls
 from intently.baselines.windows import LABELS
 from intently.log.pack import Array
 
-_SUMS = ("money", "units", "baskets", "items", "events")
+_SUMS = ("money", "units", "baskets", "items")
+_WINDOWS = frozenset((*LABELS, *(f"half_{label}" for label in LABELS), "per_day"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +20,7 @@ class MixedRoots:
     """Root of the mean = sum of weight * root of a windowed sum + floor, none of them negative.
 
     So it grows with the past as far as customers do, where trees end at the largest truth that they were shown, and
-    no window counts against another: nobody is foreseen ten times what they ever spent.
+    more in any window never means less.
     """
 
     names: tuple[str, ...]
@@ -30,10 +31,9 @@ class MixedRoots:
     def of(cls, values: Array, names: tuple[str, ...], root: Array, *, money: bool) -> MixedRoots:
         """Least squares under the sign (Lawson and Hanson 1974) of roots (n,) on windowed features (n, k).
 
-        Of an amount that is `money` on what was paid alone, else on whatever is counted.
+        Of an amount of `money` on what was paid alone, else on whatever is counted.
         """
-        kinds = _SUMS[:1] if money else _SUMS
-        used = tuple(name for name in names if _is_sum(name, kinds))
+        used = tuple(name for name in names if _is_sum(name, money=money))
         columns = np.column_stack([cls._roots(values, names, used), np.ones(len(root))])
         scale = np.maximum(np.sqrt(np.square(columns).mean(axis=0)), 1e-12)
         # The same problem in as many rows as columns.
@@ -61,8 +61,10 @@ class MixedRoots:
         return np.sqrt(np.maximum(np.nan_to_num(picked), 0.0))
 
 
-def _is_sum(name: str, kinds: tuple[str, ...]) -> bool:
-    """Whether a windowed feature is a sum over a window, or one in which the old counts less, of one of these kinds."""
-    parts = name.split("_")
-    whole = "trend" not in parts and "to" not in parts
-    return parts[0] in kinds and whole and (parts[-1] in LABELS or name.endswith("_per_day"))
+def _is_sum(name: str, *, money: bool) -> bool:
+    """Whether a windowed feature is a sum over a window, or one in which the old counts less; of money, or any."""
+    kind, _, window = name.partition("_")
+    if kind == "events":
+        # Between them stands the shop's own name of a type.
+        return not money and window.rpartition("_")[2] in LABELS
+    return kind in (_SUMS[:1] if money else _SUMS) and window in _WINDOWS

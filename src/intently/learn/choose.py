@@ -146,21 +146,24 @@ def _nothing_to_choose(task: Task, tried: Sequence[Tried]) -> TooFewExamples:
 
 
 def _served(report: Report, task: Task, names: Sequence[str]) -> str:
-    """The best, or the blend where nothing is better than it beyond chance: of two that seem alike a mean errs less."""
-    best = report.best(task.name, names)
-    if BLEND not in names or best == BLEND:
-        return best
-    better = report.beats(best, BLEND, task.name) == "better" and _no_worse(report, task, best, BLEND)
-    return best if better else BLEND
+    """The best, or the blend where nothing is better than it beyond chance: of two that seem alike a mean errs less.
+
+    What is better must be no worse by the second metric (`_no_worse`).
+    """
+    if BLEND not in names:
+        return report.best(task.name, names)
+    others = [name for name in names if name != BLEND and report.beats(name, BLEND, task.name) == "better"]
+    able = [name for name in others if _no_worse(report, task, name, BLEND)]
+    return report.best(task.name, able) if able else BLEND
 
 
 def _no_worse(report: Report, task: Task, mine: str, other: str) -> bool:
-    """Whether one is no worse than another by the task's second metric.
+    """Whether one is no worse than another by the second metric, of an amount; of other answers it says nothing.
 
-    Who orders the many customers better may order the few wrongly who bring the money, and the few weeks that choose
-    are one season: so much the first metric alone does not say.
+    Who orders the many customers better may order the few wrongly who bring the money. See docs/decisions/005.
     """
-    return all(report.difference(mine, other, task.name, metric).value >= 0 for metric in task.metrics[1:2])
+    second = task.metrics[1:2] if isinstance(task.answer, Amount) else ()
+    return not any(report.difference(mine, other, task.name, metric).value < 0 for metric in second)
 
 
 def _best_blend(

@@ -43,7 +43,7 @@ from intently.ship.folder import CONTRACT, empty, settle, write_json
 from intently.ship.reader_folder import read_columns, read_reader, save_reader, write_reader
 
 FORMAT = 4
-# A bundle of format 3 has amounts without a start (`baselines/mixed_roots.py`): what read it then could not read these.
+# Since 4 amounts have a start (`baselines/mixed_roots.py`): what reads 3 alone would leave it out, and answer wrongly.
 _READABLE = (3, FORMAT)
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 # Named without being imported: reading a bundle to serve it must not need torch.

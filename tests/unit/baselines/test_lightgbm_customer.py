@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from intently.baselines.features import windowed
 from intently.baselines.lightgbm_customer import LightGBMCustomer
-from intently.contract import Examples, Past, Scores, Task
+from intently.contract import Amount, Examples, Past, Scores, Task
 from intently.errors import ConfigError, TooFewExamples
 from intently.log.log import Log
 from intently.log.pack import Array
@@ -87,12 +88,36 @@ def test_one_who_spends_ten_times_what_anybody_did_is_foreseen_above_them():
     assert mean[who][0] > 1.5 * mean[~who].max()
 
 
+def test_trees_learn_what_their_start_leaves_over():
+    model = fitted(purchasing_power.TASK)
+    assert model.fitted is not None
+    examples = purchasing_power.TASK.examples(LOG.before(NOW), CUTOFFS)
+    values, names = windowed(Past(LOG.before(NOW), examples))
+    root = np.sqrt(examples.truth.cast(float).to_numpy())
+    trees = model.fitted.trees[1]
+    assert trees.start is not None
+    start, said = trees.start.root(values, names), trees.predict(values, names, 1)
+    assert said.mean() == pytest.approx(root.mean(), rel=0.02)
+    assert np.abs(said - root).mean() < np.abs(start - root).mean()
+
+
+@pytest.mark.parametrize(("unit", "first"), [("money", "money"), ("EUR", "money"), ("units", "events")])
+def test_an_amount_starts_from_money_but_one_of_units(unit: str, first: str):
+    model = fitted(replace(purchasing_power.TASK, answer=Amount(unit)))
+    starts = model.state()[1]["starts"]
+    assert starts[0] is None
+    assert {name.split("_")[0] for name in starts[1]["columns"]} >= {first}
+    assert all(name.startswith("money") for name in starts[1]["columns"]) == (first == "money")
+
+
 def test_one_saved_before_there_were_starts_is_read():
-    arrays, settings = fitted(purchase_intent.TASK).state()
+    model = fitted(purchasing_power.TASK)
+    arrays, settings = model.state()
     before = {name: value for name, value in settings.items() if name != "starts"}
-    again, now = (LightGBMCustomer.from_state(arrays, told) for told in (before, settings))
-    scores = [answered(one, purchase_intent.TASK)[0].values for one in (again, now)]
-    np.testing.assert_array_equal(*scores)
+    again = LightGBMCustomer.from_state(arrays, before)
+    assert again.fitted is not None
+    assert [trees.start for trees in again.fitted.trees] == [None, None]
+    assert np.isfinite(answered(again, purchasing_power.TASK)[0].values).all()
 
 
 class Parity:

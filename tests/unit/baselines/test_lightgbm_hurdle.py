@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from intently.baselines.lightgbm_hurdle import LightGBMHurdle
+from intently.baselines.lightgbm_hurdle import LightGBMHurdle, _soon
 from intently.baselines.past_spend import PastSpend
 from intently.contract import Past
 from intently.errors import ConfigError, TooFewExamples
@@ -53,6 +53,38 @@ def test_it_knows_better_than_past_spend_who_has_left():
     assert hurdle[:, 0].sum() == pytest.approx(truth.sum(), rel=0.2)
     inside = (truth >= hurdle[:, 1]) & (truth <= hurdle[:, -1])
     assert 0.8 < inside.mean() <= 1.0
+
+
+def test_the_chance_is_of_two_weeks_at_the_newest_cut_offs_and_nothing_after_the_lessons():
+    known = LOG.before(NOW)
+    lessons = TASK.examples(known, CUTOFFS)
+    soon, before = _soon(lessons, Past(known, lessons))
+    assert soon.task.horizon == timedelta(days=14)
+    # The last lesson ends on day 133, so two more weeks' windows do too.
+    assert soon.cutoffs == [day(number) for number in range(35, 120, 7)][-14:]
+    assert len(before) == len(soon)
+    bought = LOG.events.filter(pl.col("timestamp").is_between(day(119), day(133), closed="left"))["user_id"].unique()
+    last = soon.frame.filter(pl.col("at") == day(119))
+    assert set(last.filter(pl.col("truth") > 0)["user_id"]) == set(bought) & set(last["user_id"])
+
+
+def test_of_two_weeks_or_where_nearly_all_buy_the_lessons_are_their_own():
+    known = LOG.before(NOW)
+    short = replace(TASK, horizon=timedelta(days=7))
+    # Nobody buys any more: there is nothing to tell apart.
+    quiet = Log.of(LOG.events.filter(pl.col("timestamp") < day(50)), observed_from=day(0), observed_until=day(140))
+    for task, log, cutoffs in ((short, known, CUTOFFS), (TASK, quiet, [day(60), day(67)])):
+        lessons = task.examples(log, cutoffs)
+        past = Past(log, lessons)
+        assert _soon(lessons, past) == (lessons, past)
+
+
+def test_one_saved_before_powers_differed_takes_the_root():
+    lessons = TASK.examples(LOG.before(NOW), CUTOFFS)
+    arrays, settings = LightGBMHurdle().fit(lessons, Past(LOG.before(NOW), lessons)).state()
+    assert settings["power"] == pytest.approx(0.5 * np.sqrt(14 / 28))
+    del settings["power"]
+    assert LightGBMHurdle.from_state(arrays, settings).state()[1]["power"] == 0.5
 
 
 def test_what_it_answers_and_what_is_too_little():

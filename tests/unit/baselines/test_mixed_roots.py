@@ -43,6 +43,38 @@ def test_what_is_no_money_goes_by_all_that_is_counted() -> None:
     assert found.names == ("money_28d", "money_half_56d", "baskets_84d", "money_per_day")
 
 
+def test_sums_are_told_from_what_only_looks_like_them() -> None:
+    sums = (
+        "money_7d",
+        "money_all",
+        "money_half_14d",
+        "money_per_day",
+        "units_28d",
+        "items_all",
+        "events_add_to_cart_84d",
+    )
+    others = (
+        "money_trend_7d_28d",
+        "money_29_to_56d",
+        "money_off_28d",
+        "moneys_28d",
+        "events_buy",
+        "recency_buy",
+        "basket_mean_84d",
+    )
+    values = np.random.default_rng(0).gamma(1.0, 1.0, (50, len(sums) + len(others)))
+    found = {money: MixedRoots.of(values, (*sums, *others), values[:, 0], money=money).names for money in (True, False)}
+    assert found == {True: sums[:4], False: sums}
+
+
+def test_who_brought_more_back_than_they_bought_spent_nothing() -> None:
+    values, root = planted()
+    found = MixedRoots.of(values, NAMES, root, money=True)
+    back, nothing = values.copy(), values.copy()
+    back[:, 1], nothing[:, 1] = -50.0, 0.0
+    np.testing.assert_array_equal(found.root(back, NAMES), found.root(nothing, NAMES))
+
+
 @given(st.integers(0, 10_000))
 def test_more_in_any_window_never_means_less(seed: int) -> None:
     rng = np.random.default_rng(seed)

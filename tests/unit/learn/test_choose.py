@@ -199,6 +199,12 @@ def test_what_orders_the_many_better_and_the_few_who_bring_the_money_worse_is_no
     assert tuple(weighed(MONEY, asked, every)[0].boosters) == (STACK, HURDLE, RULE)
     assert report.best(MONEY.name, [READER, BLEND]) == READER
     assert _served(report, MONEY, [READER, BLEND]) == BLEND
+    # One that is better by both takes the blend's place, whoever else is the best by the first.
+    good = amounts(asked, 0.5, 9)
+    report = compare(
+        MONEY, asked, {READER: trees, BLEND: alike, STACK: good}, replicates=100, rng=np.random.default_rng(0)
+    )
+    assert _served(report, MONEY, [READER, STACK, BLEND]) == STACK
 
 
 def test_without_a_reader_amounts_are_not_blended_with_rules():

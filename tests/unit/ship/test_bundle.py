@@ -50,9 +50,10 @@ def test_no_bundle_a_broken_one_and_a_later_format_are_refused(tmp_path) -> None
     for ask in (lambda: load(tmp_path, BUILT_IN), lambda: questions(tmp_path), lambda: made_with(tmp_path)):
         with pytest.raises(BundleError, match="format 99"):
             ask()
-    (tmp_path / "contract.json").write_text(json.dumps({"format": FORMAT, "tasks": {"fortune": {}}}))
-    with pytest.raises(BundleError, match="fortune"):
-        load(tmp_path, BUILT_IN)
+    for readable in (3, FORMAT):
+        (tmp_path / "contract.json").write_text(json.dumps({"format": readable, "tasks": {"fortune": {}}}))
+        with pytest.raises(BundleError, match="fortune"):
+            load(tmp_path, BUILT_IN)
 
 
 def test_a_bundles_own_question_is_checked_like_a_config(tmp_path) -> None:
