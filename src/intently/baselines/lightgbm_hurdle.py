@@ -27,6 +27,7 @@ _WINDOW = timedelta(days=14)
 _WEEK = timedelta(days=7)
 _CUTOFFS = 14
 _FEWEST = 20
+_LEAST_SHARE = 0.1
 # Who is unlikely to buy spends more than their past says when they do: the chance counts by its root, and by less of
 # it the longer the question is than the window.
 _POWER = 0.5
@@ -163,15 +164,19 @@ def _buys(examples: Examples) -> Array:
 
 
 def _soon(examples: Examples, past: Past) -> tuple[Examples, Past]:
-    """The question asked of the next two weeks, at the newest cut-offs whose windows end where the examples' do.
+    """The question asked of two weeks, of everyone, at weekly cut-offs whose last window ends where the examples' do.
 
-    The examples themselves, in place of these, where they ask of no more, or where too few or nearly all would buy.
+    The examples themselves, in place of these, where they ask of no more; where few or nearly all would buy in two
+    weeks; or where so short a window seldom holds what the question counts (an amount from the third visit on).
     """
     if examples.task.horizon <= _WINDOW:
         return examples, past
-    shop, cutoffs = past.shop(past.learned_until), list(examples.cutoffs)
-    while cutoffs[-1] + _WEEK + _WINDOW <= past.learned_until:
-        cutoffs.append(cutoffs[-1] + _WEEK)
-    soon = replace(examples.task, horizon=_WINDOW).examples(shop, cutoffs[-_CUTOFFS:])
-    count = int(_buys(soon).sum())
-    return in_order(soon, Past(shop, soon)) if _FEWEST <= count <= len(soon) - _FEWEST else (examples, past)
+    last = past.learned_until - _WINDOW
+    cutoffs = [last - week * _WEEK for week in range(_CUTOFFS) if last - week * _WEEK >= examples.first]
+    if not cutoffs:
+        return examples, past
+    shop = past.shop(past.learned_until)
+    soon = replace(examples.task, horizon=_WINDOW).examples(shop, cutoffs)
+    count, usual = int(_buys(soon).sum()), float(_buys(examples).mean())
+    enough = max(_FEWEST, _LEAST_SHARE * usual * len(soon))
+    return in_order(soon, Past(shop, soon)) if enough <= count <= len(soon) - _FEWEST else (examples, past)

@@ -148,7 +148,7 @@ def _nothing_to_choose(task: Task, tried: Sequence[Tried]) -> TooFewExamples:
 def _served(report: Report, task: Task, names: Sequence[str]) -> str:
     """The best, or the blend where nothing is better than it beyond chance: of two that seem alike a mean errs less.
 
-    What is better must be no worse by the second metric (`_no_worse`).
+    What is better must not be worse beyond chance by the second metric (`_no_worse`).
     """
     if BLEND not in names:
         return report.best(task.name, names)
@@ -158,12 +158,12 @@ def _served(report: Report, task: Task, names: Sequence[str]) -> str:
 
 
 def _no_worse(report: Report, task: Task, mine: str, other: str) -> bool:
-    """Whether one is no worse than another by the second metric, of an amount; of other answers it says nothing.
+    """Whether one is not worse beyond chance by the second metric, of an amount; of other answers that says nothing.
 
     Who orders the many customers better may order the few wrongly who bring the money. See docs/decisions/005.
     """
     second = task.metrics[1:2] if isinstance(task.answer, Amount) else ()
-    return not any(report.difference(mine, other, task.name, metric).value < 0 for metric in second)
+    return not any(report.beats(mine, other, task.name, metric) == "worse" for metric in second)
 
 
 def _best_blend(
@@ -179,8 +179,8 @@ def _best_blend(
 
 
 def _surpasses(task: Task, examples: Examples, mine: Scores, other: Scores) -> bool:
-    """Whether answers are better than others by the first metric, with 99 % of the difference above 0, and no worse by
-    the second. Stricter than elsewhere: it is customers who are resampled, and weeks differ as well.
+    """Whether answers are better than others by the first metric, with 99 % of the difference above 0, and not worse
+    beyond chance by the second. Stricter than elsewhere: it is customers who are resampled, and weeks differ as well.
     """
     two = {"mine": mine, "other": other}
     report = compare(task, examples, two, names=task.metrics[:2], replicates=400, rng=np.random.default_rng(0))

@@ -79,6 +79,16 @@ def test_of_two_weeks_or_where_nearly_all_buy_the_lessons_are_their_own():
         assert _soon(lessons, past) == (lessons, past)
 
 
+def test_what_two_weeks_seldom_hold_is_learned_of_the_questions_own_windows():
+    known = LOG.before(NOW)
+    counted = pl.when(pl.len() >= 5).then(pl.col("amount").sum()).otherwise(0.0)
+    seldom = replace(TASK, name="from_the_fifth_visit", truth=counted, horizon=timedelta(days=42))
+    lessons = seldom.examples(known, CUTOFFS)
+    assert (lessons.truth > 0).mean() > 0.2
+    past = Past(known, lessons)
+    assert _soon(lessons, past) == (lessons, past)
+
+
 def test_one_saved_before_powers_differed_takes_the_root():
     lessons = TASK.examples(LOG.before(NOW), CUTOFFS)
     arrays, settings = LightGBMHurdle().fit(lessons, Past(LOG.before(NOW), lessons)).state()

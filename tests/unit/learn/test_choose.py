@@ -31,15 +31,16 @@ HURDLE, RULE = LightGBMHurdle.name, PastSpend.name
 
 
 def examples(truth, task=INTENT):
-    """Customers asked at three cut-offs, in an order that is not that of time."""
+    """As many customers asked at each of three cut-offs, in an order that is not that of time."""
+    each = len(truth) // 3
     frame = pl.DataFrame(
         {
-            schema.USER: [f"u{n}" for n in range(EACH)] * 3,
-            "at": pl.Series(np.repeat(CUTOFFS, EACH).tolist(), dtype=schema.CLOCK),
+            schema.USER: [f"u{n}" for n in range(each)] * 3,
+            "at": pl.Series(np.repeat(CUTOFFS, each).tolist(), dtype=schema.CLOCK),
             "truth": truth,
         }
     )
-    return Examples(task, frame[np.random.default_rng(5).permutation(3 * EACH)])
+    return Examples(task, frame[np.random.default_rng(5).permutation(3 * each)])
 
 
 def answers(asked, wrong_at):
@@ -181,9 +182,9 @@ def test_rules_are_blended_with_amounts_unless_they_make_them_worse_beyond_chanc
 
 
 def test_what_orders_the_many_better_and_the_few_who_bring_the_money_worse_is_no_better():
-    asked = examples(np.random.default_rng(0).lognormal(3, 2, 3 * EACH), MONEY)
+    asked = examples(np.random.default_rng(0).lognormal(3, 1.5, 1200), MONEY)
     truth = asked.truth.to_numpy()
-    few = truth > np.quantile(truth, 0.95)
+    few = truth > np.quantile(truth, 0.9)
     predictions = {name: amounts(asked, 0.3, seed) for seed, name in enumerate((OPPONENT, STACK, READER))}
     for scores in predictions.values():
         scores.values[few] = np.median(truth)
@@ -195,7 +196,7 @@ def test_what_orders_the_many_better_and_the_few_who_bring_the_money_worse_is_no
     alike = blended([predictions[STACK], *rules.values()], predictions[READER], 0.25)
     report = compare(MONEY, asked, {READER: trees, BLEND: alike}, replicates=100, rng=np.random.default_rng(0))
     assert report.beats(READER, BLEND, MONEY.name, "spearman") == "better"
-    assert report.difference(READER, BLEND, MONEY.name, "norm_gini").value < -0.02
+    assert report.beats(READER, BLEND, MONEY.name, "norm_gini") == "worse"
     assert tuple(weighed(MONEY, asked, every)[0].boosters) == (STACK, HURDLE, RULE)
     assert report.best(MONEY.name, [READER, BLEND]) == READER
     assert _served(report, MONEY, [READER, BLEND]) == BLEND
